@@ -1,0 +1,1 @@
+//! Event channels: ports, their bindings, and the two-level pending bitmaps.

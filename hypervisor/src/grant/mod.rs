@@ -1,0 +1,1 @@
+//! Grant tables, version 1: memory that one domain lets another map or copy.

@@ -1,0 +1,16 @@
+//! Paravane: a type-1 paravirtualizing hypervisor for x86_64.
+//!
+//! Each mechanism is a room of its own and is plain code: it compiles with the standard library under
+//! `cargo test` on the host. [`arch`] alone knows registers, instructions and descriptor tables, and
+//! exists only on the bare-metal target.
+#![cfg_attr(not(test), no_std)]
+
+pub mod console;
+pub mod emulate;
+pub mod event;
+pub mod grant;
+pub mod image;
+pub mod machine;
+pub mod mm;
+pub mod options;
+pub mod time;

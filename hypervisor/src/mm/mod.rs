@@ -1,0 +1,1 @@
+//! Memory: the frame table, frame types and their counts, page-table validation, and the frame allocator.

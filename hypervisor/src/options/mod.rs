@@ -1,0 +1,1 @@
+//! The boot options: one table that parses the command line and writes its own documentation.

@@ -1,0 +1,1 @@
+//! System time, wall clock and timers.
