@@ -64,7 +64,9 @@ number!(
 pub struct VcpuId(pub u32);
 
 /// Domain identifier as guests write it: a real domain or one of the reserved names.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(transparent)]
 pub struct DomId(pub u16);
 
