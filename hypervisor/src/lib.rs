@@ -13,4 +13,5 @@ pub mod image;
 pub mod machine;
 pub mod mm;
 pub mod options;
+pub mod symbols;
 pub mod time;
