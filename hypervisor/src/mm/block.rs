@@ -1,0 +1,116 @@
+//! Blocks of frames on their way from the allocator to an owner, as values: an unclean block has to be
+//! cleaned before anyone can have its frames.
+
+#![forbid(unsafe_code)]
+
+use super::atomic::Ordering;
+use super::buddy::Order;
+use super::frame::{Frame, FrameTable, Owner, refs};
+use super::tlb::{FlushStamp, Suspects, Tlb};
+use super::typ::TypeWord;
+use guest_abi::ids::{DomId, Mfn};
+
+/// Zeroes the contents of frames.
+pub trait Scrub {
+    /// Fills frame `mfn` with zeroes.
+    fn scrub(&self, mfn: Mfn);
+}
+
+/// A block just taken from the allocator: unusable until [cleaned](Self::clean). Dropping it leaks the
+/// memory.
+#[must_use = "the block is lost unless it is cleaned and used, or given back"]
+#[derive(Debug)]
+pub struct UncleanBlock {
+    pub(super) head: u32,
+    pub(super) order: Order,
+}
+
+/// A block in state *held* whose frames are zero and unknown to every translation buffer.
+#[must_use = "the block is lost unless it is used or given back"]
+#[derive(Debug)]
+pub struct CleanBlock {
+    pub(super) head: u32,
+    pub(super) order: Order,
+}
+
+macro_rules! block_accessors {
+    ($($block:ident),*) => { $(
+        impl $block {
+            /// The first frame.
+            #[must_use]
+            pub const fn mfn(&self) -> Mfn {
+                Mfn(self.head as u64)
+            }
+
+            /// The size.
+            #[must_use]
+            pub const fn order(&self) -> Order {
+                self.order
+            }
+
+            /// The entries of all its frames.
+            fn entries<'t>(&self, table: FrameTable<'t>) -> impl Iterator<Item = (Mfn, &'t Frame)> + use<'t> {
+                let range = self.head..=self.head + (self.order.frames() - 1);
+                range.filter_map(move |index| Some((Mfn(u64::from(index)), table.at(index)?)))
+            }
+        }
+    )* };
+}
+block_accessors!(UncleanBlock, CleanBlock);
+
+impl UncleanBlock {
+    /// Makes every frame of the block clean: flushes translations of former owners that are still owed
+    /// a flush, and zeroes what is not zero already. No lock is needed.
+    pub fn clean(self, table: FrameTable<'_>, tlb: &impl Tlb, scrub: &impl Scrub) -> CleanBlock {
+        let mut newest: Option<FlushStamp> = None;
+        for (_, frame) in self.entries(table) {
+            if frame.owner() != Owner::NONE {
+                let stamp = TypeWord::load(frame).stamp();
+                newest = Some(newest.map_or(stamp, |newest| newest.later(stamp)));
+            }
+        }
+        if let Some(stamp) = newest {
+            // Frames of several owners, and grant mappings by others: all processors are suspects, and
+            // the stamp filters those that have flushed since.
+            tlb.flush_since(Suspects::Everyone, stamp);
+        }
+        for (mfn, frame) in self.entries(table) {
+            if frame.refs.load(Ordering::Relaxed) & refs::CLEAN == 0 {
+                scrub.scrub(mfn);
+            }
+            frame.owner.store(Owner::NONE.raw(), Ordering::Relaxed);
+            frame.typ.store(0, Ordering::Relaxed);
+            frame
+                .refs
+                .store(refs::HELD | refs::CLEAN, Ordering::Release);
+        }
+        CleanBlock {
+            head: self.head,
+            order: self.order,
+        }
+    }
+}
+
+impl CleanBlock {
+    /// Keeps the block for the hypervisor itself: its frames stay in state *held* until they are given to
+    /// [`Buddy::free`], whole or in parts.
+    #[must_use]
+    pub fn keep(self, table: FrameTable<'_>) -> Mfn {
+        for (_, frame) in self.entries(table) {
+            frame.refs.store(refs::HELD, Ordering::Release);
+        }
+        self.mfn()
+    }
+
+    /// Gives every frame to `owner`: one general reference each, the allocation's, and no type. From here
+    /// on others may take references.
+    #[must_use]
+    pub fn give_to(self, table: FrameTable<'_>, owner: DomId) -> Mfn {
+        for (_, frame) in self.entries(table) {
+            frame.aux.store(0, Ordering::Relaxed);
+            frame.owner.store(Owner::of(owner).raw(), Ordering::Relaxed);
+            frame.refs.store(refs::ALLOCATED | 1, Ordering::Release);
+        }
+        self.mfn()
+    }
+}
