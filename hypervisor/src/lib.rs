@@ -13,5 +13,7 @@ pub mod image;
 pub mod machine;
 pub mod mm;
 pub mod options;
+pub mod sched;
 pub mod symbols;
+pub mod sync;
 pub mod time;

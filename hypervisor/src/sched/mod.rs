@@ -1,0 +1,1 @@
+//! Scheduling: which vCPU runs where and for how long, and when one may run at all.
