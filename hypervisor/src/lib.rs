@@ -5,11 +5,13 @@
 //! exists only on the bare-metal target.
 #![cfg_attr(not(test), no_std)]
 
+pub mod arch;
 pub mod console;
 pub mod emulate;
 pub mod event;
 pub mod grant;
 pub mod image;
+pub mod lock;
 pub mod machine;
 pub mod mm;
 pub mod options;

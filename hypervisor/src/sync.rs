@@ -79,8 +79,15 @@ impl<T, const RANK: u8> Lock<T, RANK> {
         #[cfg(not(loom))]
         let inner = self.0.lock();
         #[cfg(loom)]
-        let inner = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        LockGuard { inner, _order: order, _not_send: PhantomData }
+        let inner = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        LockGuard {
+            inner,
+            _order: order,
+            _not_send: PhantomData,
+        }
     }
 
     /// Takes the lock if nobody holds it.
@@ -91,7 +98,11 @@ impl<T, const RANK: u8> Lock<T, RANK> {
         #[cfg(loom)]
         let inner = self.0.try_lock().ok()?;
         // Trying can't deadlock, so only what is taken while holding this counts.
-        Some(LockGuard { inner, _order: order::Held::<RANK>::tried(), _not_send: PhantomData })
+        Some(LockGuard {
+            inner,
+            _order: order::Held::<RANK>::tried(),
+            _not_send: PhantomData,
+        })
     }
 }
 
@@ -153,7 +164,10 @@ mod order {
         pub(super) fn new() -> Self {
             RANKS.with_borrow(|ranks| {
                 if let Some(highest) = ranks.iter().max() {
-                    assert!(*highest < RANK, "lock of rank {RANK} taken while holding rank {highest}");
+                    assert!(
+                        *highest < RANK,
+                        "lock of rank {RANK} taken while holding rank {highest}"
+                    );
                 }
             });
             Self::tried()

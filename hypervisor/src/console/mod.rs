@@ -1,1 +1,173 @@
-//! Where words for people go: serial line, screen, and the log ring that the first domain can read later.
+//! Where words for people go: every line into the log ring, and to the serial line and the screen as far
+//! as the administrator wants them.
+//!
+//! Order of locks: the console lock is the last one that anybody takes, so a line may be written while any
+//! other lock is held. Interrupts are off while it is held.
+
+#![forbid(unsafe_code)]
+
+mod ring;
+
+pub use ring::LogRing;
+
+use crate::lock::IrqLock;
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, Ordering};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use spin::Once;
+
+/// Bytes of log that are kept for the first domain to read.
+const RING_BYTES: usize = 64 * 1024;
+/// The most devices that show what is written.
+const MAX_SINKS: usize = 2;
+
+/// A device that shows bytes to people.
+pub trait Sink: Sync {
+    /// Shows `bytes`; a line ends with `\n` alone. May wait for the device, but not for ever.
+    fn write(&self, bytes: &[u8]);
+}
+
+struct Console {
+    ring: LogRing<RING_BYTES>,
+    at_line_start: bool,
+}
+
+static CONSOLE: IrqLock<Console> = IrqLock::new(Console {
+    ring: LogRing::new(),
+    at_line_start: true,
+});
+static SINKS: [Once<&'static dyn Sink>; MAX_SINKS] = [const { Once::new() }; MAX_SINKS];
+/// Nanoseconds since start, for the stamp before each line.
+static CLOCK: Once<fn() -> u64> = Once::new();
+/// The machine is dying: the console lock may be held by a processor that was stopped, so go round it.
+static DYING: AtomicBool = AtomicBool::new(false);
+
+/// From now on `sink` shows everything that is written. What was written before is shown to it at once.
+pub fn add_sink(sink: &'static dyn Sink) {
+    let console = CONSOLE.lock();
+    let mut piece = [0; 256];
+    let mut position = console.ring.start();
+    loop {
+        let (next, count) = console.ring.read(position, &mut piece);
+        if count == 0 {
+            break;
+        }
+        sink.write(&piece[..count]);
+        position = next;
+    }
+    for slot in &SINKS {
+        if !slot.is_completed() {
+            slot.call_once(|| sink);
+            return;
+        }
+    }
+}
+
+/// Says how the console learns the time: a function that returns nanoseconds since start.
+pub fn set_clock(clock: fn() -> u64) {
+    CLOCK.call_once(|| clock);
+}
+
+/// From now on lines are written without the lock and without the ring: the other processors stand still
+/// and one of them may hold it.
+pub fn start_dying() {
+    DYING.store(true, Ordering::Relaxed);
+}
+
+/// Writes text as it is, without a time stamp.
+pub fn write(text: &str) {
+    if DYING.load(Ordering::Relaxed) {
+        show(text.as_bytes());
+    } else {
+        let mut console = CONSOLE.lock();
+        console.put(text.as_bytes());
+    }
+}
+
+fn show(bytes: &[u8]) {
+    for sink in SINKS.iter().filter_map(Once::get) {
+        sink.write(bytes);
+    }
+}
+
+impl Console {
+    fn put(&mut self, bytes: &[u8]) {
+        if let Some(&last) = bytes.last() {
+            self.ring.write(bytes);
+            show(bytes);
+            self.at_line_start = last == b'\n';
+        }
+    }
+}
+
+struct Locked<'a>(&'a mut Console);
+
+impl Write for Locked<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.put(text.as_bytes());
+        Ok(())
+    }
+}
+
+struct Unlocked;
+
+impl Write for Unlocked {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        show(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Writes one line with its time stamp.
+pub fn line(text: fmt::Arguments<'_>) {
+    // Our writers do not fail; a failing `Display` of an argument shortens its line.
+    if DYING.load(Ordering::Relaxed) {
+        let _ = write_line(&mut Unlocked, text);
+    } else {
+        let mut console = CONSOLE.lock();
+        let at_line_start = console.at_line_start;
+        let mut out = Locked(&mut console);
+        if !at_line_start {
+            let _ = out.write_str("\n");
+        }
+        let _ = write_line(&mut out, text);
+    }
+}
+
+fn write_line(out: &mut impl Write, text: fmt::Arguments<'_>) -> fmt::Result {
+    let us = CLOCK.get().map_or(0, |now| now() / 1000);
+    writeln!(
+        out,
+        "(PV) [{:5}.{:06}] {text}",
+        us / 1_000_000,
+        us % 1_000_000
+    )
+}
+
+struct Logger;
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            match record.level() {
+                Level::Error => line(format_args!("error: {}", record.args())),
+                Level::Warn => line(format_args!("warning: {}", record.args())),
+                _ => line(format_args!("{}", record.args())),
+            }
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Makes the macros of the `log` crate write to the console what is at least as urgent as `level`.
+pub fn start_logging(level: LevelFilter) {
+    static LOGGER: Logger = Logger;
+    // A second call finds the same logger in place.
+    let _ = log::set_logger(&LOGGER);
+    log::set_max_level(level);
+}

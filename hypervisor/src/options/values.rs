@@ -157,9 +157,9 @@ planted_faults! {
     /// A recursion without end.
     StackOverflow = "stack-overflow",
     /// A failed assertion.
-    Assertion = "assertion",
+    Assertion = "assert",
     /// An integer division by zero.
-    DivideByZero = "divide-by-zero",
+    DivideByZero = "divide",
     /// An instruction that does not exist.
     InvalidOpcode = "invalid-opcode",
     /// A non-maskable interrupt to itself.

@@ -1,0 +1,265 @@
+//! Time: the TSC, and the clock that tells its rate — HPET, else the ACPI PM timer, else the PIT.
+
+use super::{msr, paging, port};
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Nanoseconds in a TSC tick times 2^32; until it is measured, those of a fast TSC (8 GHz), so that early
+/// time stamps are not later than later ones.
+static NS_PER_TICK: AtomicU64 = AtomicU64::new(1 << 29);
+/// TSC at time zero: when the loader handed over.
+static ORIGIN: AtomicU64 = AtomicU64::new(0);
+static KHZ: AtomicU64 = AtomicU64::new(0);
+
+/// How long a measurement lasts. The error is one read of the reference clock in this time.
+const MEASURE_US: u64 = 10_000;
+
+/// Time zero is when the TSC was `tsc`.
+pub(super) fn set_origin(tsc: u64) {
+    ORIGIN.store(tsc, Ordering::Relaxed);
+}
+
+/// Nanoseconds since time zero.
+pub(super) fn now_ns() -> u64 {
+    let ticks = msr::tsc().saturating_sub(ORIGIN.load(Ordering::Relaxed));
+    ticks_to_ns(ticks)
+}
+
+fn ticks_to_ns(ticks: u64) -> u64 {
+    ((u128::from(ticks) * u128::from(NS_PER_TICK.load(Ordering::Relaxed))) >> 32) as u64
+}
+
+/// TSC ticks in `ns` nanoseconds.
+pub(super) fn ns_to_ticks(ns: u64) -> u64 {
+    ((u128::from(ns) << 32) / u128::from(NS_PER_TICK.load(Ordering::Relaxed))) as u64
+}
+
+/// Rate of the TSC in kHz; 0 until measured.
+pub(super) fn tsc_khz() -> u64 {
+    KHZ.load(Ordering::Relaxed)
+}
+
+/// Waits, spinning.
+pub(super) fn wait_us(us: u64) {
+    let start = msr::tsc();
+    let ticks = ns_to_ticks(us.saturating_mul(1000));
+    while msr::tsc().wrapping_sub(start) < ticks {
+        core::hint::spin_loop();
+    }
+}
+
+/// Waits, spinning.
+pub(super) fn wait_ms(ms: u32) {
+    wait_us(u64::from(ms) * 1000);
+}
+
+/// Where the rate of the TSC was learned.
+#[derive(Clone, Copy)]
+pub(super) enum Reference {
+    /// High-precision event timer at this machine address.
+    Hpet(u64),
+    /// ACPI power-management timer at this I/O port; 32 bits wide if the flag is set, else 24.
+    PmTimer(u16, bool),
+    /// Channel 2 of the programmable interval timer.
+    Pit,
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hpet(address) => write!(f, "HPET at {address:#x}"),
+            Self::PmTimer(port, is_wide) => {
+                write!(
+                    f,
+                    "ACPI PM timer ({} bits) at port {port:#x}",
+                    if *is_wide { 32 } else { 24 }
+                )
+            }
+            Self::Pit => f.write_str("PIT"),
+        }
+    }
+}
+
+/// A counter of known rate.
+trait Counter {
+    /// Ticks since some start, modulo `self.mask() + 1`.
+    fn read(&self) -> u64;
+    /// All bits that count.
+    fn mask(&self) -> u64;
+    /// Ticks in a second.
+    fn hz(&self) -> u64;
+}
+
+struct Hpet {
+    registers: u64,
+    hz: u64,
+    mask: u64,
+}
+
+impl Hpet {
+    /// The HPET at `address`, counting; `None` if what is there is not one.
+    ///
+    /// # Safety
+    /// ACPI says that an HPET is at `address`.
+    unsafe fn start(address: u64) -> Option<Self> {
+        // SAFETY: a device by ACPI's word; the block is 1 KiB (IA-PC HPET specification 1.0a, 2.3.1).
+        let registers = unsafe { paging::map_device(address, 1024) };
+        // SAFETY: mapped above; registers 0 (capabilities), 0x10 (configuration) as the specification says.
+        let capabilities = unsafe { (registers as *const u64).read_volatile() };
+        let period_fs = capabilities >> 32;
+        // The specification's bound: a period of 100 ns at most.
+        if !(1..=100_000_000).contains(&period_fs) {
+            return None;
+        }
+        // SAFETY: as above: bit 0 lets the main counter run.
+        unsafe {
+            let configuration = (registers + 0x10) as *mut u64;
+            configuration.write_volatile(configuration.read_volatile() | 1);
+        }
+        let mask = if capabilities & 1 << 13 != 0 {
+            u64::MAX
+        } else {
+            u64::from(u32::MAX)
+        };
+        let hpet = Self {
+            registers,
+            hz: 1_000_000_000_000_000 / period_fs,
+            mask,
+        };
+        let first = hpet.read();
+        (0..1_000_000).any(|_| hpet.read() != first).then_some(hpet)
+    }
+}
+
+impl Counter for Hpet {
+    fn read(&self) -> u64 {
+        // SAFETY: the main counter (offset 0xf0) of a mapped HPET.
+        let value = unsafe { ((self.registers + 0xf0) as *const u64).read_volatile() };
+        value & self.mask
+    }
+    fn mask(&self) -> u64 {
+        self.mask
+    }
+    fn hz(&self) -> u64 {
+        self.hz
+    }
+}
+
+struct PmTimer {
+    port: u16,
+    mask: u64,
+}
+
+impl Counter for PmTimer {
+    fn read(&self) -> u64 {
+        // SAFETY: reading the PM timer, which ACPI says is at this port, has no side effect.
+        u64::from(unsafe { port::read_u32(self.port) }) & self.mask
+    }
+    fn mask(&self) -> u64 {
+        self.mask
+    }
+    fn hz(&self) -> u64 {
+        3_579_545
+    }
+}
+
+/// Channel 2 of the PIT counting down from 65,535 once, its gate opened by port 0x61.
+struct Pit;
+
+impl Pit {
+    fn start() -> Self {
+        // SAFETY: the PIT's command (0x43) and channel 2 (0x42) ports and the gate (0x61) are on every PC;
+        // channel 2 drives the speaker and nothing else, and its output stays disconnected (bit 1 clear).
+        unsafe {
+            port::write_u8(0x61, port::read_u8(0x61) & !3);
+            port::write_u8(0x43, 0b1011_0000);
+            port::write_u8(0x42, 0xff);
+            port::write_u8(0x42, 0xff);
+            port::write_u8(0x61, port::read_u8(0x61) & !3 | 1);
+        }
+        Self
+    }
+}
+
+impl Counter for Pit {
+    fn read(&self) -> u64 {
+        // SAFETY: latches and reads channel 2.
+        let count = unsafe {
+            port::write_u8(0x43, 0b1000_0000);
+            u16::from(port::read_u8(0x42)) | u16::from(port::read_u8(0x42)) << 8
+        };
+        u64::from(u16::MAX - count)
+    }
+    fn mask(&self) -> u64 {
+        u64::from(u16::MAX)
+    }
+    fn hz(&self) -> u64 {
+        1_193_182
+    }
+}
+
+/// TSC rate in kHz by `counter`; `None` if it does not count.
+fn measure(counter: &impl Counter) -> Option<u64> {
+    let wanted = counter.hz() * MEASURE_US / 1_000_000;
+    // An edge of the counter first, so that its granularity counts once and not twice.
+    let edge = counter.read();
+    let mut first = counter.read();
+    for _ in 0..1_000_000 {
+        if first != edge {
+            break;
+        }
+        first = counter.read();
+    }
+    let tsc_first = msr::tsc();
+    for _ in 0..100_000_000u32 {
+        let elapsed = counter.read().wrapping_sub(first) & counter.mask();
+        if elapsed >= wanted {
+            let ticks = msr::tsc().wrapping_sub(tsc_first);
+            let khz = u128::from(ticks) * u128::from(counter.hz()) / (u128::from(elapsed) * 1000);
+            return u64::try_from(khz).ok().filter(|&khz| khz >= 1000);
+        }
+    }
+    None
+}
+
+/// Learns the rate of the TSC from the best clock there is. `hpet` is the machine address of an HPET,
+/// `pm_timer` port and width of a PM timer, as ACPI names them. `Err` if none of them counts.
+pub(super) fn calibrate(
+    hpet: Option<u64>,
+    pm_timer: Option<(u16, bool)>,
+) -> Result<Reference, NoClock> {
+    let by_hpet = || {
+        let address = hpet?;
+        // SAFETY: ACPI's HPET table names the address.
+        let counter = unsafe { Hpet::start(address) }?;
+        Some((measure(&counter)?, Reference::Hpet(address)))
+    };
+    let by_pm_timer = || {
+        let (port, wide) = pm_timer?;
+        let mask = if wide { 0xffff_ffff } else { 0xff_ffff };
+        Some((
+            measure(&PmTimer { port, mask })?,
+            Reference::PmTimer(port, wide),
+        ))
+    };
+    let by_pit = || Some((measure(&Pit::start())?, Reference::Pit));
+    let (khz, reference) = by_hpet()
+        .or_else(by_pm_timer)
+        .or_else(by_pit)
+        .ok_or(NoClock)?;
+    KHZ.store(khz, Ordering::Relaxed);
+    NS_PER_TICK.store((1_000_000 << 32) / khz, Ordering::Relaxed);
+    Ok(reference)
+}
+
+/// Neither HPET nor PM timer nor PIT counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NoClock;
+
+impl fmt::Display for NoClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "neither HPET nor ACPI PM timer nor PIT counts: the rate of the TSC can't be learned",
+        )
+    }
+}

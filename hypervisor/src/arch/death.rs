@@ -1,0 +1,202 @@
+//! How the hypervisor dies: it stops the other processors, says why, with registers and backtrace, and
+//! reboots after a pause or stays, as the administrator wants.
+//!
+//! Only its own bugs and broken hardware lead here; no input does.
+
+use super::traps::TrapFrame;
+use super::{apic, backtrace, clock, percpu, port, serial, smp, vga};
+use crate::console;
+use core::arch::asm;
+use core::fmt;
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+/// Number of the dying processor plus one; 0 while all is well.
+static DYING: AtomicU32 = AtomicU32::new(0);
+/// The administrator wants the machine to stay as it is.
+static STAY: AtomicBool = AtomicBool::new(false);
+/// ACPI reset register: port in bits 0 to 15, value in bits 16 to 23, bit 31 set if there is one.
+static RESET: AtomicU64 = AtomicU64::new(0);
+
+/// Seconds between the last word and the reboot.
+const PAUSE_S: u32 = 5;
+
+/// `stay`: do not reboot after a panic.
+pub(super) fn set_stay(stay: bool) {
+    STAY.store(stay, Ordering::Relaxed);
+}
+
+/// ACPI says that writing `value` to `port` resets the machine.
+pub(super) fn set_reset_port(port: u16, value: u8) {
+    RESET.store(
+        1 << 31 | u64::from(value) << 16 | u64::from(port),
+        Ordering::Relaxed,
+    );
+}
+
+/// Called in every NMI: does not return if another processor is dying.
+pub(super) fn stop_if_dying() {
+    let dying = DYING.load(Ordering::Acquire);
+    if dying != 0 && dying != percpu::current_cpu() + 1 {
+        halt();
+    }
+}
+
+/// Stops this processor for good.
+pub(super) fn halt() -> ! {
+    loop {
+        // SAFETY: nothing more is to happen on this processor.
+        unsafe { asm!("cli", "hlt", options(nomem, nostack)) };
+    }
+}
+
+/// Dies of `reason`. `frame` holds the registers where it happened, if it was an exception.
+pub(super) fn die(reason: fmt::Arguments<'_>, frame: Option<&TrapFrame>) -> ! {
+    x86_64::instructions::interrupts::disable();
+    let cpu = percpu::current_cpu();
+    match DYING.compare_exchange(0, cpu + 1, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => {}
+        Err(dying) if dying == cpu + 1 => {
+            console::line(format_args!("PANIC on CPU{cpu} while dying: {reason}"));
+            end();
+        }
+        Err(_) => halt(),
+    }
+    stop_others(cpu);
+    console::start_dying();
+    // SAFETY: the other processors stand still, so whoever held these locks will not go on.
+    unsafe {
+        serial::COM1.break_open();
+        vga::SCREEN.break_open();
+    }
+    console::line(format_args!("****************************************"));
+    console::line(format_args!("PANIC on CPU{cpu}: {reason}"));
+    match frame {
+        Some(frame) => {
+            print_registers(frame);
+            backtrace::print(frame.rip, frame.rbp);
+        }
+        None => {
+            let (rip, rbp): (u64, u64);
+            // SAFETY: reads registers.
+            unsafe {
+                asm!("lea {}, [rip]", "mov {}, rbp", out(reg) rip, out(reg) rbp, options(nomem, nostack))
+            };
+            backtrace::print(rip, rbp);
+        }
+    }
+    console::line(format_args!("****************************************"));
+    end()
+}
+
+/// Waits until the other processors have had time to take the NMI that stops them.
+fn stop_others(cpu: u32) {
+    let mut any = false;
+    for (other, apic_id) in smp::online().filter(|&(other, _)| other != cpu) {
+        let _ = other;
+        any = true;
+        apic::send(apic_id, apic::Message::Nmi);
+    }
+    if any {
+        clock::wait_ms(10);
+    }
+}
+
+fn end() -> ! {
+    if STAY.load(Ordering::Relaxed) {
+        console::line(format_args!(
+            "Not rebooting, because of 'noreboot'. Reset the machine by hand."
+        ));
+        halt();
+    }
+    console::line(format_args!("Rebooting in {PAUSE_S} seconds."));
+    clock::wait_ms(PAUSE_S * 1000);
+    reboot()
+}
+
+/// Resets the machine, by whatever means it has.
+pub(super) fn reboot() -> ! {
+    x86_64::instructions::interrupts::disable();
+    let reset = RESET.load(Ordering::Relaxed);
+    if reset & 1 << 31 != 0 {
+        // SAFETY: ACPI says that this write resets the machine, which is what is wanted.
+        unsafe { port::write_u8(reset as u16, (reset >> 16) as u8) };
+        clock::wait_ms(50);
+    }
+    // SAFETY: the keyboard controller's reset line, then the chipset's reset register; both do nothing
+    // where they are not there.
+    unsafe {
+        port::write_u8(0x64, 0xfe);
+        clock::wait_ms(50);
+        port::write_u8(0xcf9, 0x02);
+        port::write_u8(0xcf9, 0x06);
+    }
+    clock::wait_ms(50);
+    let nothing = [0u16; 5];
+    // SAFETY: an exception without an IDT is a triple fault, which resets the processor.
+    unsafe { asm!("lidt [{}]", "int3", in(reg) &nothing, options(noreturn)) }
+}
+
+fn print_registers(frame: &TrapFrame) {
+    let f = frame;
+    let (cr0, cr3, cr4): (u64, u64, u64);
+    // SAFETY: reads registers.
+    unsafe {
+        asm!("mov {}, cr0", "mov {}, cr3", "mov {}, cr4", out(reg) cr0, out(reg) cr3, out(reg) cr4,
+             options(nomem, nostack, preserves_flags));
+    }
+    let rows = [
+        [
+            ("RIP", f.rip),
+            ("RFLAGS", f.rflags),
+            ("CS", f.cs),
+            ("SS", f.ss),
+        ],
+        [
+            ("RAX", f.rax),
+            ("RBX", f.rbx),
+            ("RCX", f.rcx),
+            ("RDX", f.rdx),
+        ],
+        [
+            ("RSI", f.rsi),
+            ("RDI", f.rdi),
+            ("RBP", f.rbp),
+            ("RSP", f.rsp),
+        ],
+        [("R8", f.r8), ("R9", f.r9), ("R10", f.r10), ("R11", f.r11)],
+        [
+            ("R12", f.r12),
+            ("R13", f.r13),
+            ("R14", f.r14),
+            ("R15", f.r15),
+        ],
+        [
+            ("CR0", cr0),
+            ("CR2", super::traps::cr2()),
+            ("CR3", cr3),
+            ("CR4", cr4),
+        ],
+    ];
+    for [(a, av), (b, bv), (c, cv), (d, dv)] in rows {
+        console::line(format_args!(
+            "{a:>6} {av:016x} {b:>6} {bv:016x} {c:>6} {cv:016x} {d:>6} {dv:016x}"
+        ));
+    }
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    match info.location() {
+        Some(place) => die(
+            format_args!(
+                "assertion or bug: {} at {}:{}",
+                info.message(),
+                place.file(),
+                place.line()
+            ),
+            None,
+        ),
+        None => die(format_args!("assertion or bug: {}", info.message()), None),
+    }
+}

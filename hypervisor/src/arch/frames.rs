@@ -1,0 +1,149 @@
+//! The machine's frame table and frame allocator, and the machine-to-physical table.
+
+use super::boot_memory;
+use super::layout::{self, FRAME_TABLE_START, M2P_START};
+use super::paging::{self, Access};
+use crate::lock::IrqLock;
+use crate::machine::phys::PhysRange;
+use crate::mm::block::Scrub;
+use crate::mm::buddy::{Buddy, Order, Request};
+use crate::mm::frame::{Frame, FrameTable};
+use crate::mm::tlb::{FlushStamp, Suspects, Tlb};
+use core::mem::size_of;
+use guest_abi::ids::{Mfn, PAGE_SIZE};
+use spin::Once;
+
+/// The table's backing is allocated in pieces of this many bytes where there is RAM to describe.
+const PIECE: u64 = 2 << 20;
+
+static TABLE: Once<FrameTable<'static>> = Once::new();
+static ALLOCATOR: IrqLock<Buddy> = IrqLock::new(Buddy::new());
+
+/// The frame table.
+pub(super) fn table() -> FrameTable<'static> {
+    *TABLE
+        .get()
+        .expect("the frame table is used before it is there")
+}
+
+/// Whether the allocator runs.
+pub(super) fn is_up() -> bool {
+    TABLE.is_completed()
+}
+
+/// Free frames.
+pub(super) fn free_frames() -> u64 {
+    ALLOCATOR.lock().free_frames()
+}
+
+/// Zeroes frames through the direct map.
+pub(super) struct Zero;
+
+impl Scrub for Zero {
+    fn scrub(&self, mfn: Mfn) {
+        // SAFETY: only frames of the allocator are scrubbed, which nobody uses and the direct map shows.
+        unsafe { core::ptr::write_bytes(paging::direct::<u8>(mfn.address()), 0, PAGE_SIZE) };
+    }
+}
+
+/// Translation buffers before the first domain exists: no frame ever had an owner, so none is stale.
+struct NoDomains;
+
+impl Tlb for NoDomains {
+    fn stamp(&self) -> FlushStamp {
+        FlushStamp(0)
+    }
+
+    fn flush_since(&self, suspects: Suspects, _: FlushStamp) {
+        unreachable!("translations of {suspects:?} are to be flushed before there is a domain");
+    }
+}
+
+/// A zeroed frame for the hypervisor itself.
+pub(super) fn zeroed_frame() -> Option<Mfn> {
+    let block = ALLOCATOR
+        .lock()
+        .allocate(table(), Request::anywhere(Order::FRAME))?;
+    Some(block.clean(table(), &NoDomains, &Zero).keep(table()))
+}
+
+/// Maps `entry_size` bytes for each frame below `end` from `start` on: RAM, all bytes `fill`, for pieces
+/// that describe RAM; one frame of them, read-only and shared, for pieces that describe holes.
+fn map_pieces(
+    start: u64,
+    end: Mfn,
+    entry_size: u64,
+    fill: u8,
+    has_ram: impl Fn(PhysRange) -> bool,
+) {
+    let hole = boot_memory::zeroed_frames(1);
+    let clear = |address: u64, bytes: u64| {
+        // SAFETY: just allocated for this table, shown by the direct map.
+        unsafe { core::ptr::write_bytes(paging::direct::<u8>(address), fill, bytes as usize) };
+    };
+    clear(hole.address(), PAGE_SIZE as u64);
+    let bytes = end.0 * entry_size;
+    let frames_described = PIECE / entry_size;
+    for piece in 0..bytes.div_ceil(PIECE) {
+        let at = start + piece * PIECE;
+        let described = PhysRange::from_len(
+            Mfn(piece * frames_described).address(),
+            Mfn(frames_described).address(),
+        );
+        if has_ram(described) {
+            let backing = boot_memory::raw(PIECE, PIECE);
+            clear(backing, PIECE);
+            // SAFETY: the window is the table's, each piece is mapped once, the backing is its own.
+            unsafe { paging::map_table(at, backing, PIECE, Access::Data) };
+        } else {
+            for page in (0..PIECE).step_by(PAGE_SIZE) {
+                // SAFETY: as above; nobody writes to the shared frame, and nobody can.
+                unsafe {
+                    paging::map_table(
+                        at + page,
+                        hole.address(),
+                        PAGE_SIZE as u64,
+                        Access::Constant,
+                    )
+                };
+            }
+        }
+    }
+}
+
+/// Builds both tables and gives the allocator all RAM that is not in use. `has_ram` tells whether there
+/// is RAM in a range; `end` is one past the highest frame of RAM.
+pub(super) fn start(end: Mfn, has_ram: impl Fn(PhysRange) -> bool) {
+    const { assert!(size_of::<Frame>() == 32) };
+    let most = (layout::FRAME_TABLE_END - FRAME_TABLE_START) / size_of::<Frame>() as u64;
+    assert!(
+        end.0 <= most,
+        "RAM up to {:#x} is beyond the frame table's window",
+        end.address()
+    );
+    map_pieces(
+        FRAME_TABLE_START,
+        end,
+        size_of::<Frame>() as u64,
+        0,
+        &has_ram,
+    );
+    map_pieces(M2P_START, end, size_of::<u64>() as u64, 0xff, &has_ram);
+    // SAFETY: mapped for good just now, zeroed, and all-zero is the entry of a frame nobody knows. Entries
+    // of holes are read-only memory: they are never written, because nothing can raise a count from 0.
+    let frames =
+        unsafe { core::slice::from_raw_parts(FRAME_TABLE_START as *const Frame, end.0 as usize) };
+    let table = FrameTable::new(frames);
+    let mut allocator = ALLOCATOR.lock();
+    boot_memory::free_ranges(|range| {
+        let range = range.whole_frames();
+        if range.start < range.end {
+            allocator.add_range(
+                table,
+                Mfn::of_address(range.start),
+                Mfn::of_address(range.end),
+            );
+        }
+    });
+    TABLE.call_once(|| table);
+}

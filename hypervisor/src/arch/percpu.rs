@@ -1,0 +1,116 @@
+//! What a processor knows of itself, and the stacks it runs on.
+//!
+//! One block of [`STACK_BLOCK`] bytes for each processor, aligned to its size, low to high:
+//!
+//! ```text
+//!  page  0      unmapped
+//!        1.. 4  NMI stack
+//!        5      unmapped
+//!        6.. 9  machine-check stack
+//!       10      unmapped
+//!       11..14  double-fault stack
+//!       15      unmapped
+//!       16..31  the stack; its last bytes are `CpuInfo`
+//! ```
+//!
+//! An overflow of any of them meets an unmapped page: a page fault becomes a double fault, which has a
+//! stack of its own, and the processor can still say what happened.
+
+use super::layout::{STACK_BLOCK, STACKS_START};
+use super::traps::TrapFrame;
+use core::arch::asm;
+use core::mem::{offset_of, size_of};
+
+/// The most processors that this image drives.
+pub(super) const MAX_CPUS: usize = 256;
+
+/// Pages of an interrupt stack.
+const INTERRUPT_STACK_PAGES: u64 = 4;
+/// The guard pages of a stack block, by page index.
+const GUARD_PAGES: [u64; 4] = [0, 5, 10, 15];
+/// First pages of the NMI, machine-check and double-fault stacks.
+const INTERRUPT_STACKS: [u64; 3] = [1, 6, 11];
+/// Pages in a block.
+pub(super) const BLOCK_PAGES: u64 = STACK_BLOCK / 4096;
+
+/// The last bytes of every processor's stack.
+#[repr(C, align(16))]
+pub(super) struct CpuInfo {
+    /// Puts the end of the hardware frame below on a 16-byte boundary, where the processor wants it.
+    align: u64,
+    /// Registers of the guest while the hypervisor works for it.
+    pub(super) guest: TrapFrame,
+    /// Number of this processor, from 0 in the order in which they were started.
+    pub(super) cpu: u32,
+    reserved: [u32; 3],
+}
+
+const _: () = {
+    assert!((offset_of!(CpuInfo, guest) + offset_of!(TrapFrame, es)) % 16 == 0);
+    assert!(size_of::<CpuInfo>().is_multiple_of(16));
+};
+
+/// First byte of the stack block of processor `cpu`.
+pub(super) const fn stack_block(cpu: u32) -> u64 {
+    STACKS_START + cpu as u64 * STACK_BLOCK
+}
+
+/// Whether page `index` of a stack block stays unmapped.
+pub(super) fn is_guard_page(index: u64) -> bool {
+    GUARD_PAGES.contains(&index)
+}
+
+/// Whether `address` lies in a guard page of some processor's stacks.
+pub(super) fn is_guard_address(address: u64) -> bool {
+    let Some(offset) = address.checked_sub(STACKS_START) else {
+        return false;
+    };
+    offset < MAX_CPUS as u64 * STACK_BLOCK && is_guard_page(offset % STACK_BLOCK / 4096)
+}
+
+/// Tops of the NMI, machine-check and double-fault stacks of processor `cpu`.
+pub(super) fn interrupt_stack_tops(cpu: u32) -> [u64; 3] {
+    INTERRUPT_STACKS.map(|page| stack_block(cpu) + (page + INTERRUPT_STACK_PAGES) * 4096)
+}
+
+/// Address of the [`CpuInfo`] of processor `cpu`, which is also where its stack starts (growing down).
+pub(super) const fn info_address(cpu: u32) -> u64 {
+    stack_block(cpu) + STACK_BLOCK - size_of::<CpuInfo>() as u64
+}
+
+/// What the processor loads into RSP when it enters from a guest: just above the hardware frame.
+pub(super) const fn entry_stack(cpu: u32) -> u64 {
+    info_address(cpu) + offset_of!(CpuInfo, guest) as u64 + offset_of!(TrapFrame, es) as u64
+}
+
+/// Writes the [`CpuInfo`] of processor `cpu`.
+///
+/// # Safety
+/// The block is mapped and the processor does not run on it yet.
+pub(super) unsafe fn install(cpu: u32) {
+    let info = info_address(cpu) as *mut CpuInfo;
+    // SAFETY: mapped, writable, aligned (block end minus a multiple of 16), used by nobody (caller).
+    unsafe {
+        info.write(CpuInfo {
+            align: 0,
+            guest: TrapFrame::ZERO,
+            cpu,
+            reserved: [0; 3],
+        });
+    }
+}
+
+/// Number of the processor that asks; 0 before the first one has its own stack.
+pub(super) fn current_cpu() -> u32 {
+    let stack: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, rsp", out(reg) stack, options(nomem, nostack, preserves_flags)) };
+    let Some(offset) = stack.checked_sub(STACKS_START) else {
+        return 0;
+    };
+    if offset < MAX_CPUS as u64 * STACK_BLOCK {
+        (offset / STACK_BLOCK) as u32
+    } else {
+        0
+    }
+}

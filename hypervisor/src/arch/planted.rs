@@ -1,0 +1,125 @@
+//! Faults planted for the tests of how the hypervisor dies. Not in the image that is shipped.
+//!
+//! `test=fault:NAME@CPU` on the command line plants one; the functions are named for the backtrace.
+
+use super::{apic, idle, percpu, port};
+use crate::options::{PlantedFault, TestRequest};
+use core::arch::asm;
+use core::hint::black_box;
+use core::sync::atomic::{AtomicBool, Ordering};
+use spin::Once;
+
+/// What is planted where; written by the first processor before it starts the others.
+static REQUEST: Once<TestRequest> = Once::new();
+/// The end of boot has been said: the fault may happen.
+static IS_ARMED: AtomicBool = AtomicBool::new(false);
+
+/// Takes the test's wish.
+pub(super) fn plant(request: TestRequest) {
+    REQUEST.call_once(|| request);
+}
+
+/// Boot is complete: does what the test wants.
+pub(super) fn arm() {
+    if let Some(TestRequest::Exit) = REQUEST.get() {
+        pass();
+    }
+    IS_ARMED.store(true, Ordering::Release);
+    on_processor(percpu::current_cpu());
+}
+
+/// Commits the fault of this processor, if one is planted on it, as soon as boot is complete.
+pub(super) fn on_processor(this: u32) {
+    let Some(&TestRequest::Fault { fault, cpu }) = REQUEST.get() else {
+        return;
+    };
+    if cpu != this {
+        return;
+    }
+    while !IS_ARMED.load(Ordering::Acquire) {
+        core::hint::spin_loop();
+    }
+    match fault {
+        PlantedFault::NullRead => planted_null_read(),
+        PlantedFault::WriteText => planted_write_text(),
+        PlantedFault::ExecuteData => planted_execute_data(),
+        PlantedFault::StackOverflow => planted_stack_overflow(),
+        PlantedFault::Assertion => planted_assert(),
+        PlantedFault::DivideByZero => planted_divide(),
+        PlantedFault::InvalidOpcode => planted_invalid_opcode(),
+        PlantedFault::Nmi => planted_nmi(),
+        PlantedFault::Stuck => planted_stuck(),
+    }
+}
+
+/// Ends QEMU with success (its isa-debug-exit device at port 0xf4).
+pub(super) fn pass() -> ! {
+    // SAFETY: a port that no PC uses, but for QEMU's test device.
+    unsafe { port::write_u32(0xf4, 0x10) };
+    idle::run()
+}
+
+#[inline(never)]
+fn planted_null_read() {
+    // SAFETY: not safe: the fault is the purpose.
+    unsafe { asm!("mov {0}, [{0}]", inout(reg) 0u64 => _, options(nostack)) };
+}
+
+#[inline(never)]
+fn planted_write_text() {
+    let target = planted_write_text as *const () as u64;
+    // SAFETY: not safe: code is read-only, and the fault is the purpose.
+    unsafe { asm!("mov qword ptr [{}], 0", in(reg) target, options(nostack)) };
+}
+
+#[inline(never)]
+#[allow(unconditional_recursion)]
+fn planted_stack_overflow() {
+    let mut bytes = [0u8; 512];
+    black_box(&mut bytes);
+    planted_stack_overflow();
+    black_box(&mut bytes);
+}
+
+#[inline(never)]
+fn planted_assert() {
+    assert_eq!(black_box(1), 2, "planted");
+}
+
+#[inline(never)]
+fn planted_divide() {
+    // SAFETY: not safe: the divide error is the purpose.
+    unsafe {
+        asm!("xor edx, edx", "div {:e}", in(reg) 0u32, inout("eax") 1u32 => _, out("edx") _, options(nostack))
+    };
+}
+
+#[inline(never)]
+fn planted_execute_data() {
+    static RETURN: u8 = 0xc3;
+    // SAFETY: not safe: constants are not executable, and the fault is the purpose.
+    unsafe { asm!("call {}", in(reg) &raw const RETURN, clobber_abi("C")) };
+}
+
+#[inline(never)]
+fn planted_invalid_opcode() {
+    // SAFETY: not safe: the fault is the purpose.
+    unsafe { asm!("ud2", options(nomem, nostack)) };
+}
+
+#[inline(never)]
+fn planted_nmi() {
+    apic::send(apic::id(), apic::Message::Nmi);
+    // Until it arrives.
+    for _ in 0..1_000_000_000u64 {
+        core::hint::spin_loop();
+    }
+}
+
+#[inline(never)]
+fn planted_stuck() {
+    x86_64::instructions::interrupts::disable();
+    loop {
+        core::hint::spin_loop();
+    }
+}

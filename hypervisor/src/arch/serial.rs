@@ -1,0 +1,98 @@
+//! The serial line: a 16550 at I/O ports, polled.
+
+use crate::console::Sink;
+use crate::lock::IrqLock;
+use crate::options::{Baud, Com1, Parity};
+use uart_16550::backend::PioBackend;
+use uart_16550::spec::registers::{self, WordLength};
+use uart_16550::{BaudRate, Config, Uart16550};
+
+/// How often the transmitter is asked before a byte is given up: a line that nobody drains must not stop
+/// the machine. Ten times what 300 baud needs for a byte at 1 µs a question.
+const PATIENCE: u32 = 400_000;
+
+/// One serial line.
+pub(super) struct SerialLine(IrqLock<Option<Uart16550<PioBackend>>>);
+
+/// The line that the console uses.
+pub(super) static COM1: SerialLine = SerialLine(IrqLock::new(None));
+
+impl SerialLine {
+    /// Sets the device up as the administrator wants it. `false` if there is none, or it can't be set so.
+    ///
+    /// # Safety
+    /// The eight ports from `wanted.io_base` on are a serial line's or nobody's, and nobody else drives it.
+    pub(super) unsafe fn start(&self, wanted: &Com1) -> bool {
+        // SAFETY: caller.
+        let Ok(mut uart) = (unsafe { Uart16550::new_port(wanted.io_base) }) else {
+            return false;
+        };
+        if !uart.check_present() {
+            return false;
+        }
+        let rate = match wanted.baud {
+            Baud::Rate(rate) => rate,
+            Baud::Auto => match uart.dll_dlm() {
+                (0, 0) => return false,
+                (low, high) => wanted.clock_hz / (16 * u32::from(u16::from_le_bytes([low, high]))),
+            },
+        };
+        let config = Config {
+            frequency: wanted.clock_hz,
+            baud_rate: BaudRate::from_integer(rate),
+            data_bits: match wanted.data_bits {
+                5 => WordLength::FiveBits,
+                6 => WordLength::SixBits,
+                7 => WordLength::SevenBits,
+                _ => WordLength::EightBits,
+            },
+            extra_stop_bits: wanted.stop_bits > 1,
+            parity: match wanted.parity {
+                Parity::None => registers::Parity::Disabled,
+                Parity::Odd => registers::Parity::Odd,
+                Parity::Even => registers::Parity::Even,
+                Parity::Mark => registers::Parity::Forced1,
+                Parity::Space => registers::Parity::Forced0,
+            },
+            ..Config::default()
+        };
+        if uart.init(config).is_err() {
+            return false;
+        }
+        *self.0.lock() = Some(uart);
+        true
+    }
+}
+
+impl SerialLine {
+    /// Frees the device from whoever uses it.
+    ///
+    /// # Safety
+    /// All other processors have stopped for good.
+    pub(super) unsafe fn break_open(&self) {
+        // SAFETY: the holder will never run again (caller).
+        unsafe { self.0.break_open() };
+    }
+}
+
+impl Sink for SerialLine {
+    fn write(&self, bytes: &[u8]) {
+        let mut guard = self.0.lock();
+        let Some(uart) = guard.as_mut() else { return };
+        for &byte in bytes {
+            if byte == b'\n' {
+                send(uart, b'\r');
+            }
+            send(uart, byte);
+        }
+    }
+}
+
+fn send(uart: &mut Uart16550<PioBackend>, byte: u8) {
+    for _ in 0..PATIENCE {
+        if uart.try_send_byte(byte).is_ok() {
+            return;
+        }
+        core::hint::spin_loop();
+    }
+}

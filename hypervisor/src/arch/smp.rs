@@ -1,0 +1,183 @@
+//! The other processors: starting them, and knowing which run.
+
+use super::percpu::MAX_CPUS;
+use super::{apic, boot_memory, clock, death, features, paging, percpu, tables, watchdog};
+use core::ptr;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// What the trampoline in boot/entry.S reads, in its order.
+#[repr(C)]
+struct Mailbox {
+    early_root: u64,
+    final_root: u64,
+    stack: u64,
+    cpu: u64,
+    entry: u64,
+}
+
+unsafe extern "C" {
+    static trampoline_start: u8;
+    static trampoline_end: u8;
+    static trampoline_mailbox: u8;
+    fn secondary_high_entry();
+}
+
+/// How far a processor has come.
+mod state {
+    /// Not there.
+    pub(super) const ABSENT: u32 = 0;
+    /// Has stacks, was told to start.
+    pub(super) const STARTING: u32 = 1;
+    /// Runs.
+    pub(super) const ONLINE: u32 = 2;
+    /// Lacks a feature of the first processor; parked.
+    pub(super) const REFUSED: u32 = 3;
+}
+
+/// `state` of each processor; moved forward by itself, or by whoever starts it.
+static STATES: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(state::ABSENT) }; MAX_CPUS];
+static APIC_IDS: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(0) }; MAX_CPUS];
+/// Features that the last refused processor lacks.
+static LACKING: AtomicU64 = AtomicU64::new(0);
+
+/// How long a processor may take to arrive after its start-up interrupt.
+const ARRIVAL_US: u64 = 1_000_000;
+
+/// Processors that run: their numbers and local APIC numbers.
+pub(super) fn online() -> impl Iterator<Item = (u32, u32)> {
+    let all = (0u32..).zip(STATES.iter().zip(&APIC_IDS));
+    all.filter(|(_, (state, _))| state.load(Ordering::Acquire) == state::ONLINE)
+        .map(|(cpu, (_, id))| (cpu, id.load(Ordering::Relaxed)))
+}
+
+/// Whether the stack block of processor `cpu` is mapped.
+pub(super) fn has_stacks(cpu: u32) -> bool {
+    STATES
+        .get(cpu as usize)
+        .is_some_and(|state| state.load(Ordering::Acquire) != state::ABSENT)
+}
+
+/// The first processor has its stacks and runs.
+pub(super) fn first_is_online(apic_id: u32) {
+    APIC_IDS[0].store(apic_id, Ordering::Relaxed);
+    STATES[0].store(state::ONLINE, Ordering::Release);
+}
+
+/// Starts the processors with these local APIC numbers, as 1, 2, … in that order, on top of the first.
+/// `early_root` is the machine address of the early page tables' root. Returns how many run then.
+///
+/// A processor that does not arrive or lacks a feature of the first is reported and left out.
+///
+/// # Safety
+/// Called once, by the first processor, with the final page tables in use and the early ones intact.
+pub(super) unsafe fn start_others(
+    apic_ids: impl Iterator<Item = u32> + Clone,
+    early_root: u64,
+) -> u32 {
+    if apic_ids.clone().next().is_none() {
+        return 1;
+    }
+    let Some(page) = boot_memory::low_page() else {
+        log::error!("no page below 1 MiB is free: only the first processor is started");
+        return 1;
+    };
+    let start = &raw const trampoline_start;
+    let length = &raw const trampoline_end as usize - start as usize;
+    let mailbox_offset = &raw const trampoline_mailbox as usize - start as usize;
+    let copy = paging::direct::<u8>(page);
+    // SAFETY: the page is ours (low_page) and larger than the trampoline, which is constant data.
+    unsafe { ptr::copy_nonoverlapping(start, copy, length) };
+    // SAFETY: inside that page; aligned by the assembly.
+    let mailbox = unsafe { copy.add(mailbox_offset) }.cast::<Mailbox>();
+
+    for apic_id in apic_ids.clone() {
+        apic::send(apic_id, apic::Message::Init);
+    }
+    // The pause after INIT of the Intel SDM (volume 3, 10.4.4).
+    clock::wait_ms(10);
+    let mut cpu = 1;
+    for apic_id in apic_ids {
+        if cpu as usize >= MAX_CPUS {
+            log::warn!("more than {MAX_CPUS} processors: the others stay off");
+            break;
+        }
+        paging::map_stacks(cpu);
+        // SAFETY: just mapped; the processor does not run yet.
+        unsafe { percpu::install(cpu) };
+        APIC_IDS[cpu as usize].store(apic_id, Ordering::Relaxed);
+        STATES[cpu as usize].store(state::STARTING, Ordering::Release);
+        // SAFETY: no other processor reads the mailbox now: they start one at a time.
+        unsafe {
+            mailbox.write_volatile(Mailbox {
+                early_root,
+                final_root: paging::root(),
+                stack: percpu::info_address(cpu),
+                cpu: u64::from(cpu),
+                entry: secondary_high_entry as *const () as u64,
+            });
+        }
+        if arrives(cpu, apic_id, (page >> 12) as u8) {
+            cpu += 1;
+        }
+    }
+    cpu
+}
+
+/// Sends the start-up interrupts and waits. The second one only where the first did nothing.
+fn arrives(cpu: u32, apic_id: u32, page: u8) -> bool {
+    let state = &STATES[cpu as usize];
+    for attempt in 0..2 {
+        apic::send(apic_id, apic::Message::Startup(page));
+        let patience = if attempt == 0 { 20_000 } else { ARRIVAL_US };
+        let mut waited = 0;
+        while waited < patience {
+            match state.load(Ordering::Acquire) {
+                state::ONLINE => return true,
+                state::REFUSED => {
+                    let lacks =
+                        features::Features::from_bits_truncate(LACKING.load(Ordering::Relaxed));
+                    log::error!("the processor with APIC id {apic_id} lacks {lacks} and stays off");
+                    state.store(state::STARTING, Ordering::Release);
+                    return false;
+                }
+                _ => {}
+            }
+            clock::wait_us(10);
+            waited += 10;
+        }
+    }
+    // It may still come: its stacks and its number stay its own, and it would find itself unwanted.
+    log::error!(
+        "the processor with APIC id {apic_id} did not start within {} ms",
+        ARRIVAL_US / 1000
+    );
+    false
+}
+
+/// First Rust code of another processor, on its own stack.
+pub(super) extern "C" fn secondary_main(cpu: u32) -> ! {
+    // SAFETY: the stack block is mapped and this is its processor; interrupts have been off since reset.
+    unsafe { tables::load_own(cpu) };
+    // SAFETY: the final page tables are in use.
+    if let Err(lacks) = unsafe { features::set_up_processor() } {
+        LACKING.store(lacks.bits(), Ordering::Relaxed);
+        STATES[cpu as usize].store(state::REFUSED, Ordering::Release);
+        death::halt();
+    }
+    apic::set_up_processor();
+    let apic_id = APIC_IDS[cpu as usize].load(Ordering::Relaxed);
+    if apic::id() != apic_id {
+        death::die(
+            format_args!(
+                "local APIC {} started where {apic_id} was called",
+                apic::id()
+            ),
+            None,
+        );
+    }
+    STATES[cpu as usize].store(state::ONLINE, Ordering::Release);
+    watchdog::start_processor();
+    #[cfg(feature = "planted-faults")]
+    super::planted::on_processor(cpu);
+    super::idle::run()
+}

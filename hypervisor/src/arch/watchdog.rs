@@ -1,0 +1,108 @@
+//! The watchdog: finds a processor that is stuck with interrupts off.
+//!
+//! Each processor's own timer ticks once a second and counts. The PIT fires twenty times a second, and its
+//! line is routed to all processors as an NMI, which gets through when interrupts do not. A processor that
+//! sees in its NMI that its count has not moved for the time allowed says where it is stuck, and the
+//! machine dies of it.
+
+use super::percpu::{self, MAX_CPUS};
+use super::traps::TrapFrame;
+use super::{apic, clock, death, ioapic, port};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+const TICK_NS: u64 = 1_000_000_000;
+/// NMIs in a second.
+const CHECK_HZ: u64 = 20;
+/// Rate of the PIT.
+const PIT_HZ: u64 = 1_193_182;
+
+static IS_ON: AtomicBool = AtomicBool::new(false);
+/// How many checks in a row may find the count unmoved.
+static PATIENCE: AtomicU32 = AtomicU32::new(0);
+/// Timer ticks of each processor.
+static BEATS: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(0) }; MAX_CPUS];
+/// Beats last seen by the check (low half) and how often in a row (high half); touched only in the NMI of
+/// the processor itself.
+static SEEN: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+
+fn arm() {
+    let deadline = super::msr::tsc().wrapping_add(clock::ns_to_ticks(TICK_NS));
+    apic::arm_timer(deadline, TICK_NS);
+}
+
+/// Switches the watchdog on for the whole machine. `gsi` is the interrupt line of the PIT; `timeout_s` how
+/// long a processor may take no timer interrupt. `false` if the line has no IO-APIC.
+pub(super) fn start(gsi: u32, timeout_s: u32) -> bool {
+    PATIENCE.store(
+        timeout_s.max(2).saturating_mul(CHECK_HZ as u32),
+        Ordering::Relaxed,
+    );
+    IS_ON.store(true, Ordering::Release);
+    arm();
+    let divisor = PIT_HZ.div_ceil(CHECK_HZ).min(u64::from(u16::MAX));
+    // SAFETY: channel 0 of the PIT is nobody else's: a rate generator from here on.
+    unsafe {
+        port::write_u8(0x43, 0b0011_0100);
+        port::write_u8(0x40, divisor as u8);
+        port::write_u8(0x40, (divisor >> 8) as u8);
+    }
+    if !ioapic::route_as_nmi(gsi) {
+        IS_ON.store(false, Ordering::Release);
+        return false;
+    }
+    true
+}
+
+/// A processor that starts while the watchdog is on begins to tick.
+pub(super) fn start_processor() {
+    if IS_ON.load(Ordering::Acquire) {
+        arm();
+    }
+}
+
+/// The timer has fired.
+pub(super) fn heartbeat() {
+    let cpu = percpu::current_cpu() as usize;
+    if let Some(beats) = BEATS.get(cpu) {
+        beats.fetch_add(1, Ordering::Relaxed);
+    }
+    if IS_ON.load(Ordering::Relaxed) {
+        arm();
+    }
+}
+
+/// Timer interrupts that processor `cpu` has taken.
+pub(super) fn beats(cpu: u32) -> u32 {
+    BEATS
+        .get(cpu as usize)
+        .map_or(0, |beats| beats.load(Ordering::Relaxed))
+}
+
+/// Whether an NMI was the watchdog's. Dies if it finds this processor stuck.
+pub(super) fn accepts_nmi(frame: &TrapFrame) -> bool {
+    if !IS_ON.load(Ordering::Acquire) {
+        return false;
+    }
+    let cpu = percpu::current_cpu();
+    let Some(seen) = SEEN.get(cpu as usize) else {
+        return true;
+    };
+    let now = u64::from(beats(cpu));
+    let last = seen.load(Ordering::Relaxed);
+    if last & 0xffff_ffff != now {
+        seen.store(now, Ordering::Relaxed);
+        return true;
+    }
+    let times = last >> 32;
+    seen.store(last + (1 << 32), Ordering::Relaxed);
+    if times >= u64::from(PATIENCE.load(Ordering::Relaxed)) {
+        death::die(
+            format_args!(
+                "watchdog: CPU{cpu} has been stuck with interrupts off for {} s",
+                times / CHECK_HZ
+            ),
+            Some(frame),
+        );
+    }
+    true
+}

@@ -1,0 +1,108 @@
+//! The hypervisor's lock: a spin lock that also says what interrupts do while it is held.
+//!
+//! An [`IrqLock`] keeps interrupts off on its processor while held, so that an interrupt handler may take
+//! it as well. On the host (under test) there are no interrupts to keep off.
+
+use core::ops::{Deref, DerefMut};
+use spin::mutex::{SpinMutex, SpinMutexGuard};
+
+/// A spin lock that holds interrupts off. Not fair, not recursive; hold it shortly.
+pub struct IrqLock<T>(SpinMutex<T>);
+
+/// Access to what an [`IrqLock`] protects. Interrupts go back to what they were when it is dropped.
+pub struct IrqLockGuard<'a, T> {
+    // Declared first: the lock is released before interrupts come back on.
+    inner: SpinMutexGuard<'a, T>,
+    _interrupts: InterruptsOff,
+}
+
+impl<T> IrqLock<T> {
+    /// A free lock around `value`.
+    pub const fn new(value: T) -> Self {
+        Self(SpinMutex::new(value))
+    }
+
+    /// Waits for the lock.
+    pub fn lock(&self) -> IrqLockGuard<'_, T> {
+        let interrupts = InterruptsOff::new();
+        IrqLockGuard {
+            inner: self.0.lock(),
+            _interrupts: interrupts,
+        }
+    }
+
+    /// Takes the lock if nobody holds it.
+    pub fn try_lock(&self) -> Option<IrqLockGuard<'_, T>> {
+        let interrupts = InterruptsOff::new();
+        self.0.try_lock().map(|inner| IrqLockGuard {
+            inner,
+            _interrupts: interrupts,
+        })
+    }
+}
+
+impl<T> IrqLock<T> {
+    /// Frees the lock, whoever holds it.
+    ///
+    /// # Safety
+    /// Whoever held it will never run again.
+    pub unsafe fn break_open(&self) {
+        // SAFETY: the holder's guard is never used or dropped (caller).
+        unsafe { self.0.force_unlock() };
+    }
+}
+
+impl<T> Deref for IrqLockGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T> DerefMut for IrqLockGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}
+
+/// Interrupts are off on this processor while this lives. Stays on the processor that made it.
+pub struct InterruptsOff {
+    were_on: bool,
+    _not_send: core::marker::PhantomData<*const ()>,
+}
+
+impl InterruptsOff {
+    /// Switches interrupts off, remembering what they were.
+    #[must_use]
+    pub fn new() -> Self {
+        #[cfg(target_os = "none")]
+        let were_on = {
+            let on = x86_64::instructions::interrupts::are_enabled();
+            x86_64::instructions::interrupts::disable();
+            on
+        };
+        #[cfg(not(target_os = "none"))]
+        let were_on = false;
+        Self {
+            were_on,
+            _not_send: core::marker::PhantomData,
+        }
+    }
+}
+
+impl Default for InterruptsOff {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for InterruptsOff {
+    fn drop(&mut self) {
+        #[cfg(target_os = "none")]
+        if self.were_on {
+            x86_64::instructions::interrupts::enable();
+        }
+        #[cfg(not(target_os = "none"))]
+        let _ = self.were_on;
+    }
+}
