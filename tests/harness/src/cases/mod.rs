@@ -1,0 +1,37 @@
+//! What is tested by booting.
+
+pub mod boot;
+pub mod death;
+
+use crate::run::Missing;
+use crate::suite::Case;
+use crate::verdict::Verdict;
+
+/// The image that is shipped.
+pub const IMAGE: &str = "build/paravane";
+/// The image that takes `test=…`, and can be told to die.
+pub const TEST_IMAGE: &str = "build/paravane-test";
+
+/// How much of the product of configurations is tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Extent {
+    /// A set in which every two levels of every two factors meet.
+    AllPairs,
+    /// Everything.
+    WholeProduct,
+}
+
+/// Every case.
+pub fn all(extent: Extent) -> Vec<Case> {
+    let mut cases = boot::cases(extent);
+    cases.extend(death::cases());
+    cases
+}
+
+/// The verdict when a line that must come has not come.
+fn no_line(what: &str, missing: &Missing) -> Verdict {
+    match missing {
+        Missing::TimedOut => Verdict::NoVerdict(format!("{what} has not come in time")),
+        Missing::Ended(ending) => Verdict::NoVerdict(format!("{what} has not come: {ending}")),
+    }
+}

@@ -1,0 +1,104 @@
+//! The system tests: `systest [--list] [FILTER]...`, from the top of the repository.
+//!
+//! A filter is a part of a case's name; without one all cases run. The environment: `FULL=1` the whole
+//! product of the boot matrix instead of a set that covers all pairs, `JOBS` cases at a time, `QEMU` and
+//! `NEWER_QEMU` the emulators.
+
+use harness::cases;
+use harness::iso::Isos;
+use harness::suite::{Case, Suite};
+use harness::verdict::Verdict;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+const LOG_DIRECTORY: &str = "build/logs";
+
+fn main() -> ExitCode {
+    let mut filters: Vec<String> = std::env::args().skip(1).collect();
+    let is_list = filters.iter().any(|word| word == "--list");
+    filters.retain(|word| word != "--list");
+    if let Some(option) = filters.iter().find(|word| word.starts_with('-')) {
+        eprintln!("systest: {option}: unknown. usage: systest [--list] [FILTER]...");
+        return ExitCode::from(2);
+    }
+
+    let is_full = std::env::var_os("FULL").is_some_and(|value| value == "1");
+    let extent = if is_full {
+        cases::Extent::WholeProduct
+    } else {
+        cases::Extent::AllPairs
+    };
+    let mut cases = cases::all(extent);
+    cases.retain(|case| {
+        filters.is_empty()
+            || filters
+                .iter()
+                .any(|filter| case.name.contains(filter.as_str()))
+    });
+    if is_list {
+        cases.iter().for_each(|case| println!("{}", case.name));
+        return ExitCode::SUCCESS;
+    }
+    if cases.is_empty() {
+        eprintln!("systest: no case has {filters:?} in its name; systest --list shows the names");
+        return ExitCode::from(2);
+    }
+    match run(&cases) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("systest: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(cases: &[Case]) -> std::io::Result<ExitCode> {
+    std::fs::create_dir_all(LOG_DIRECTORY)?;
+    let isos = Isos::new("build/isos")?;
+    let asked = std::env::var("JOBS")
+        .ok()
+        .and_then(|value| value.parse().ok());
+    let nr_jobs =
+        asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let started = Instant::now();
+    println!(
+        "systest: {} cases, {nr_jobs} at a time, logs in {LOG_DIRECTORY}",
+        cases.len()
+    );
+    let suite = Suite {
+        log_directory: Path::new(LOG_DIRECTORY),
+        isos: &isos,
+        nr_jobs,
+    };
+    let summary = suite.run(cases, &report);
+    println!("systest: {:.1} s", started.elapsed().as_secs_f64());
+    println!("{summary}");
+    Ok(if summary.nr_failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn report(case: &Case, verdict: &Verdict, took: Duration) {
+    let (word, text) = match verdict {
+        Verdict::Pass(text) => ("ok        ", text),
+        Verdict::Fail(text) => ("FAILED    ", text),
+        Verdict::TooSlow(text) => ("TOO SLOW  ", text),
+        Verdict::NoVerdict(text) => ("NO VERDICT", text),
+        Verdict::Skipped(text) => ("skipped   ", text),
+    };
+    let separator = if text.is_empty() { "" } else { ": " };
+    println!(
+        "{word} {:5.1} s  {}{separator}{text}",
+        took.as_secs_f64(),
+        case.name
+    );
+    if verdict.is_failure() {
+        println!(
+            "           its log: {LOG_DIRECTORY}/{}*.log",
+            case.name.replace('/', "-")
+        );
+    }
+}

@@ -1,0 +1,81 @@
+//! Which QEMU runs a machine.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A QEMU for x86_64.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Qemu {
+    /// The command.
+    pub command: PathBuf,
+    /// Its version, major and minor.
+    pub version: (u32, u32),
+}
+
+/// The first version whose emulated processors have an x2APIC.
+const FIRST_WITH_X2APIC: (u32, u32) = (9, 0);
+
+impl Qemu {
+    /// The QEMU of this name or path, if it starts.
+    pub fn find(command: impl Into<PathBuf>) -> Result<Self, String> {
+        let command = command.into();
+        let output = Command::new(&command)
+            .arg("--version")
+            .output()
+            .map_err(|error| format!("{} does not start: {error}", command.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let version = version_in(&text)
+            .ok_or_else(|| format!("{} --version says no version: {text}", command.display()))?;
+        Ok(Self { command, version })
+    }
+
+    /// The one on the path, or the one that the environment's `QEMU` names.
+    pub fn installed() -> Result<Self, String> {
+        Self::find(std::env::var_os("QEMU").unwrap_or_else(|| "qemu-system-x86_64".into()))
+    }
+
+    /// One whose emulated processors have an x2APIC: the installed one, the one that the environment's
+    /// `NEWER_QEMU` names, or the one that `tests/newer-qemu` unpacks.
+    pub fn with_x2apic() -> Result<Self, String> {
+        let newer =
+            std::env::var_os("NEWER_QEMU").unwrap_or_else(|| "build/newer-qemu/qemu".into());
+        let candidates = [Self::installed(), Self::find(newer)];
+        let found = candidates
+            .iter()
+            .flatten()
+            .find(|qemu| qemu.version >= FIRST_WITH_X2APIC);
+        found.cloned().ok_or_else(|| {
+            format!(
+                "no QEMU here emulates an x2APIC (needs {}.{}; tests/newer-qemu fetches one)",
+                FIRST_WITH_X2APIC.0, FIRST_WITH_X2APIC.1
+            )
+        })
+    }
+}
+
+/// The version in what `--version` prints.
+fn version_in(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text
+        .split("version ")
+        .nth(1)?
+        .split(|character: char| !character.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version_in;
+
+    #[test]
+    fn the_version_is_read() {
+        assert_eq!(
+            version_in("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)"),
+            Some((7, 2))
+        );
+        assert_eq!(
+            version_in("QEMU emulator version 10.0.2 (Debian)\nCopyright"),
+            Some((10, 0))
+        );
+        assert_eq!(version_in("no such thing"), None);
+    }
+}

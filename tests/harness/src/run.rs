@@ -1,0 +1,257 @@
+//! One machine, running.
+//!
+//! QEMU is started as the head of a process group of its own, and the kernel ends it when the thread that
+//! started it ends. Every way out of a [`Run`] ends the whole group, so that nothing outlives a test.
+
+use crate::machine::Machine;
+use crate::qemu::Qemu;
+use crate::serial::{Line, Serial};
+use crate::verdict::Ending;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use regex_lite::Regex;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// How long a process that has closed its output may take to be gone.
+const EXIT_GRACE: Duration = Duration::from_secs(5);
+
+/// Why a wait for a line has ended without it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Missing {
+    /// The time is up.
+    TimedOut,
+    /// The machine has ended before.
+    Ended(Ending),
+}
+
+/// A running machine and what it has said.
+#[derive(Debug)]
+pub struct Run {
+    child: Child,
+    started: Instant,
+    chunks: Receiver<(Duration, Vec<u8>)>,
+    serial: Serial,
+    log: File,
+    log_path: PathBuf,
+    /// Lines up to here have been seen by a wait.
+    seen: usize,
+    /// Set when the process is known to be gone: its number may belong to another one from then on.
+    ending: Option<Ending>,
+}
+
+impl Run {
+    /// Starts `machine` with `iso` in its drive. What it prints is kept in the file `log`.
+    pub fn start(qemu: &Qemu, machine: &Machine, iso: &Path, log: &Path) -> io::Result<Self> {
+        let mut command = Command::new(&qemu.command);
+        command.args(machine.arguments(iso));
+        Self::spawn(command, log)
+    }
+
+    /// Starts any command whose standard streams are a serial line.
+    pub fn spawn(command: Command, log_path: &Path) -> io::Result<Self> {
+        let mut log = File::create(log_path)?;
+        let words: Vec<_> = command
+            .get_args()
+            .map(|word| word.to_string_lossy())
+            .collect();
+        writeln!(
+            log,
+            "+ {} {}",
+            command.get_program().to_string_lossy(),
+            words.join(" ")
+        )?;
+
+        let mut guarded = Command::new("setpriv");
+        guarded
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(command.get_program())
+            .args(command.get_args());
+        guarded
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log.try_clone()?);
+        let started = Instant::now();
+        let mut child = guarded.spawn()?;
+
+        let (sender, chunks) = channel();
+        let mut output = child
+            .stdout
+            .take()
+            .ok_or_else(|| io::Error::other("no pipe to the serial line"))?;
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = output.read(&mut buffer) {
+                if sender
+                    .send((started.elapsed(), buffer[..count].to_vec()))
+                    .is_err()
+                {
+                    break;
+                }
+            }
+        });
+        let log_path = log_path.to_path_buf();
+        Ok(Self {
+            child,
+            started,
+            chunks,
+            serial: Serial::default(),
+            log,
+            log_path,
+            seen: 0,
+            ending: None,
+        })
+    }
+
+    /// Waits up to `limit` for a line that `pattern` matches, among those that no earlier wait has passed.
+    /// A line counts when it has ended, or when nothing can follow.
+    pub fn wait_for(&mut self, pattern: &Regex, limit: Duration) -> Result<Line, Missing> {
+        self.wait_among(Serial::ended_lines, pattern, limit)
+    }
+
+    /// As [`Run::wait_for`], and a line that may still grow counts too: for prompts.
+    pub fn wait_for_prompt(&mut self, pattern: &Regex, limit: Duration) -> Result<Line, Missing> {
+        self.wait_among(Serial::lines, pattern, limit)
+    }
+
+    fn wait_among(
+        &mut self,
+        candidates: fn(&Serial) -> &[Line],
+        pattern: &Regex,
+        limit: Duration,
+    ) -> Result<Line, Missing> {
+        let deadline = Instant::now() + limit;
+        let mut missing = None;
+        loop {
+            let lines = if missing.is_some() {
+                self.serial.lines()
+            } else {
+                candidates(&self.serial)
+            };
+            let fresh = lines.get(self.seen..).unwrap_or_default();
+            if let Some(index) = fresh.iter().position(|line| pattern.is_match(&line.text)) {
+                let line = fresh[index].clone();
+                self.seen += index + 1;
+                return Ok(line);
+            }
+            // An open line is looked at again: it may grow.
+            self.seen = self.seen.max(self.serial.ended_lines().len());
+            if let Some(missing) = missing {
+                return Err(missing);
+            }
+            match self.receive(deadline) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Timeout) => return Err(Missing::TimedOut),
+                Err(RecvTimeoutError::Disconnected) => missing = Some(Missing::Ended(self.reap())),
+            }
+        }
+    }
+
+    /// Waits up to `limit` for the machine to end, and ends it then.
+    pub fn wait_for_end(&mut self, limit: Duration) -> Ending {
+        let deadline = Instant::now() + limit;
+        loop {
+            match self.receive(deadline) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    self.stop();
+                    return Ending::TimedOut;
+                }
+                Err(RecvTimeoutError::Disconnected) => return self.reap(),
+            }
+        }
+    }
+
+    /// Types `text` on the serial line.
+    pub fn send(&mut self, text: &str) -> io::Result<()> {
+        let input = self.child.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        input.write_all(text.as_bytes())?;
+        input.flush()
+    }
+
+    /// Every line so far.
+    pub fn lines(&self) -> &[Line] {
+        self.serial.lines()
+    }
+
+    /// Where the log is.
+    pub fn log_path(&self) -> &Path {
+        &self.log_path
+    }
+
+    /// The machine's process, which heads a process group of the same number.
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Takes what has come, or waits for more until `deadline`.
+    fn receive(&mut self, deadline: Instant) -> Result<(), RecvTimeoutError> {
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        let (at, bytes) = self.chunks.recv_timeout(remaining)?;
+        // A log that can't be written must not change a verdict.
+        let _ = self.serial.feed(&bytes, at, &mut self.log);
+        Ok(())
+    }
+
+    /// How the process, whose output is closed, has ended.
+    fn reap(&mut self) -> Ending {
+        if let Some(ending) = self.ending {
+            return ending;
+        }
+        let deadline = Instant::now() + EXIT_GRACE;
+        let status = loop {
+            match self.child.try_wait() {
+                Ok(None) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(2))
+                }
+                Ok(status) => break status,
+                Err(_) => break None,
+            }
+        };
+        let Some(status) = status else {
+            self.stop();
+            return Ending::TimedOut;
+        };
+        self.kill_group();
+        let ending = match status.signal() {
+            Some(signal) => Ending::Killed(signal),
+            None => Ending::Exited(status.code().unwrap_or_default()),
+        };
+        self.end(ending);
+        ending
+    }
+
+    /// Ends the process, if it has not ended.
+    fn stop(&mut self) {
+        if self.ending.is_none() {
+            self.kill_group();
+            let _ = self.child.wait();
+            self.end(Ending::TimedOut);
+        }
+    }
+
+    fn kill_group(&self) {
+        let _ = killpg(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL);
+    }
+
+    fn end(&mut self, ending: Ending) {
+        self.ending = Some(ending);
+        let _ = writeln!(
+            self.log,
+            "\n- after {:.3} s: {ending}",
+            self.started.elapsed().as_secs_f64()
+        );
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
