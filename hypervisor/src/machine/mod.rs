@@ -7,6 +7,8 @@
 
 pub mod acpi;
 pub mod bounded;
+#[cfg(test)]
+mod fixtures;
 pub mod memory_map;
 pub mod multiboot;
 pub mod phys;

@@ -1,11 +1,12 @@
 //! ACPI's static tables: which processors, interrupt controllers and timers there are.
 //!
 //! # Why not the `acpi` crate
-//! It hands out references into firmware's memory through `unsafe` mappings, so a field that changes or
-//! is unaligned is undefined behaviour, and the whole audit of it would be ours. Damage does not stop it:
-//! a wrong RSDP checksum is logged and accepted, root table and tables are used unverified, a MADT entry of
-//! length 0 loops for ever and a MADT shorter than its header underflows. And it has no way to refuse one
-//! table by name while the others stay usable, which is what the person at the console needs.
+//! Version 6.1 needs an unstable compiler feature, hands out references into firmware's memory through
+//! `unsafe` mappings, and reads fields of XSDT and MADT through unaligned pointers, so the whole audit of
+//! it would be ours. Damage does not stop it: a wrong RSDP checksum is logged and accepted, tables are
+//! used unverified unless one asks, a MADT entry of length 0 is read for ever, and a MADT shorter than
+//! its fixed part underflows. And it can't refuse one table by name while the others stay usable, which
+//! is what the person at the console needs.
 //!
 //! # Rules
 //! Everything is read through [`PhysRead`] into small buffers on the stack. A table is used only after its

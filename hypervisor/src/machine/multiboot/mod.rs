@@ -1,11 +1,11 @@
 //! The multiboot2 information block: what the boot loader tells.
 //!
 //! # Why not the `multiboot2` crate
-//! Its only way in is `unsafe` (a raw pointer whose own length field decides how much is read), and its
-//! tag accessors assert: a module tag of 8 bytes, a memory map whose entry size is zero or a palette that
-//! is longer than its tag panics, and in the hypervisor a panic before the console exists is a dark
-//! screen. A block has ten fixed layouts that matter here, so they are read from a slice, with each
-//! refusal named; the crate remains the tests' independent writer of blocks.
+//! The only way into version 0.28 is `unsafe`: a raw pointer whose own length field decides how much is
+//! read. Its tag accessors assert: a module tag of 8 bytes, a memory map with an entry size of 0 or a
+//! palette that is longer than its tag panics, and a panic before the console exists is a dark screen.
+//! The layouts that matter here are few and fixed, so they are read from a slice, with each refusal
+//! named; the crate remains the tests' independent writer of blocks.
 //!
 //! # Rules
 //! The block is `total_size: u32, reserved: u32` and then tags, each `type: u32, size: u32, payload`,

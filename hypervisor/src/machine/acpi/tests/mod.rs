@@ -1,0 +1,122 @@
+//! Tests of the ACPI tables, and the machines that they build.
+
+mod damage;
+mod real;
+mod refusals;
+
+use super::*;
+use crate::machine::fixtures::SparseMemory;
+
+/// Physical memory that a test builds piece by piece.
+#[derive(Clone, Default)]
+struct Machine(Vec<(u64, Vec<u8>)>);
+
+impl Machine {
+    fn of(fixture: &[u8]) -> Self {
+        Self(
+            SparseMemory(fixture)
+                .pieces()
+                .map(|(address, bytes)| (address, bytes.to_vec()))
+                .collect(),
+        )
+    }
+
+    /// As [`Machine::of`], with the root pointer where the search for it starts.
+    fn with_near_root(fixture: &[u8]) -> Self {
+        let mut machine = Self::of(fixture);
+        let rsdp = machine
+            .0
+            .iter_mut()
+            .find(|(_, bytes)| bytes.starts_with(b"RSD PTR "))
+            .unwrap();
+        rsdp.0 = 0xe_0000;
+        machine
+    }
+
+    /// A root pointer of revision 0 and an RSDT that lists `tables`, which lie from 1 MiB up.
+    fn with_tables(tables: Vec<Vec<u8>>) -> Self {
+        let mut machine = Self::default();
+        let mut entries = Vec::new();
+        for (index, table) in tables.into_iter().enumerate() {
+            let address = 0x10_0000 + 0x1_0000 * index as u32;
+            entries.extend(address.to_le_bytes());
+            machine.0.push((address.into(), table));
+        }
+        machine.0.push((0x8_0000, table(b"RSDT", 1, &entries)));
+        let mut rsdp = [b"RSD PTR ".as_slice(), &[0; 8], &0x8_0000u32.to_le_bytes()].concat();
+        rsdp[8] = negated_sum(&rsdp);
+        machine.0.push((0xe_0000, rsdp));
+        machine
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (address, piece) in &self.0 {
+            bytes.extend(address.to_le_bytes());
+            bytes.extend((piece.len() as u32).to_le_bytes());
+            bytes.extend(piece);
+        }
+        bytes
+    }
+
+    fn discover(&self) -> (Acpi, Result<(), AcpiError>) {
+        discover(&self.bytes())
+    }
+
+    fn acpi(&self) -> Acpi {
+        let (acpi, result) = self.discover();
+        assert_eq!(result, Ok(()));
+        acpi
+    }
+}
+
+fn discover(memory: &[u8]) -> (Acpi, Result<(), AcpiError>) {
+    let mut acpi = Acpi::new();
+    let result = acpi.discover(&SparseMemory(memory), RsdpCopies::default());
+    (acpi, result)
+}
+
+fn negated_sum(bytes: &[u8]) -> u8 {
+    bytes
+        .iter()
+        .fold(0, |sum: u8, byte| sum.wrapping_sub(*byte))
+}
+
+/// A table whose length and checksum are right.
+fn table(signature: &[u8; 4], revision: u8, body: &[u8]) -> Vec<u8> {
+    let length = 36 + body.len() as u32;
+    let mut table = [
+        signature.as_slice(),
+        &length.to_le_bytes(),
+        &[revision, 0],
+        &[b' '; 26],
+        body,
+    ]
+    .concat();
+    repair(&mut table);
+    table
+}
+
+/// Makes the bytes of a table add up to 0 again.
+fn repair(table: &mut [u8]) {
+    table[9] = 0;
+    table[9] = negated_sum(table);
+}
+
+/// A MADT with these entries.
+fn madt(entries: &[&[u8]]) -> Vec<u8> {
+    let fixed = [0, 0, 0xe0, 0xfe, 1, 0, 0, 0];
+    table(b"APIC", 4, &[&fixed, entries.concat().as_slice()].concat())
+}
+
+/// What is said about the tables that were refused.
+fn sentences(acpi: &Acpi) -> Vec<String> {
+    acpi.refusals.iter().map(ToString::to_string).collect()
+}
+
+fn signatures(acpi: &Acpi) -> Vec<String> {
+    acpi.tables
+        .iter()
+        .map(|table| table.signature.to_string())
+        .collect()
+}
