@@ -7,7 +7,7 @@
 
 use crate::symbols::encode::{Encoder, Frame, Line};
 use crate::{names, paths};
-use addr2line::Context;
+use addr2line::{Context, Location};
 use gimli::{DwarfSections, EndianSlice, LittleEndian};
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, SymbolKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,16 +45,20 @@ pub fn table(input: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     let repository = repository.to_str().unwrap_or_default();
     let mut encoder = Encoder::new(base, code_len);
     for &address in boundaries.range(base..end) {
-        let frames = frames_at(&context, address, repository)?;
+        let mut frames = frames_at(&context, address, repository)?;
         let symbol = symbols.at(address);
         let (start, size) = symbol.map_or((address, 0), |(start, symbol)| (start, symbol.size));
-        let frames = match (frames.is_empty(), symbol) {
-            (true, Some((_, symbol))) => vec![Frame {
-                function: symbol.name.clone(),
-                line: Line::default(),
-            }],
-            _ => frames,
-        };
+        if let Some((_, symbol)) = symbol {
+            // DWARF with nothing but line tables leaves the path out of a function's name, and leaves the
+            // function out if nothing is inlined into it.
+            match frames.last_mut() {
+                Some(outermost) => outermost.function.clone_from(&symbol.name),
+                None => frames.push(Frame {
+                    function: symbol.name.clone(),
+                    line: line_at(&context, address, repository)?,
+                }),
+            }
+        }
         encoder.set(
             (address - base) as u32,
             (start - base) as u32,
@@ -128,19 +132,35 @@ fn frames_at(
         let Some(function) = frame.function else {
             break;
         };
-        let line = frame.location.map_or_else(Line::default, |location| Line {
-            file: location
-                .file
-                .map_or("", |path| paths::printed(path, repository))
-                .to_string(),
-            line: location.line.unwrap_or(0),
-        });
+        let line = frame
+            .location
+            .map_or_else(Line::default, |location| printed(&location, repository));
         frames.push(Frame {
             function: names::printed(&function.raw_name()?),
             line,
         });
     }
     Ok(frames)
+}
+
+/// The line of `address`, for a function that DWARF does not name.
+fn line_at(
+    context: &Context<Slice<'_>>,
+    address: u64,
+    repository: &str,
+) -> Result<Line, gimli::Error> {
+    let location = context.find_location(address)?;
+    Ok(location.map_or_else(Line::default, |location| printed(&location, repository)))
+}
+
+fn printed(location: &Location<'_>, repository: &str) -> Line {
+    let file = location
+        .file
+        .map_or("", |path| paths::printed(path, repository));
+    Line {
+        file: file.to_string(),
+        line: location.line.unwrap_or(0),
+    }
 }
 
 /// Functions by the address at which they start.

@@ -21,7 +21,8 @@ __asm__(\".pushsection .text\\n.type stub, @function\\nstub: nop\\n nop\\n ret\\
 ";
 
 /// `{table}` is the placeholder, as assembler data.
-const TABLE: &str = "__asm__(\".pushsection .symbols,\\\"a\\\"\\n.balign 8\\n.byte {table}\\n.popsection\\n\");\n";
+const TABLE: &str =
+    "__asm__(\".pushsection .symbols,\\\"a\\\"\\n.balign 8\\n.byte {table}\\n.popsection\\n\");\n";
 
 const SCRIPT: &str = "\
 PHDRS { text PT_LOAD FLAGS(5); data PT_LOAD FLAGS(6); symbols PT_LOAD FLAGS(4); }
