@@ -197,7 +197,7 @@ abi! {
             /// [`set_interrupt`](Status::set_interrupt), the low half of the interrupt number.
             16 remote_dom: DomId = "u.interdomain.dom",
             /// Out: zero, or the high half of the interrupt number.
-            18 pad1: u16 = _,
+            18 pad1: u16 = (absent "upper half of u.virq and u.pirq, which remote_dom begins"),
             /// Out: the other port (interdomain).
             20 remote_port: Port = "u.interdomain.port",
         }
