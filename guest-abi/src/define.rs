@@ -16,6 +16,7 @@
 //!     numbers!     { pub const LIMIT: u32 = 7 => "THE_LIMIT"; }
 //!     enumeration! { pub enum Op: u32 { Yield = 0 => "SCHEDOP_yield", } }
 //!     flags!       { pub struct Flags: u32 { READ = 1 << 0 => (absent "why"), } }
+//!     associated!  { impl Newtype: u32 { pub const NONE = 0 => "NO_THING"; } }
 //!     texts!       { pub const NAME: &str = "x" => "THE_NAME"; }
 //! }
 //! ```
@@ -114,6 +115,31 @@ macro_rules! numbers {
     };
     ($( $(#[$meta:meta])* pub const $name:ident : $ty:ty = $value:expr => $c:tt; )*) => {
         $( $(#[$meta])* pub const $name: $ty = $value; )*
+    };
+}
+
+/// Named values of a newtype that stays open: any other number is legal too.
+macro_rules! associated {
+    (@rows $( impl $name:ident : $int:ty {
+        $( $(#[$meta:meta])* pub const $constant:ident = $value:expr => $c:tt; )*
+    } )*) => {
+        &[$($(
+            $crate::table::Row::Number($crate::table::Number {
+                name: concat!(stringify!($name), "::", stringify!($constant)),
+                value: $name::$constant.0 as i128,
+                size: size_of::<$int>(),
+                c: c_name!($constant $c),
+            })
+        ),*),*]
+    };
+    ($( impl $name:ident : $int:ty {
+        $( $(#[$meta:meta])* pub const $constant:ident = $value:expr => $c:tt; )*
+    } )*) => {
+        $(
+            impl $name {
+                $( $(#[$meta])* pub const $constant: Self = Self($value); )*
+            }
+        )*
     };
 }
 

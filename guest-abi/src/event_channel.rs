@@ -2,7 +2,7 @@
 //!
 //! The other delivery scheme is in [`fifo_events`](crate::fifo_events).
 
-use crate::ids::{DomId, Port};
+use crate::ids::{DomId, Port, VcpuId};
 
 abi! {
     headers ["xen/event_channel.h"];
@@ -146,7 +146,7 @@ abi! {
             /// A [`Virq`].
             0 virq: u32,
             /// vCPU to notify; zero for global interrupts.
-            4 vcpu: u32,
+            4 vcpu: VcpuId,
             /// Out: the port.
             8 port: Port,
         }
@@ -164,7 +164,7 @@ abi! {
         /// Allocates a port by which a vCPU is interrupted.
         pub struct BindIpi [8] "struct evtchn_bind_ipi" {
             /// vCPU to notify.
-            0 vcpu: u32,
+            0 vcpu: VcpuId,
             /// Out: the port.
             4 port: Port,
         }
@@ -192,7 +192,7 @@ abi! {
             /// Out: a [`ChannelStatus`].
             8 status: u32,
             /// Out: vCPU that is notified.
-            12 vcpu: u32,
+            12 vcpu: VcpuId,
             /// Out: the other domain (unbound, interdomain). With
             /// [`set_interrupt`](Status::set_interrupt), the low half of the interrupt number.
             16 remote_dom: DomId = "u.interdomain.dom",
@@ -207,7 +207,7 @@ abi! {
             /// The port.
             0 port: Port,
             /// vCPU to notify.
-            4 vcpu: u32,
+            4 vcpu: VcpuId,
         }
 
         /// Clears a port's mask and notifies if it is pending.

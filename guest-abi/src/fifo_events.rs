@@ -3,7 +3,7 @@
 //! A port has a word in an array of guest frames. A vCPU has a control block with a bit map of
 //! non-empty queues and the heads of its queues; words link to each other.
 
-use crate::ids::{Mfn, Port};
+use crate::ids::{Mfn, Port, VcpuId};
 
 abi! {
     headers ["xen/event_channel.h"];
@@ -59,7 +59,7 @@ abi! {
             /// Bytes into the frame.
             8 offset: u32,
             /// The vCPU.
-            12 vcpu: u32,
+            12 vcpu: VcpuId,
             /// Out: [`LINK_BITS`].
             16 link_bits: u8,
             /// Zero.

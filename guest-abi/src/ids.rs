@@ -4,10 +4,42 @@
 use core::fmt;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Bytes in a frame.
-pub const PAGE_SIZE: usize = 4096;
-/// log2 of [`PAGE_SIZE`].
-pub const PAGE_SHIFT: u32 = 12;
+abi! {
+    headers ["xen/xen.h"];
+
+    numbers! {
+        /// Bytes in a frame.
+        pub const PAGE_SIZE: usize = 4096 => (absent "a property of the processor");
+        /// log2 of [`PAGE_SIZE`].
+        pub const PAGE_SHIFT: u32 = 12 => (absent "a property of the processor");
+    }
+
+    associated! {
+        impl DomId: u16 {
+            /// The first domain, which owns the hardware and the tools.
+            pub const DOM0 = 0 => (absent "known by everybody, named by nobody");
+            /// The lowest reserved number; real domains are below it.
+            pub const FIRST_RESERVED = 0x7FF0 => "DOMID_FIRST_RESERVED";
+            /// The calling domain itself.
+            pub const SELF = 0x7FF0 => "DOMID_SELF";
+            /// Owner of memory-mapped I/O.
+            pub const IO = 0x7FF1 => "DOMID_IO";
+            /// Owner of frames that the hypervisor shares with guests.
+            pub const XEN = 0x7FF2 => "DOMID_XEN";
+            /// Owner of copy-on-write frames (not offered).
+            pub const COW = 0x7FF3 => "DOMID_COW";
+            /// No domain.
+            pub const INVALID = 0x7FF4 => "DOMID_INVALID";
+            /// The domain of idle virtual processors.
+            pub const IDLE = 0x7FFF => "DOMID_IDLE";
+        }
+
+        impl Mfn: u64 {
+            /// A frame number that no machine has; guests write it for "none".
+            pub const INVALID = u64::MAX => (absent "the convention is in guests, not in the headers");
+        }
+    }
+}
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty), $prefix:literal) => {
@@ -59,7 +91,20 @@ number!(
 );
 
 /// A virtual processor's number within its domain, from 0.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
 #[repr(transparent)]
 pub struct VcpuId(pub u32);
 
@@ -71,23 +116,6 @@ pub struct VcpuId(pub u32);
 pub struct DomId(pub u16);
 
 impl DomId {
-    /// The first domain, which owns the hardware and the tools.
-    pub const DOM0: Self = Self(0);
-    /// The lowest reserved number; real domains are below it.
-    pub const FIRST_RESERVED: Self = Self(0x7FF0);
-    /// The calling domain itself.
-    pub const SELF: Self = Self(0x7FF0);
-    /// Owner of memory-mapped I/O.
-    pub const IO: Self = Self(0x7FF1);
-    /// Owner of frames that the hypervisor shares with guests.
-    pub const XEN: Self = Self(0x7FF2);
-    /// Owner of copy-on-write frames (not offered).
-    pub const COW: Self = Self(0x7FF3);
-    /// No domain.
-    pub const INVALID: Self = Self(0x7FF4);
-    /// The domain of idle virtual processors.
-    pub const IDLE: Self = Self(0x7FFF);
-
     /// Whether this can be the number of a real domain.
     #[must_use]
     pub const fn is_real(self) -> bool {
@@ -108,9 +136,6 @@ impl fmt::Display for DomId {
 }
 
 impl Mfn {
-    /// A frame number that no machine has; guests write it for "none".
-    pub const INVALID: Self = Self(u64::MAX);
-
     /// The machine address of the frame's first byte.
     ///
     /// Callers hold a frame number below 2^52 (anything the frame table knows); larger ones lose bits.

@@ -11,24 +11,69 @@
 #[macro_use]
 mod define;
 
+pub mod address_space;
+pub mod callback_op;
+pub mod console_io;
+pub mod cpu_policy;
+pub mod elf_note;
 pub mod errno;
 pub mod event_channel;
+pub mod features;
 pub mod fifo_events;
 pub mod grant_op;
 pub mod grant_table;
 pub mod hypercall;
+pub mod hypervisor_cpuid;
 pub mod ids;
+pub mod memory_map;
+pub mod memory_op;
+pub mod mmu;
+pub mod multicall;
+pub mod sched_op;
+pub mod segment;
+pub mod shared_info;
+pub mod start_of_day;
 pub mod table;
+pub mod time;
+pub mod trap;
 mod unknown_number;
+pub mod vcpu_context;
+pub mod vcpu_op;
+pub mod version;
+pub mod vga;
+pub mod vm_assist;
 
 pub use unknown_number::UnknownNumber;
 
 /// The tables of all modules.
 pub const INTERFACES: &[&table::Interface] = &[
+    &address_space::TABLE,
+    &callback_op::TABLE,
+    &console_io::TABLE,
+    &cpu_policy::TABLE,
+    &elf_note::TABLE,
     &errno::TABLE,
     &event_channel::TABLE,
+    &features::TABLE,
     &fifo_events::TABLE,
     &grant_op::TABLE,
     &grant_table::TABLE,
     &hypercall::TABLE,
+    &hypervisor_cpuid::TABLE,
+    &ids::TABLE,
+    &memory_map::TABLE,
+    &memory_op::TABLE,
+    &mmu::TABLE,
+    &multicall::TABLE,
+    &sched_op::TABLE,
+    &segment::TABLE,
+    &shared_info::TABLE,
+    &start_of_day::TABLE,
+    &time::TABLE,
+    &trap::TABLE,
+    &vcpu_context::TABLE,
+    &vcpu_op::TABLE,
+    &version::TABLE,
+    &vga::TABLE,
+    &vm_assist::TABLE,
 ];

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Files that may define layouts by hand: the macros, and the newtypes (checked by their users).
-const OUTSIDE: [&str; 2] = ["define.rs", "ids.rs"];
+/// Files that may define layouts by hand: the macros, the newtypes (checked by their users) and bytes of no
+/// layout.
+const OUTSIDE: [&str; 3] = ["define.rs", "ids.rs", "payload.rs"];
 
 fn source_directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest-abi/src")
