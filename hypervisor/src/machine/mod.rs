@@ -8,7 +8,7 @@
 pub mod acpi;
 pub mod bounded;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 pub mod memory_map;
 pub mod multiboot;
 pub mod phys;
