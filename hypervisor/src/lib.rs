@@ -16,6 +16,7 @@ pub mod machine;
 pub mod mm;
 pub mod options;
 pub mod sched;
+pub mod speculation;
 pub mod symbols;
 pub mod sync;
 pub mod time;

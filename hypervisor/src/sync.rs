@@ -30,6 +30,16 @@ pub fn spin_loop() {
     loom::thread::yield_now();
 }
 
+/// A full barrier for the model checker, which honours sequential consistency in fences only.
+///
+/// Stands where a locked instruction is followed by a read of something else, all of them `SeqCst`: on
+/// the processor, and in the language, those need no fence between them.
+#[inline]
+pub fn model_fence() {
+    #[cfg(loom)]
+    loom::sync::atomic::fence(loom::sync::atomic::Ordering::SeqCst);
+}
+
 /// Ranks of locks, outermost first. Each one's owner says in its module header what it protects.
 pub mod rank {
     /// A domain's event-channel allocation.

@@ -1,0 +1,644 @@
+//! Each operation's results and refusals, one by one.
+
+use super::port::Binding;
+use super::test_domain::{TestDomain, TestDomains};
+use super::wait::{self, Wait};
+use super::*;
+use crate::sync::atomic::Ordering::SeqCst;
+use guest_abi::errno::Errno;
+use guest_abi::event_channel::{BindPirqFlags, ChannelStatus, NR_PORTS_2L, NR_VIRQS, Virq};
+use guest_abi::ids::{DomId, Port, VcpuId};
+
+const V0: VcpuId = VcpuId(0);
+const V1: VcpuId = VcpuId(1);
+const D0: DomId = DomId(0);
+const D1: DomId = DomId(1);
+
+fn two() -> TestDomains {
+    TestDomains(
+        (0..2)
+            .map(|id| TestDomain::new(id, NR_PORTS_2L, 2, 64))
+            .collect(),
+    )
+}
+
+/// Domain 0's port 1 connected to domain 1's port 1, nothing pending.
+fn connected() -> (TestDomains, Port, Port) {
+    let domains = two();
+    let [zero, one] = &domains.0[..] else {
+        unreachable!()
+    };
+    let far = alloc_unbound(one, D0).expect("free");
+    let near = bind_interdomain(&domains, zero, D1, far).expect("unbound for us");
+    zero.shared.clear_pending(near);
+    quiesce(zero);
+    (domains, near, far)
+}
+
+/// What a guest does in its upcall, without handling anything.
+fn quiesce(domain: &TestDomain) {
+    for vcpu in &domain.shared.vcpus {
+        vcpu.upcall_pending.store(0, SeqCst);
+        vcpu.selector.store(0, SeqCst);
+        vcpu.kicks.store(0, SeqCst);
+    }
+}
+
+#[track_caller]
+fn assert_upcall(domain: &TestDomain, vcpu: VcpuId, port: Port) {
+    assert!(domain.shared.is_pending(port));
+    assert_eq!(domain.vcpu(vcpu).selector.load(SeqCst), 1 << (port.0 / 64));
+    assert!(domain.shared.is_upcall_pending(vcpu));
+    assert_eq!(domain.vcpu(vcpu).kicks.load(SeqCst), 1);
+}
+
+#[test]
+fn ports_are_handed_out_from_the_lowest_and_zero_never() {
+    let domain = TestDomain::new(0, NR_PORTS_2L, 1, 64);
+    for expected in 1..=200 {
+        assert_eq!(alloc_unbound(&domain, D1), Ok(Port(expected)));
+    }
+    let domains = TestDomains(vec![domain]);
+    for port in [150, 3, 70] {
+        assert_eq!(close(&domains, &domains.0[0], Port(port)), Ok(()));
+    }
+    for expected in [3, 70, 150, 201] {
+        assert_eq!(alloc_unbound(&domains.0[0], D1), Ok(Port(expected)));
+    }
+}
+
+#[test]
+fn the_last_port_is_the_configured_one_and_then_there_are_none() {
+    let domain = TestDomain::new(0, 5, 1, 64);
+    for expected in 1..=5 {
+        assert_eq!(bind_ipi(&domain, V0), Ok(Port(expected)));
+    }
+    assert_eq!(bind_ipi(&domain, V0), Err(EventError::NoPort));
+    assert_eq!(Errno::from(EventError::NoPort), Errno::ENOSPC);
+}
+
+#[test]
+fn all_4095_ports_can_be_had() {
+    let domain = TestDomain::new(0, u32::MAX, 1, 64);
+    for expected in 1..NR_PORTS_2L {
+        assert_eq!(bind_ipi(&domain, V0), Ok(Port(expected)));
+    }
+    assert_eq!(bind_ipi(&domain, V0), Err(EventError::NoPort));
+}
+
+#[test]
+fn memory_for_ports_is_charged_and_its_refusal_changes_nothing() {
+    let mut domain = TestDomain::new(0, NR_PORTS_2L, 1, 64);
+    domain.charge_limit = 1024;
+    for _ in 1..256 {
+        assert!(bind_ipi(&domain, V0).is_ok());
+    }
+    assert_eq!(domain.charged.load(SeqCst), 1024);
+    assert_eq!(bind_ipi(&domain, V0), Err(EventError::NoMemory));
+    assert_eq!(domain.charged.load(SeqCst), 1024);
+    domain.charge_limit = 2048;
+    assert_eq!(bind_ipi(&domain, V0), Ok(Port(256)));
+}
+
+#[test]
+fn a_port_starts_and_ends_with_nothing_pending() {
+    let domains = two();
+    let domain = &domains.0[0];
+    domain.shared.set_pending(Port(1));
+    let port = bind_ipi(domain, V0).expect("free");
+    assert!(!domain.shared.is_pending(port));
+    domain.shared.set_pending(port);
+    assert_eq!(close(&domains, domain, port), Ok(()));
+    assert!(!domain.shared.is_pending(port));
+}
+
+#[test]
+fn connecting_makes_the_new_port_pending_and_both_ends_say_so() {
+    let domains = two();
+    let [zero, one] = &domains.0[..] else {
+        unreachable!()
+    };
+    let _ = alloc_unbound(one, D1);
+    let far = alloc_unbound(one, D0).expect("free");
+    let near = bind_interdomain(&domains, zero, D1, far).expect("unbound for us");
+    assert_upcall(zero, V0, near);
+    assert!(!one.shared.is_pending(far));
+
+    let ours = status(zero, near).expect("exists");
+    assert_eq!(ours.status, ChannelStatus::Interdomain.number());
+    assert_eq!((ours.remote_dom, ours.remote_port, ours.vcpu), (D1, far, 0));
+    let theirs = status(one, far).expect("exists");
+    assert_eq!(theirs.status, ChannelStatus::Interdomain.number());
+    assert_eq!((theirs.remote_dom, theirs.remote_port), (D0, near));
+}
+
+#[test]
+fn a_domain_may_connect_to_itself() {
+    let domains = two();
+    let zero = &domains.0[0];
+    let far = alloc_unbound(zero, D0).expect("free");
+    let near = bind_interdomain(&domains, zero, DomId::SELF, far).expect("unbound for us");
+    quiesce(zero);
+    assert_eq!(send(&domains, zero, near), Ok(()));
+    assert_upcall(zero, V0, far);
+    assert_eq!(close(&domains, zero, near), Ok(()));
+    assert_eq!(
+        zero.ports().snapshot(far).expect("exists").binding,
+        Binding::Unbound { remote: D0 }
+    );
+}
+
+#[test]
+fn connecting_is_refused_unless_the_other_port_waits_for_us() {
+    let domains = two();
+    let [zero, one] = &domains.0[..] else {
+        unreachable!()
+    };
+    let for_itself = alloc_unbound(one, D1).expect("free");
+    let ipi = bind_ipi(one, V0).expect("free");
+    for port in [
+        Port(0),
+        for_itself,
+        ipi,
+        Port(3),
+        Port(500),
+        Port(NR_PORTS_2L),
+        Port(u32::MAX),
+    ] {
+        assert_eq!(
+            bind_interdomain(&domains, zero, D1, port),
+            Err(EventError::Invalid),
+            "{port}"
+        );
+    }
+    assert_eq!(
+        bind_interdomain(&domains, zero, DomId(7), ipi),
+        Err(EventError::NoSuchDomain)
+    );
+    assert_eq!(
+        bind_interdomain(&domains, zero, DomId::IO, ipi),
+        Err(EventError::NoSuchDomain)
+    );
+    // Each refusal gave its port back.
+    assert_eq!(bind_ipi(zero, V0), Ok(Port(1)));
+    assert_eq!(Errno::from(EventError::NoSuchDomain), Errno::ESRCH);
+}
+
+#[test]
+fn an_unbound_port_is_taken_once() {
+    let domains = two();
+    let [zero, one] = &domains.0[..] else {
+        unreachable!()
+    };
+    let far = alloc_unbound(one, D0).expect("free");
+    assert!(bind_interdomain(&domains, zero, D1, far).is_ok());
+    assert_eq!(
+        bind_interdomain(&domains, zero, D1, far),
+        Err(EventError::Invalid)
+    );
+}
+
+#[test]
+fn sending_raises_the_other_end_only() {
+    let (domains, near, far) = connected();
+    let [zero, one] = &domains.0[..] else {
+        unreachable!()
+    };
+    assert_eq!(send(&domains, zero, near), Ok(()));
+    assert_upcall(one, V0, far);
+    assert!(!zero.shared.is_pending(near));
+    // Already pending: nothing more happens.
+    assert_eq!(send(&domains, zero, near), Ok(()));
+    assert_eq!(one.vcpu(V0).kicks.load(SeqCst), 1);
+}
+
+#[test]
+fn sending_to_nobody_succeeds_and_sending_on_what_is_no_channel_does_not() {
+    let domains = two();
+    let zero = &domains.0[0];
+    let unbound = alloc_unbound(zero, D1).expect("free");
+    assert_eq!(send(&domains, zero, unbound), Ok(()));
+    let virq = bind_virq(zero, Virq::Debug.number(), V0).expect("free");
+    let pirq = bind_pirq(zero, 2, BindPirqFlags::empty()).expect("free");
+    for port in [
+        Port(0),
+        virq,
+        pirq,
+        Port(9),
+        Port(300),
+        Port(4096),
+        Port(u32::MAX),
+    ] {
+        assert_eq!(
+            send(&domains, zero, port),
+            Err(EventError::Invalid),
+            "{port}"
+        );
+    }
+}
+
+#[test]
+fn closing_leaves_the_other_end_unbound_for_the_closer() {
+    let (domains, near, far) = connected();
+    let [zero, one] = &domains.0[..] else {
+        unreachable!()
+    };
+    assert_eq!(bind_vcpu(one, far, V1), Ok(()));
+    assert_eq!(close(&domains, zero, near), Ok(()));
+    assert_eq!(
+        status(zero, near).expect("exists").status,
+        ChannelStatus::Closed.number()
+    );
+    let theirs = status(one, far).expect("exists");
+    assert_eq!(theirs.status, ChannelStatus::Unbound.number());
+    assert_eq!((theirs.remote_dom, theirs.vcpu), (D0, 1));
+    assert_eq!(send(&domains, one, far), Ok(()));
+    assert!(!zero.shared.is_pending(near));
+    // And it can be had again.
+    assert_eq!(bind_interdomain(&domains, zero, D1, far), Ok(near));
+}
+
+#[test]
+fn only_ports_in_use_can_be_closed() {
+    let domains = two();
+    let zero = &domains.0[0];
+    for port in [Port(0), Port(1), Port(4095), Port(4096), Port(u32::MAX)] {
+        assert_eq!(close(&domains, zero, port), Err(EventError::Invalid));
+    }
+    let port = bind_ipi(zero, V0).expect("free");
+    assert_eq!(close(&domains, zero, Port(0)), Err(EventError::Invalid));
+    assert_eq!(close(&domains, zero, port), Ok(()));
+    assert_eq!(close(&domains, zero, port), Err(EventError::Invalid));
+}
+
+#[test]
+fn every_virq_number_can_be_bound_once() {
+    let domain = TestDomain::new(0, NR_PORTS_2L, 2, 64);
+    for virq in 0..NR_VIRQS {
+        assert!(bind_virq(&domain, virq, V0).is_ok(), "{virq}");
+        assert_eq!(
+            bind_virq(&domain, virq, V0),
+            Err(EventError::InUse),
+            "{virq}"
+        );
+    }
+    for virq in [NR_VIRQS, 0x8000_0000, u32::MAX] {
+        assert_eq!(bind_virq(&domain, virq, V0), Err(EventError::Invalid));
+    }
+    assert_eq!(Errno::from(EventError::InUse), Errno::EEXIST);
+}
+
+#[test]
+fn each_vcpu_has_its_own_timer_and_the_domain_has_one_console() {
+    let domain = TestDomain::new(0, NR_PORTS_2L, 2, 64);
+    let own = [Virq::Timer, Virq::Debug, Virq::Profiler, Virq::Pmu];
+    for virq in 0..NR_VIRQS {
+        let is_own = own.iter().any(|own| own.number() == virq);
+        let expected = if is_own {
+            Ok(())
+        } else {
+            Err(EventError::Invalid)
+        };
+        assert_eq!(bind_virq(&domain, virq, V1).map(|_| ()), expected, "{virq}");
+    }
+    assert_eq!(
+        bind_virq(&domain, Virq::Timer.number(), VcpuId(2)),
+        Err(EventError::NoSuchVcpu)
+    );
+    assert_eq!(
+        bind_virq(&domain, Virq::Timer.number(), VcpuId(u32::MAX)),
+        Err(EventError::NoSuchVcpu)
+    );
+    assert_eq!(
+        bind_virq(&domain, Virq::Console.number(), VcpuId(2)),
+        Err(EventError::Invalid)
+    );
+    assert_eq!(Errno::from(EventError::NoSuchVcpu), Errno::ENOENT);
+}
+
+#[test]
+fn a_raised_virq_arrives_where_it_is_bound_and_nowhere_else() {
+    let domains = two();
+    let zero = &domains.0[0];
+    let timer = Virq::Timer.number();
+    assert!(!raise_virq(zero, timer, V1));
+    let port = bind_virq(zero, timer, V1).expect("free");
+    assert!(!raise_virq(zero, timer, V0));
+    assert!(raise_virq(zero, timer, V1));
+    assert_upcall(zero, V1, port);
+    assert_eq!(zero.ports().virq_port(timer, V1), Some(port));
+    assert_eq!(close(&domains, zero, port), Ok(()));
+    assert!(!raise_virq(zero, timer, V1));
+    assert_eq!(bind_virq(zero, timer, V1), Ok(port));
+    assert!(!raise_virq(zero, NR_VIRQS, V0));
+}
+
+#[test]
+fn a_global_virq_follows_its_port_to_another_vcpu() {
+    let domains = two();
+    let zero = &domains.0[0];
+    let console = Virq::Console.number();
+    let port = bind_virq(zero, console, V0).expect("free");
+    assert_eq!(bind_vcpu(zero, port, V1), Ok(()));
+    assert!(raise_virq(zero, console, V0));
+    assert_upcall(zero, V1, port);
+    assert_eq!(close(&domains, zero, port), Ok(()));
+    assert!(bind_virq(zero, console, V0).is_ok());
+}
+
+#[test]
+fn notifications_move_except_of_ports_made_for_one_vcpu() {
+    let (domains, near, _) = connected();
+    let zero = &domains.0[0];
+    let unbound = alloc_unbound(zero, D1).expect("free");
+    let ipi = bind_ipi(zero, V0).expect("free");
+    let timer = bind_virq(zero, Virq::Timer.number(), V0).expect("free");
+    let console = bind_virq(zero, Virq::Console.number(), V0).expect("free");
+    let pirq = bind_pirq(zero, 2, BindPirqFlags::WILL_SHARE).expect("free");
+    for port in [near, unbound, console, pirq] {
+        assert_eq!(bind_vcpu(zero, port, V1), Ok(()));
+        assert_eq!(status(zero, port).expect("exists").vcpu, 1);
+    }
+    for port in [ipi, timer, Port(0), Port(100), Port(4096)] {
+        assert_eq!(
+            bind_vcpu(zero, port, V1),
+            Err(EventError::Invalid),
+            "{port}"
+        );
+    }
+    assert_eq!(
+        bind_vcpu(zero, near, VcpuId(2)),
+        Err(EventError::NoSuchVcpu)
+    );
+    assert_eq!(
+        bind_vcpu(zero, Port(4096), VcpuId(9)),
+        Err(EventError::NoSuchVcpu)
+    );
+}
+
+#[test]
+fn an_ipi_reaches_the_vcpu_that_it_was_made_for() {
+    let domains = two();
+    let zero = &domains.0[0];
+    let port = bind_ipi(zero, V1).expect("free");
+    assert_eq!(send(&domains, zero, port), Ok(()));
+    assert_upcall(zero, V1, port);
+    assert_eq!(bind_ipi(zero, VcpuId(2)), Err(EventError::NoSuchVcpu));
+}
+
+#[test]
+fn a_pirq_is_bound_once_and_activated_after_its_port_is() {
+    let domains = two();
+    let zero = &domains.0[0];
+    let refusals = [
+        (0, EventError::Busy, Errno::EBUSY),
+        (1, EventError::NotPermitted, Errno::EPERM),
+        (4, EventError::Invalid, Errno::EINVAL),
+        (u32::MAX, EventError::Invalid, Errno::EINVAL),
+    ];
+    for (pirq, error, errno) in refusals {
+        assert_eq!(bind_pirq(zero, pirq, BindPirqFlags::empty()), Err(error));
+        assert_eq!(Errno::from(error), errno);
+    }
+    let port = bind_pirq(zero, 3, BindPirqFlags::empty()).expect("free");
+    assert_eq!(port, Port(1));
+    assert_eq!(zero.pirqs.active[3].load(SeqCst), 1);
+    assert_eq!(
+        bind_pirq(zero, 3, BindPirqFlags::empty()),
+        Err(EventError::InUse)
+    );
+    assert_eq!(status(zero, port).expect("exists").interrupt(), 3);
+    assert!(raise_pirq(zero, 3, port));
+    assert_upcall(zero, V0, port);
+    assert!(!raise_pirq(zero, 2, port));
+    assert_eq!(close(&domains, zero, port), Ok(()));
+    assert_eq!(zero.pirqs.active[3].load(SeqCst), 0);
+    assert!(!raise_pirq(zero, 3, port));
+    assert_eq!(bind_pirq(zero, 3, BindPirqFlags::empty()), Ok(port));
+}
+
+#[test]
+fn a_masked_port_becomes_pending_without_an_upcall_until_it_is_unmasked() {
+    let (domains, near, far) = connected();
+    let [zero, one] = &domains.0[..] else {
+        unreachable!()
+    };
+    one.shared.mask[0].store(1 << far.0, SeqCst);
+    assert_eq!(send(&domains, zero, near), Ok(()));
+    assert!(one.shared.is_pending(far));
+    assert!(!one.shared.is_upcall_pending(V0));
+    assert_eq!(unmask(one, far), Ok(()));
+    assert_upcall(one, V0, far);
+    // Unmasking what is not masked does nothing.
+    quiesce(one);
+    assert_eq!(unmask(one, far), Ok(()));
+    assert!(!one.shared.is_upcall_pending(V0));
+}
+
+#[test]
+fn unmasking_reaches_the_vcpu_that_the_port_notifies() {
+    let (domains, near, far) = connected();
+    let [zero, one] = &domains.0[..] else {
+        unreachable!()
+    };
+    one.shared.mask[0].store(1 << far.0, SeqCst);
+    assert_eq!(bind_vcpu(one, far, V1), Ok(()));
+    assert_eq!(send(&domains, zero, near), Ok(()));
+    assert_eq!(unmask(one, far), Ok(()));
+    assert_upcall(one, V1, far);
+}
+
+#[test]
+fn unmasking_a_free_port_does_nothing_and_one_out_of_range_is_refused() {
+    let domains = two();
+    let zero = &domains.0[0];
+    assert_eq!(unmask(zero, Port(0)), Ok(()));
+    assert_eq!(unmask(zero, Port(4095)), Err(EventError::Invalid));
+    let port = bind_ipi(zero, V0).expect("free");
+    assert_eq!(close(&domains, zero, port), Ok(()));
+    zero.shared.mask[0].store(u64::MAX, SeqCst);
+    zero.shared.set_pending(port);
+    assert_eq!(unmask(zero, port), Ok(()));
+    assert!(zero.shared.is_masked(port));
+    assert!(!zero.shared.is_upcall_pending(V0));
+    assert_eq!(unmask(zero, Port(4096)), Err(EventError::Invalid));
+}
+
+#[test]
+fn status_refuses_only_numbers_out_of_range() {
+    let domains = two();
+    let zero = &domains.0[0];
+    assert_eq!(status(zero, Port(NR_PORTS_2L)), Err(EventError::Invalid));
+    let port = bind_ipi(zero, V1).expect("free");
+    let zeroth = status(zero, Port(0)).expect("exists");
+    assert_eq!(
+        (zeroth.status, zeroth.vcpu),
+        (ChannelStatus::Closed.number(), 0)
+    );
+    let ipi = status(zero, port).expect("exists");
+    assert_eq!(
+        (ipi.status, ipi.vcpu, ipi.interrupt()),
+        (ChannelStatus::Ipi.number(), 1, 0)
+    );
+}
+
+#[test]
+fn closing_all_stops_when_asked_and_goes_on_from_there() {
+    let (domains, _, far) = connected();
+    let zero = &domains.0[0];
+    for _ in 0..150 {
+        assert!(bind_ipi(zero, V0).is_ok());
+    }
+    let mut calls = 0;
+    let mut at = Port(1);
+    let mut rounds = 0;
+    loop {
+        let stop = || {
+            calls += 1;
+            calls % 10 == 0
+        };
+        match close_all(&domains, zero, at, stop) {
+            Progress::Done => break,
+            Progress::At(next) => {
+                assert!(next > at);
+                at = next;
+            }
+        }
+        rounds += 1;
+    }
+    assert!(rounds > 10);
+    for port in 1..=151 {
+        assert_eq!(
+            zero.ports().snapshot(Port(port)).expect("exists").binding,
+            Binding::Free
+        );
+    }
+    assert_eq!(
+        domains.0[1].ports().snapshot(far).expect("exists").binding,
+        Binding::Unbound { remote: D0 }
+    );
+    assert_eq!(bind_ipi(zero, V0), Ok(Port(1)));
+}
+
+#[test]
+fn a_dying_domain_gets_no_ports_and_its_peers_keep_theirs() {
+    let (domains, near, far) = connected();
+    let [zero, one] = &domains.0[..] else {
+        unreachable!()
+    };
+    let waiting = alloc_unbound(one, D0).expect("free");
+    one.ports().close_for_good();
+    assert_eq!(alloc_unbound(one, D0), Err(EventError::Invalid));
+    assert_eq!(close_all(&domains, one, Port(1), || false), Progress::Done);
+    assert_eq!(
+        zero.ports().snapshot(near).expect("exists").binding,
+        Binding::Unbound { remote: D1 }
+    );
+    assert_eq!(send(&domains, zero, near), Ok(()));
+    assert!(!one.shared.is_pending(far));
+    assert_eq!(
+        bind_interdomain(&domains, zero, D1, waiting),
+        Err(EventError::Invalid)
+    );
+    assert_eq!(close(&domains, zero, near), Ok(()));
+}
+
+#[test]
+fn blocking_unmasks_and_sleeps_only_if_nothing_is_pending() {
+    let (domains, near, far) = connected();
+    let [zero, one] = &domains.0[..] else {
+        unreachable!()
+    };
+    let vcpu = one.vcpu(V0);
+    vcpu.upcall_mask.store(1, SeqCst);
+    assert_eq!(wait::block(one, V0, &vcpu.run), Wait::Sleep);
+    assert_eq!(vcpu.upcall_mask.load(SeqCst), 0);
+    assert!(!vcpu.run.is_runnable());
+    assert_eq!(send(&domains, zero, near), Ok(()));
+    assert!(vcpu.run.is_runnable());
+    assert!(one.shared.is_pending(far));
+    assert_eq!(wait::block(one, V0, &vcpu.run), Wait::Ready);
+    assert!(vcpu.run.is_runnable());
+}
+
+#[test]
+fn a_masked_event_ends_a_poll_for_its_port_but_not_a_block() {
+    let (domains, near, far) = connected();
+    let [zero, one] = &domains.0[..] else {
+        unreachable!()
+    };
+    let other = bind_ipi(one, V0).expect("free");
+    one.shared.mask[0].store(u64::MAX, SeqCst);
+    let run = &one.vcpu(V0).run;
+    for (ports, is_woken) in [
+        (&[far][..], true),
+        (&[other, far][..], true),
+        (&[other][..], false),
+        (&[][..], true),
+    ] {
+        one.shared.clear_pending(far);
+        assert_eq!(wait::poll(one, V0, run, ports), Ok(Wait::Sleep));
+        assert_eq!(send(&domains, zero, near), Ok(()));
+        assert_eq!(run.is_runnable(), is_woken, "{ports:?}");
+        let _ = wait::end(one, V0, run);
+        assert!(run.is_runnable());
+    }
+    one.shared.clear_pending(far);
+    assert_eq!(wait::block(one, V0, run), Wait::Sleep);
+    assert_eq!(send(&domains, zero, near), Ok(()));
+    assert!(!run.is_runnable());
+}
+
+#[test]
+fn polling_returns_at_once_if_there_is_something() {
+    let (domains, near, far) = connected();
+    let [zero, one] = &domains.0[..] else {
+        unreachable!()
+    };
+    let run = &one.vcpu(V0).run;
+    one.shared.mask[0].store(u64::MAX, SeqCst);
+    assert_eq!(send(&domains, zero, near), Ok(()));
+    assert_eq!(wait::poll(one, V0, run, &[far]), Ok(Wait::Ready));
+    assert!(run.is_runnable());
+    // A deliverable upcall, whatever its port; a masked one does not count.
+    one.shared.clear_pending(far);
+    one.vcpu(V0).upcall_pending.store(1, SeqCst);
+    assert_eq!(wait::poll(one, V0, run, &[far]), Ok(Wait::Ready));
+    one.vcpu(V0).upcall_mask.store(1, SeqCst);
+    assert_eq!(wait::poll(one, V0, run, &[far]), Ok(Wait::Sleep));
+    let _ = wait::end(one, V0, run);
+}
+
+#[test]
+fn polling_refuses_bad_ports_and_too_many() {
+    let domains = two();
+    let zero = &domains.0[0];
+    let port = bind_ipi(zero, V0).expect("free");
+    let run = &zero.vcpu(V0).run;
+    assert_eq!(
+        wait::poll(zero, V0, run, &[port, Port(4096)]),
+        Err(EventError::Invalid)
+    );
+    assert_eq!(
+        wait::poll(zero, V0, run, &[port; wait::MAX_POLLED + 1]),
+        Err(EventError::Invalid)
+    );
+    assert!(run.is_runnable());
+    assert_eq!(
+        wait::poll(zero, V0, run, &[port; wait::MAX_POLLED]),
+        Ok(Wait::Sleep)
+    );
+}
+
+#[test]
+fn no_wake_up_is_left_behind_when_a_poll_ended_otherwise() {
+    let (domains, near, far) = connected();
+    let [zero, one] = &domains.0[..] else {
+        unreachable!()
+    };
+    let vcpu = one.vcpu(V1);
+    assert_eq!(wait::poll(one, V1, &vcpu.run, &[far]), Ok(Wait::Sleep));
+    let _ = wait::end(one, V1, &vcpu.run);
+    assert_eq!(send(&domains, zero, near), Ok(()));
+    assert_eq!(vcpu.kicks.load(SeqCst), 0);
+}
