@@ -97,10 +97,10 @@ pub fn bind_vcpu<D: EventDomain>(domain: &D, port: Port, vcpu: VcpuId) -> Result
 pub fn status<D: EventDomain>(domain: &D, port: Port) -> Result<Status, EventError> {
     let snapshot = domain.ports().snapshot(port).ok_or(EventError::Invalid)?;
     let mut status = Status::new_zeroed();
-    status.vcpu = snapshot.vcpu.0;
+    status.vcpu = snapshot.vcpu;
     let kind = match snapshot.binding {
         Binding::Free | Binding::Changing | Binding::Connecting { .. } => {
-            status.vcpu = 0;
+            status.vcpu = VcpuId(0);
             ChannelStatus::Closed
         }
         Binding::Unbound { remote } => {

@@ -126,7 +126,10 @@ fn connecting_makes_the_new_port_pending_and_both_ends_say_so() {
 
     let ours = status(zero, near).expect("exists");
     assert_eq!(ours.status, ChannelStatus::Interdomain.number());
-    assert_eq!((ours.remote_dom, ours.remote_port, ours.vcpu), (D1, far, 0));
+    assert_eq!(
+        (ours.remote_dom, ours.remote_port, ours.vcpu),
+        (D1, far, V0)
+    );
     let theirs = status(one, far).expect("exists");
     assert_eq!(theirs.status, ChannelStatus::Interdomain.number());
     assert_eq!((theirs.remote_dom, theirs.remote_port), (D0, near));
@@ -251,7 +254,7 @@ fn closing_leaves_the_other_end_unbound_for_the_closer() {
     );
     let theirs = status(one, far).expect("exists");
     assert_eq!(theirs.status, ChannelStatus::Unbound.number());
-    assert_eq!((theirs.remote_dom, theirs.vcpu), (D0, 1));
+    assert_eq!((theirs.remote_dom, theirs.vcpu), (D0, V1));
     assert_eq!(send(&domains, one, far), Ok(()));
     assert!(!zero.shared.is_pending(near));
     // And it can be had again.
@@ -357,7 +360,7 @@ fn notifications_move_except_of_ports_made_for_one_vcpu() {
     let pirq = bind_pirq(zero, 2, BindPirqFlags::WILL_SHARE).expect("free");
     for port in [near, unbound, console, pirq] {
         assert_eq!(bind_vcpu(zero, port, V1), Ok(()));
-        assert_eq!(status(zero, port).expect("exists").vcpu, 1);
+        assert_eq!(status(zero, port).expect("exists").vcpu, V1);
     }
     for port in [ipi, timer, Port(0), Port(100), Port(4096)] {
         assert_eq!(
@@ -473,12 +476,12 @@ fn status_refuses_only_numbers_out_of_range() {
     let zeroth = status(zero, Port(0)).expect("exists");
     assert_eq!(
         (zeroth.status, zeroth.vcpu),
-        (ChannelStatus::Closed.number(), 0)
+        (ChannelStatus::Closed.number(), V0)
     );
     let ipi = status(zero, port).expect("exists");
     assert_eq!(
         (ipi.status, ipi.vcpu, ipi.interrupt()),
-        (ChannelStatus::Ipi.number(), 1, 0)
+        (ChannelStatus::Ipi.number(), V1, 0)
     );
 }
 
