@@ -228,3 +228,167 @@ fn first_bytes(bytes: &[u8]) -> [u8; 4] {
     }
     first
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::elf::Kernel;
+    use crate::image::testing::{TestKernel, bzimage, bzimage_around, pack};
+
+    const OFFERED: [Compression; 4] = [
+        Compression::Gzip,
+        Compression::Xz,
+        Compression::Lz4Legacy,
+        Compression::Zstd,
+    ];
+
+    fn unpack(file: &[u8]) -> Result<Vec<u8>, DecodeError> {
+        let KernelFile::Packed(payload) = open(file).unwrap() else {
+            panic!("not packed")
+        };
+        let mut output = vec![0xAA; payload.unpacked_len];
+        payload.unpack(&mut output, &mut |_| {})?;
+        Ok(output)
+    }
+
+    #[test]
+    fn a_kernel_of_every_compression_unpacks_to_itself() {
+        let elf = TestKernel::linux().elf();
+        for compression in OFFERED {
+            let unpacked = unpack(&bzimage(&pack(compression, &elf), elf.len())).unwrap();
+            assert!(unpacked == elf, "{compression}");
+            assert!(Kernel::parse(&unpacked).is_ok());
+        }
+    }
+
+    #[test]
+    fn an_elf_file_passes_through_bare_or_as_payload() {
+        let elf = TestKernel::linux().elf();
+        assert_eq!(open(&elf), Ok(KernelFile::Elf(&elf)));
+        let file = bzimage_around(&elf);
+        assert_eq!(open(&file), Ok(KernelFile::Elf(&elf)));
+    }
+
+    #[test]
+    fn a_declared_length_that_is_not_the_real_one_is_refused() {
+        let elf = TestKernel::linux().elf();
+        for compression in OFFERED {
+            let stream = pack(compression, &elf);
+            assert_eq!(
+                unpack(&bzimage(&stream, elf.len() - 1)),
+                Err(DecodeError::DoesNotFit {
+                    compression,
+                    limit: elf.len() - 1
+                })
+            );
+            assert_eq!(
+                unpack(&bzimage(&stream, elf.len() + 1)),
+                Err(DecodeError::TooShort {
+                    compression,
+                    unpacked: elf.len(),
+                    declared: elf.len() + 1
+                })
+            );
+        }
+    }
+
+    #[test]
+    fn a_damaged_payload_is_refused() {
+        let elf = TestKernel::linux().elf();
+        for compression in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
+            let mut stream = pack(compression, &elf);
+            let middle = stream.len() / 2;
+            stream[middle] ^= 0x10;
+            assert!(
+                unpack(&bzimage(&stream, elf.len())).is_err(),
+                "{compression}"
+            );
+            stream.truncate(middle);
+            assert!(
+                unpack(&bzimage(&stream, elf.len())).is_err(),
+                "{compression}"
+            );
+        }
+    }
+
+    #[test]
+    fn compressions_that_are_not_offered_are_refused_by_name() {
+        for (compression, name) in [
+            (Compression::Bzip2, "bzip2"),
+            (Compression::LzmaAlone, "lzma"),
+            (Compression::Lzo, "lzo"),
+        ] {
+            let error = unpack(&bzimage(&pack(compression, &[]), 1000)).unwrap_err();
+            assert_eq!(error, DecodeError::NotOffered(compression));
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        assert_eq!(
+            open(&bzimage(b"????????", 1000)),
+            Err(BzImageError::UnknownCompression(*b"????"))
+        );
+    }
+
+    #[test]
+    fn files_that_are_no_bzimage_are_refused() {
+        assert_eq!(open(b""), Err(BzImageError::NotAKernel([0; 4])));
+        assert_eq!(
+            open(b"MZ"),
+            Err(BzImageError::NotAKernel([b'M', b'Z', 0, 0]))
+        );
+        assert_eq!(
+            open(&[0x55; 0x1000]),
+            Err(BzImageError::NotAKernel([0x55; 4]))
+        );
+        let stream = pack(Compression::Gzip, b"kernel");
+        assert_eq!(
+            open(&stream),
+            Err(BzImageError::BareStream(Compression::Gzip))
+        );
+        let mut old = bzimage(&stream, 6);
+        old[0x206] = 7;
+        old[0x207] = 2;
+        assert_eq!(open(&old), Err(BzImageError::ProtocolTooOld(0x207)));
+    }
+
+    #[test]
+    fn a_payload_outside_the_file_is_refused_at_every_cut() {
+        let stream = pack(Compression::Gzip, b"kernel");
+        let file = bzimage(&stream, 6);
+        let payload_end = 4 * SECTOR + 0x2C + stream.len() + LENGTH_TRAILER;
+        for len in HEADER_END..payload_end {
+            let error = open(&file[..len]).unwrap_err();
+            assert!(
+                matches!(error, BzImageError::PayloadOutside { .. }),
+                "{len}: {error:?}"
+            );
+        }
+        assert!(open(&file[..payload_end]).is_ok());
+        let mut huge = file;
+        huge[PAYLOAD_OFFSET..HEADER_END].fill(0xFF);
+        assert!(matches!(
+            open(&huge),
+            Err(BzImageError::PayloadOutside { .. })
+        ));
+    }
+
+    #[test]
+    fn lengths_that_no_kernel_has_are_refused() {
+        let stream = pack(Compression::Gzip, b"kernel");
+        for len in [0, MAX_UNPACKED_LEN + 1, u32::MAX as usize] {
+            assert_eq!(
+                open(&bzimage(&stream, len)),
+                Err(BzImageError::UnpackedLength(len as u32))
+            );
+        }
+        assert!(open(&bzimage(&stream, MAX_UNPACKED_LEN)).is_ok());
+    }
+
+    #[test]
+    fn no_setup_sectors_mean_four() {
+        let stream = pack(Compression::Gzip, b"kernel");
+        let mut file = bzimage(&stream, 6);
+        file[SETUP_SECTORS] = 0;
+        file.splice(0x400..0x400, [0; SECTOR]);
+        assert_eq!(unpack(&file).unwrap(), b"kernel");
+    }
+}

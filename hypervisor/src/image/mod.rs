@@ -15,3 +15,17 @@
 
 pub mod bzimage;
 pub mod decompress;
+pub mod elf;
+pub mod pfns;
+
+#[cfg(test)]
+mod testing;
+
+/// The two ways to start a domain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DomainKind {
+    /// The first domain: it owns the hardware, and has neither store nor console ring.
+    Dom0,
+    /// Any other domain.
+    DomU,
+}
