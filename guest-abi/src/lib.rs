@@ -12,6 +12,7 @@
 mod define;
 
 pub mod address_space;
+pub mod bitmap;
 pub mod callback_op;
 pub mod console_io;
 pub mod cpu_policy;
@@ -25,10 +26,17 @@ pub mod grant_table;
 pub mod hypercall;
 pub mod hypervisor_cpuid;
 pub mod ids;
+pub mod mca;
 pub mod memory_map;
 pub mod memory_op;
 pub mod mmu;
 pub mod multicall;
+pub mod payload;
+pub mod physdev;
+pub mod platform;
+pub mod platform_firmware;
+pub mod platform_power;
+pub mod pmu;
 pub mod sched_op;
 pub mod segment;
 pub mod shared_info;
@@ -48,6 +56,7 @@ pub use unknown_number::UnknownNumber;
 /// The tables of all modules.
 pub const INTERFACES: &[&table::Interface] = &[
     &address_space::TABLE,
+    &bitmap::TABLE,
     &callback_op::TABLE,
     &console_io::TABLE,
     &cpu_policy::TABLE,
@@ -61,10 +70,16 @@ pub const INTERFACES: &[&table::Interface] = &[
     &hypercall::TABLE,
     &hypervisor_cpuid::TABLE,
     &ids::TABLE,
+    &mca::TABLE,
     &memory_map::TABLE,
     &memory_op::TABLE,
     &mmu::TABLE,
     &multicall::TABLE,
+    &physdev::TABLE,
+    &platform::TABLE,
+    &platform_firmware::TABLE,
+    &platform_power::TABLE,
+    &pmu::TABLE,
     &sched_op::TABLE,
     &segment::TABLE,
     &shared_info::TABLE,
