@@ -7,6 +7,7 @@
 
 pub mod arch;
 pub mod console;
+pub mod cpu_policy;
 pub mod emulate;
 pub mod event;
 pub mod grant;

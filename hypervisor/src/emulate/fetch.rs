@@ -1,0 +1,91 @@
+//! Reading the instruction that trapped.
+
+use super::decode::{self, DecodeError, MAX_LENGTH};
+use super::insn::{CodeSize, Insn};
+use super::machine::{CodeSegment, Fault, GuestContext, Stop};
+
+/// Bytes at the instruction pointer, read once.
+pub(super) struct Code {
+    /// The bytes, first one lowest; zero where there are none.
+    pub(super) window: u128,
+    /// How many bytes there are.
+    pub(super) available: u8,
+    /// What fetching the next byte raises.
+    pub(super) fault: Fault,
+    pub(super) size: CodeSize,
+}
+
+/// Reads up to 16 bytes at the instruction pointer.
+#[inline(always)]
+pub(super) fn code<C: GuestContext>(cpu: &mut C) -> Result<Code, Stop> {
+    let mut window = [0; 16];
+    let rip = cpu.rip();
+    match cpu.code_segment() {
+        CodeSegment::Bits64 => {
+            let (available, fault) = match cpu.fetch(rip, &mut window) {
+                Ok(()) => (16, Fault::GENERAL_PROTECTION),
+                Err(short) => (short.available, short.fault),
+            };
+            Ok(Code {
+                window: cut(window, available),
+                available,
+                fault,
+                size: CodeSize::Bits64,
+            })
+        }
+        CodeSegment::Bits32 { base, limit } => fetch_32(cpu, rip, base, limit),
+        CodeSegment::Unsupported => Err(Stop::Unhandleable),
+    }
+}
+
+#[cold]
+fn fetch_32<C: GuestContext>(cpu: &mut C, rip: u64, base: u32, limit: u32) -> Result<Code, Stop> {
+    let mut window = [0; 16];
+    let offset = rip as u32;
+    let (available, fault) = match cpu.fetch(u64::from(base.wrapping_add(offset)), &mut window) {
+        Ok(()) => (16, Fault::GENERAL_PROTECTION),
+        Err(short) => (short.available, short.fault),
+    };
+    // Bytes from `offset` to `limit`, both included.
+    let within_limit = match limit.checked_sub(offset) {
+        Some(rest) => rest.saturating_add(1).min(16) as u8,
+        None => 0,
+    };
+    let (available, fault) = if within_limit < available {
+        (within_limit, Fault::GENERAL_PROTECTION)
+    } else {
+        (available, fault)
+    };
+    Ok(Code {
+        window: cut(window, available),
+        available,
+        fault,
+        size: CodeSize::Bits32,
+    })
+}
+
+/// The window with everything but the first `available` bytes zeroed.
+#[inline(always)]
+fn cut(window: [u8; 16], available: u8) -> u128 {
+    let window = u128::from_le_bytes(window);
+    if available >= 16 {
+        return window;
+    }
+    window & !(u128::MAX.wrapping_shl(u32::from(available) * 8))
+}
+
+/// Reads and decodes the instruction at the instruction pointer.
+///
+/// # Errors
+///
+/// The exception that fetching the missing byte raises if the instruction is not all there;
+/// [`Stop::Unhandleable`] if it is outside the set.
+#[inline(always)]
+pub fn instruction<C: GuestContext>(cpu: &mut C) -> Result<Insn, Stop> {
+    let code = code(cpu)?;
+    match decode::decode(code.window, code.available.min(MAX_LENGTH), code.size) {
+        Ok(insn) => Ok(insn),
+        Err(DecodeError::NotHandled) => Err(Stop::Unhandleable),
+        Err(DecodeError::Truncated) => Err(Stop::Fault(code.fault)),
+    }
+}
