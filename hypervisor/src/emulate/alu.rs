@@ -3,7 +3,7 @@
 //! Operands are zero-extended and results are cut to the operand's width. Each function takes all of RFLAGS
 //! and returns all of RFLAGS, so what an operation leaves alone stays as it is.
 
-use super::insn::{Alu, BitChange, Width};
+use super::insn::{Modify, Width};
 
 const CF: u64 = 1;
 const PF: u64 = 1 << 2;
@@ -15,56 +15,59 @@ const OF: u64 = 1 << 11;
 /// The flags that arithmetic changes.
 pub const ARITHMETIC_FLAGS: u64 = CF | PF | AF | ZF | SF | OF;
 
-/// `op a, b`: the result and the new RFLAGS.
+/// [`modify_inline`], not inlined: where the operation isn't a constant the compiler would compute them all and
+/// select one.
+#[must_use]
+#[inline(never)]
+pub fn modify(
+    modify: Modify,
+    width: Width,
+    a: u64,
+    b: u64,
+    accumulator: u64,
+    rflags: u64,
+) -> (u64, u64) {
+    modify_inline(modify, width, a, b, accumulator, rflags)
+}
+
+/// `modify a, b` of a memory operand that holds `a`: what it holds then, and the new RFLAGS. `accumulator` is what
+/// `CMPXCHG` compares with; of bit operations `b` is a bit number below the width.
 #[must_use]
 #[inline(always)]
-pub fn binary(op: Alu, width: Width, a: u64, b: u64, rflags: u64) -> (u64, u64) {
-    match op {
-        Alu::Add => add(width, a, b, 0, rflags),
-        Alu::Adc => add(width, a, b, rflags & CF, rflags),
-        Alu::Sub => subtract(width, a, b, 0, rflags),
-        Alu::Sbb => subtract(width, a, b, rflags & CF, rflags),
-        Alu::And => logic(width, a & b, rflags),
-        Alu::Or => logic(width, a | b, rflags),
-        Alu::Xor => logic(width, a ^ b, rflags),
+pub fn modify_inline(
+    modify: Modify,
+    width: Width,
+    a: u64,
+    b: u64,
+    accumulator: u64,
+    rflags: u64,
+) -> (u64, u64) {
+    let bit = 1u64.wrapping_shl(b as u32);
+    let keeping_cf = |(result, flags): (u64, u64)| (result, (flags & !CF) | (rflags & CF));
+    let testing_bit = |result| (result, (rflags & !CF) | u64::from(a & bit != 0));
+    match modify {
+        Modify::Xchg => (b, rflags),
+        Modify::Not => (!a & width.mask(), rflags),
+        Modify::And => logic(width, a & b, rflags),
+        Modify::Or => logic(width, a | b, rflags),
+        Modify::Xor => logic(width, a ^ b, rflags),
+        Modify::BitTest => testing_bit(a),
+        Modify::BitSet => testing_bit(a | bit),
+        Modify::BitReset => testing_bit(a & !bit),
+        Modify::BitComplement => testing_bit(a ^ bit),
+        Modify::Cmpxchg => {
+            let (_, flags) = subtract(width, accumulator, a, 0, rflags);
+            // A failed comparison writes the old value back, so that a read-only operand faults.
+            (if accumulator == a { b } else { a }, flags)
+        }
+        Modify::Add | Modify::Xadd => add(width, a, b, 0, rflags),
+        Modify::Adc => add(width, a, b, rflags & CF, rflags),
+        Modify::Sub => subtract(width, a, b, 0, rflags),
+        Modify::Sbb => subtract(width, a, b, rflags & CF, rflags),
+        Modify::Neg => subtract(width, 0, a, 0, rflags),
+        Modify::Inc => keeping_cf(add(width, a, 1, 0, rflags)),
+        Modify::Dec => keeping_cf(subtract(width, a, 1, 0, rflags)),
     }
-}
-
-/// `INC`: as `ADD 1`, but CF stays.
-#[must_use]
-#[inline(always)]
-pub fn increment(width: Width, a: u64, rflags: u64) -> (u64, u64) {
-    let (result, flags) = add(width, a, 1, 0, rflags);
-    (result, (flags & !CF) | (rflags & CF))
-}
-
-/// `DEC`: as `SUB 1`, but CF stays.
-#[must_use]
-#[inline(always)]
-pub fn decrement(width: Width, a: u64, rflags: u64) -> (u64, u64) {
-    let (result, flags) = subtract(width, a, 1, 0, rflags);
-    (result, (flags & !CF) | (rflags & CF))
-}
-
-/// `NEG`.
-#[must_use]
-#[inline(always)]
-pub fn negate(width: Width, a: u64, rflags: u64) -> (u64, u64) {
-    subtract(width, 0, a, 0, rflags)
-}
-
-/// `BT` and its kin on bit `bit` (below the width) of `a`: CF is the old bit, the other flags stay.
-#[must_use]
-#[inline(always)]
-pub fn bit(change: BitChange, a: u64, bit: u32, rflags: u64) -> (u64, u64) {
-    let mask = 1u64.wrapping_shl(bit);
-    let result = match change {
-        BitChange::Test => a,
-        BitChange::Set => a | mask,
-        BitChange::Reset => a & !mask,
-        BitChange::Complement => a ^ mask,
-    };
-    (result, (rflags & !CF) | u64::from(a & mask != 0))
 }
 
 #[inline(always)]

@@ -38,18 +38,7 @@ fn dispatch<M: InsnMachine>(machine: &mut M, insn: &Insn) -> Result<u64, Stop> {
             finish_plain(machine, insn);
             return Ok(debug);
         }
-        Op::Movs
-        | Op::Stos
-        | Op::Mov
-        | Op::Xchg
-        | Op::Alu(_)
-        | Op::Inc
-        | Op::Dec
-        | Op::Not
-        | Op::Neg
-        | Op::Bit(_)
-        | Op::Cmpxchg
-        | Op::Xadd => return memory(machine, insn).map(|()| 0),
+        Op::Mov | Op::Modify(_) | Op::Movs | Op::Stos => return memory(machine, insn).map(|()| 0),
         // Whether these are allowed is asked before; allowed, they do nothing: the virtual interrupt flag is
         // in memory that the guest shares.
         Op::Cli | Op::Sti => {}
@@ -86,7 +75,7 @@ fn dispatch<M: InsnMachine>(machine: &mut M, insn: &Insn) -> Result<u64, Stop> {
             let Place::Memory(place) = &insn.place else {
                 return Err(Stop::Unhandleable);
             };
-            let address = operand::address(machine, insn, place, Width::Byte, Access::Read)?;
+            let address = operand::address(machine, insn, place, 0, Width::Byte, Access::Read)?;
             machine.invalidate_page(address)?;
         }
     }
@@ -166,7 +155,7 @@ fn load_machine_status<M: InsnMachine>(machine: &mut M, insn: &Insn) -> Result<(
     let status = match &insn.place {
         Place::Gpr(register) => machine.gpr(*register),
         Place::Memory(place) => {
-            let address = operand::address(machine, insn, place, Width::Word, Access::Read)?;
+            let address = operand::address(machine, insn, place, 0, Width::Word, Access::Read)?;
             machine.read(address, Width::Word)?
         }
         Place::None => return Err(Stop::Unhandleable),
@@ -181,7 +170,7 @@ fn store_machine_status<M: InsnMachine>(machine: &mut M, insn: &Insn) -> Result<
     match &insn.place {
         Place::Gpr(register) => operand::set_gpr(machine, *register, insn.width, cr0),
         Place::Memory(place) => {
-            let address = operand::address(machine, insn, place, Width::Word, Access::Write)?;
+            let address = operand::address(machine, insn, place, 0, Width::Word, Access::Write)?;
             machine.write(address, Width::Word, cr0 & Width::Word.mask())?;
         }
         Place::None => return Err(Stop::Unhandleable),

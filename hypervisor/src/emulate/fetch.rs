@@ -1,13 +1,13 @@
 //! Reading the instruction that trapped.
 
-use super::decode::{self, DecodeError, MAX_LENGTH};
+use super::decode::{self, DecodeError, Window};
 use super::insn::{CodeSize, Insn};
 use super::machine::{CodeSegment, Fault, GuestContext, Stop};
 
 /// Bytes at the instruction pointer, read once.
 pub(super) struct Code {
-    /// The bytes, first one lowest; zero where there are none.
-    pub(super) window: u128,
+    /// The bytes; zero where there are none.
+    pub(super) window: Window,
     /// How many bytes there are.
     pub(super) available: u8,
     /// What fetching the next byte raises.
@@ -66,12 +66,13 @@ fn fetch_32<C: GuestContext>(cpu: &mut C, rip: u64, base: u32, limit: u32) -> Re
 
 /// The window with everything but the first `available` bytes zeroed.
 #[inline(always)]
-fn cut(window: [u8; 16], available: u8) -> u128 {
-    let window = u128::from_le_bytes(window);
-    if available >= 16 {
-        return window;
+fn cut(mut window: Window, available: u8) -> Window {
+    if available < 16 {
+        for byte in window.iter_mut().skip(usize::from(available)) {
+            *byte = 0;
+        }
     }
-    window & !(u128::MAX.wrapping_shl(u32::from(available) * 8))
+    window
 }
 
 /// Reads and decodes the instruction at the instruction pointer.
@@ -81,9 +82,30 @@ fn cut(window: [u8; 16], available: u8) -> u128 {
 /// The exception that fetching the missing byte raises if the instruction is not all there;
 /// [`Stop::Unhandleable`] if it is outside the set.
 #[inline(always)]
-pub fn instruction<C: GuestContext>(cpu: &mut C) -> Result<Insn, Stop> {
+pub fn with_instruction<C: GuestContext, T>(
+    cpu: &mut C,
+    run: impl FnOnce(&mut C, &Insn) -> Result<T, Stop>,
+) -> Result<T, Stop> {
+    if matches!(cpu.code_segment(), CodeSegment::Bits64) {
+        let mut window = [0; 16];
+        let rip = cpu.rip();
+        if cpu.fetch(rip, &mut window).is_ok() {
+            return match &decode::decode(&window, 16, CodeSize::Bits64) {
+                Ok(insn) => run(cpu, insn),
+                Err(_) => Err(Stop::Unhandleable),
+            };
+        }
+    }
+    let insn = slow_instruction(cpu)?;
+    run(cpu, &insn)
+}
+
+/// The instruction in 32-bit code, or at the end of what can be read.
+#[cold]
+#[inline(never)]
+fn slow_instruction<C: GuestContext>(cpu: &mut C) -> Result<Insn, Stop> {
     let code = code(cpu)?;
-    match decode::decode(code.window, code.available.min(MAX_LENGTH), code.size) {
+    match decode::decode(&code.window, code.available, code.size) {
         Ok(insn) => Ok(insn),
         Err(DecodeError::NotHandled) => Err(Stop::Unhandleable),
         Err(DecodeError::Truncated) => Err(Stop::Fault(code.fault)),

@@ -35,8 +35,8 @@ pub fn emulate<M: InsnMachine>(machine: &mut M) -> Outcome {
 fn recognise<M: InsnMachine>(machine: &mut M) -> Result<CodeSize, Stop> {
     let code = fetch::code(machine)?;
     let available = usize::from(code.available);
-    let window = code.window.to_le_bytes();
-    let is_match = window
+    let is_match = code
+        .window
         .iter()
         .zip(FORCED_CPUID)
         .take(available)

@@ -139,32 +139,35 @@ pub enum Segment {
     Gs,
 }
 
-/// What an effective address starts from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Base {
-    /// Nothing: the displacement alone, plus an index if there is one.
-    Zero,
-    /// The address of the next instruction.
-    NextInstruction,
-    /// A register.
-    Gpr(Gpr),
-}
-
 /// A memory operand's address, not yet computed.
+///
+/// The sum of its parts is cut to 32 bits where [`Insn::is_address_32`] says so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MemoryOperand {
-    /// The segment that applies: the override, or the default of the base register.
-    pub segment: Segment,
-    /// What the sum starts from.
-    pub base: Base,
+    /// The segment that a prefix names, if it has an effect.
+    pub segment_override: Option<Segment>,
+    /// Base register.
+    pub base: Option<Gpr>,
+    /// Whether the sum starts from the address of the next instruction. There is no base register then.
+    pub is_rip_relative: bool,
     /// Register added after it is shifted left by `scale_shift`.
     pub index: Option<Gpr>,
     /// 0 to 3.
     pub scale_shift: u8,
-    /// Whether the sum is cut to 32 bits before the segment base is added.
-    pub is_address_32: bool,
     /// Sign-extended displacement.
     pub displacement: i32,
+}
+
+impl MemoryOperand {
+    /// The segment that applies: SS by default for addresses based on the stack.
+    #[must_use]
+    pub const fn segment(&self) -> Segment {
+        match (self.segment_override, self.base) {
+            (Some(segment), _) => segment,
+            (None, Some(Gpr::Rsp | Gpr::Rbp)) => Segment::Ss,
+            (None, _) => Segment::Ds,
+        }
+    }
 }
 
 /// Where the ModRM `r/m` operand is.
@@ -193,31 +196,42 @@ pub enum Source {
     Special(u8),
 }
 
-/// Two-operand arithmetic and logic with the result in the first operand. The discriminant is the
-/// number that the encodings use.
+/// An operation that reads a memory operand and writes it back, changed or not. [`Modify::BitTest`]
+/// alone only reads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 #[allow(missing_docs)] // The names are the architecture's own.
-pub enum Alu {
-    Add = 0,
-    Or = 1,
-    Adc = 2,
-    Sbb = 3,
-    And = 4,
-    Sub = 5,
-    Xor = 6,
+pub enum Modify {
+    Add,
+    Or,
+    Adc,
+    Sbb,
+    And,
+    Sub,
+    Xor,
+    Inc,
+    Dec,
+    Not,
+    Neg,
+    BitTest,
+    BitSet,
+    BitReset,
+    BitComplement,
+    Xchg,
+    Xadd,
+    Cmpxchg,
 }
 
-/// What a bit operation does to the bit after it has been copied to CF. The discriminant is the
-/// number that the encodings use.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-#[allow(missing_docs)] // The names are the architecture's own.
-pub enum BitChange {
-    Test = 4,
-    Set = 5,
-    Reset = 6,
-    Complement = 7,
+impl Modify {
+    /// Whether it is one of `BT`, `BTS`, `BTR`, `BTC`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_bit(self) -> bool {
+        matches!(
+            self,
+            Self::BitTest | Self::BitSet | Self::BitReset | Self::BitComplement
+        )
+    }
 }
 
 /// The operation.
@@ -227,15 +241,7 @@ pub enum Op {
     // With a destination in memory.
     /// Also `MOVNTI`, which differs only in caching.
     Mov,
-    Xchg,
-    Alu(Alu),
-    Inc,
-    Dec,
-    Not,
-    Neg,
-    Bit(BitChange),
-    Cmpxchg,
-    Xadd,
+    Modify(Modify),
     Movs,
     Stos,
     // Privileged, or sensitive to I/O privilege.
@@ -292,7 +298,7 @@ pub struct Insn {
     pub code_size: CodeSize,
     /// Whether a LOCK prefix is present (only where it is legal).
     pub is_locked: bool,
-    /// Whether addresses and the repeat count of a string operation are 32 bits wide.
+    /// Whether addresses, and the repeat count of a string operation, are 32 bits wide.
     pub is_address_32: bool,
     /// The other operand.
     pub source: Source,

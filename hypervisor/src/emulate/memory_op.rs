@@ -1,7 +1,7 @@
 //! Instructions with a destination in memory.
 
 use super::alu;
-use super::insn::{BitChange, CodeSize, Gpr, Insn, MemoryOperand, Op, Source, Width};
+use super::insn::{CodeSize, Gpr, Insn, MemoryOperand, Modify, Op, Source};
 use super::machine::{Exchange, GuestContext, RFLAGS_RF, Stop};
 use super::operand::{self, Access};
 
@@ -9,16 +9,6 @@ use super::operand::{self, Access};
 /// again. Hardware changes an entry's accessed and dirty bits once each; more than that is another processor
 /// that writes all the time.
 const MAX_ATTEMPTS: u32 = 4;
-
-/// What an operation makes of its operands.
-struct Computed {
-    /// New value of the memory operand.
-    memory: u64,
-    /// New RFLAGS.
-    rflags: u64,
-    /// Whether the old value of the memory operand goes to a register.
-    returns_old: bool,
-}
 
 /// Executes `insn`, whose destination is `destination`.
 #[inline(always)]
@@ -29,93 +19,47 @@ pub(super) fn execute<C: GuestContext>(
 ) -> Result<(), Stop> {
     let width = insn.width;
     let rflags = cpu.rflags();
-    let source = operand::value(cpu, insn.source, width);
-    let (delta, source) = match insn.op {
-        Op::Bit(_) => bit_position(insn, source),
-        _ => (0, source),
+    let mut source = operand::value(cpu, insn.source, width);
+    let mut delta = 0;
+    let mut access = Access::Write;
+    let modify = match insn.op {
+        Op::Mov => None,
+        Op::Modify(modify) => {
+            if modify.is_bit() {
+                (delta, source) = bit_position(insn, source);
+            }
+            if matches!(modify, Modify::BitTest) {
+                access = Access::Read;
+            }
+            Some(modify)
+        }
+        _ => return Err(Stop::Unhandleable),
     };
-    let offset = operand::offset(cpu, insn, destination, delta);
-    let access = if matches!(insn.op, Op::Bit(BitChange::Test)) {
-        Access::Read
-    } else {
-        Access::Write
-    };
-    let address = operand::linear(
-        cpu,
-        insn.code_size,
-        destination.segment,
-        offset,
-        width,
-        access,
-    )?;
-
-    if matches!(insn.op, Op::Mov) {
+    let address = operand::address(cpu, insn, destination, delta, width, access)?;
+    let Some(modify) = modify else {
         cpu.write(address, width, source)?;
         finish(cpu, insn, rflags);
         return Ok(());
-    }
+    };
     let accumulator = cpu.gpr(Gpr::Rax) & width.mask();
     for _ in 0..MAX_ATTEMPTS {
         let old = cpu.read(address, width)?;
-        let computed = compute(insn.op, width, old, source, accumulator, rflags)?;
+        let (new, new_rflags) = alu::modify(modify, width, old, source, accumulator, rflags);
         if matches!(access, Access::Write) {
-            match cpu.compare_exchange(address, width, old, computed.memory)? {
+            match cpu.compare_exchange(address, width, old, new)? {
                 Exchange::Written => {}
                 Exchange::Changed => continue,
             }
         }
-        if computed.returns_old {
-            let target = if matches!(insn.op, Op::Cmpxchg) {
-                Source::Gpr(Gpr::Rax)
-            } else {
-                insn.source
-            };
-            operand::set_value(cpu, target, width, old);
+        match modify {
+            Modify::Xchg | Modify::Xadd => operand::set_value(cpu, insn.source, width, old),
+            Modify::Cmpxchg if old != accumulator => operand::set_gpr(cpu, Gpr::Rax, width, old),
+            _ => {}
         }
-        finish(cpu, insn, computed.rflags);
+        finish(cpu, insn, new_rflags);
         return Ok(());
     }
     Err(Stop::Retry)
-}
-
-#[inline(always)]
-fn compute(
-    op: Op,
-    width: Width,
-    old: u64,
-    source: u64,
-    accumulator: u64,
-    rflags: u64,
-) -> Result<Computed, Stop> {
-    let mut returns_old = false;
-    let (memory, rflags) = match op {
-        Op::Xchg => {
-            returns_old = true;
-            (source, rflags)
-        }
-        Op::Alu(alu) => alu::binary(alu, width, old, source, rflags),
-        Op::Bit(change) => alu::bit(change, old, source as u32, rflags),
-        Op::Cmpxchg => {
-            let (_, flags) = alu::binary(super::insn::Alu::Sub, width, accumulator, old, rflags);
-            returns_old = accumulator != old;
-            // A failed comparison writes the old value back, so that a read-only operand faults.
-            (if returns_old { old } else { source }, flags)
-        }
-        Op::Xadd => {
-            returns_old = true;
-            alu::binary(super::insn::Alu::Add, width, old, source, rflags)
-        }
-        Op::Inc => alu::increment(width, old, rflags),
-        Op::Dec => alu::decrement(width, old, rflags),
-        Op::Not => (!old & width.mask(), rflags),
-        Op::Neg => alu::negate(width, old, rflags),
-        _ => return Err(Stop::Unhandleable),
-    };
-    Ok(Computed {
-        memory,
-        rflags,
-        returns_old,
-    })
 }
 
 /// Splits a bit number into a distance in bytes from the operand and a bit within it. A number from a

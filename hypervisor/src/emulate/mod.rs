@@ -28,12 +28,20 @@ pub mod insn;
 pub mod machine;
 mod memory_op;
 mod modrm;
+mod opcodes;
 mod operand;
 pub mod privileged;
 pub mod pte_write;
 mod string;
+
+#[cfg(test)]
+mod decode_tests;
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod test_machine;
+#[cfg(test)]
+mod test_random;
 
 pub use insn::{Gpr, Insn, Width};
 pub use machine::{Exchange, Fault, GuestContext, InsnMachine, Outcome, Stop};

@@ -1,8 +1,7 @@
 //! From operand descriptions to addresses and values.
 
-use super::insn::{Base, CodeSize, Gpr, Insn, MemoryOperand, Segment, Source, Width};
+use super::insn::{CodeSize, Gpr, Insn, MemoryOperand, Segment, Source, Width};
 use super::machine::{DataSegment, Fault, GuestContext, Stop};
-use crate::cpu_policy::msr::is_canonical;
 
 /// What an access does to memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,68 +12,73 @@ pub(super) enum Access {
 
 /// The offset in its segment that `operand` names, `delta` bytes further.
 #[inline(always)]
-pub(super) fn offset<C: GuestContext>(
-    cpu: &C,
-    insn: &Insn,
-    operand: &MemoryOperand,
-    delta: u64,
-) -> u64 {
-    let base = match operand.base {
-        Base::Zero => 0,
-        Base::NextInstruction => cpu.rip().wrapping_add(u64::from(insn.length)),
-        Base::Gpr(register) => cpu.gpr(register),
-    };
-    let index = match operand.index {
-        None => 0,
-        Some(register) => cpu
-            .gpr(register)
-            .wrapping_shl(u32::from(operand.scale_shift)),
-    };
-    let sum = base
-        .wrapping_add(index)
-        .wrapping_add(operand.displacement as u64)
-        .wrapping_add(delta);
-    if operand.is_address_32 {
+fn offset<C: GuestContext>(cpu: &C, insn: &Insn, operand: &MemoryOperand, delta: u64) -> u64 {
+    let mut sum = delta.wrapping_add(operand.displacement as u64);
+    if let Some(register) = operand.base {
+        sum = sum.wrapping_add(cpu.gpr(register));
+    } else if operand.is_rip_relative {
+        sum = sum
+            .wrapping_add(cpu.rip())
+            .wrapping_add(u64::from(insn.length));
+    }
+    if let Some(register) = operand.index {
+        sum = sum.wrapping_add(
+            cpu.gpr(register)
+                .wrapping_shl(u32::from(operand.scale_shift)),
+        );
+    }
+    if insn.is_address_32 {
         sum & 0xFFFF_FFFF
     } else {
         sum
     }
 }
 
-/// The linear address that `operand` names, checked for an access of `width`.
+/// The linear address that `operand` names, `delta` bytes further, checked for an access of `width`.
+#[inline(always)]
 pub(super) fn address<C: GuestContext>(
     cpu: &mut C,
     insn: &Insn,
     operand: &MemoryOperand,
+    delta: u64,
     width: Width,
     access: Access,
 ) -> Result<u64, Stop> {
-    let offset = offset(cpu, insn, operand, 0);
-    linear(cpu, insn.code_size, operand.segment, offset, width, access)
-}
-
-/// The linear address of `offset` in `segment`, checked for an access of `width`.
-#[inline(always)]
-pub(super) fn linear<C: GuestContext>(
-    cpu: &mut C,
-    size: CodeSize,
-    segment: Segment,
-    offset: u64,
-    width: Width,
-    access: Access,
-) -> Result<u64, Stop> {
-    if matches!(size, CodeSize::Bits32) {
-        return linear_32(cpu, segment, offset as u32, width, access);
+    let mut address = offset(cpu, insn, operand, delta);
+    if matches!(insn.code_size, CodeSize::Bits32) {
+        return linear_32(cpu, operand.segment(), address as u32, width, access);
     }
-    let address = match segment {
-        Segment::Fs | Segment::Gs => cpu.segment_base(segment).wrapping_add(offset),
-        _ => offset,
-    };
-    let last = address.wrapping_add(width.bytes() - 1);
-    if !is_canonical(address) || !is_canonical(last) {
-        return Err(Stop::Fault(fault_of(segment)));
+    if let Some(segment) = operand.segment_override {
+        address = address.wrapping_add(cpu.segment_base(segment));
+    }
+    if !is_canonical(address, width) {
+        return Err(Stop::Fault(fault_of(operand.segment())));
     }
     Ok(address)
+}
+
+/// The linear address of ES:RDI, checked for a write.
+pub(super) fn string_destination<C: GuestContext>(cpu: &mut C, insn: &Insn) -> Result<u64, Stop> {
+    let rdi = cpu.gpr(Gpr::Rdi);
+    let address = if insn.is_address_32 {
+        rdi & 0xFFFF_FFFF
+    } else {
+        rdi
+    };
+    if matches!(insn.code_size, CodeSize::Bits32) {
+        return linear_32(cpu, Segment::Es, address as u32, insn.width, Access::Write);
+    }
+    if !is_canonical(address, insn.width) {
+        return Err(Stop::Fault(Fault::GENERAL_PROTECTION));
+    }
+    Ok(address)
+}
+
+/// Whether all bytes of an operand have addresses with bits 63 to 47 equal.
+#[inline(always)]
+fn is_canonical(address: u64, width: Width) -> bool {
+    // Seen from the start of the upper half, canonical addresses are contiguous.
+    address.wrapping_add(1 << 47) <= (1 << 48) - width.bytes()
 }
 
 #[cold]
@@ -120,11 +124,14 @@ fn fault_of(segment: Segment) -> Fault {
 /// The value of a source operand, cut to `width`.
 #[inline(always)]
 pub(super) fn value<C: GuestContext>(cpu: &C, source: Source, width: Width) -> u64 {
-    let wide = match source {
-        Source::Gpr(register) => cpu.gpr(register),
-        Source::HighByte(register) => cpu.gpr(register) >> 8,
-        Source::Immediate(immediate) => immediate as u64,
-        Source::Special(_) | Source::None => 0,
+    let wide = if let Source::Gpr(register) = source {
+        cpu.gpr(register)
+    } else if let Source::Immediate(immediate) = source {
+        immediate as u64
+    } else if let Source::HighByte(register) = source {
+        cpu.gpr(register) >> 8
+    } else {
+        0
     };
     wide & width.mask()
 }

@@ -31,11 +31,11 @@ pub trait PvCpu: InsnMachine {
 
 /// Emulates the instruction at RIP, which raised #GP with error code 0.
 pub fn emulate<P: PvCpu>(cpu: &mut P) -> Outcome {
-    let permitted = fetch::instruction(cpu).and_then(|insn| permit(cpu, &insn).map(|()| insn));
-    match permitted {
-        Ok(insn) => execute::execute(cpu, &insn),
-        Err(stop) => Outcome::of(Err(stop)),
-    }
+    let result = fetch::with_instruction(cpu, |cpu, insn| {
+        permit(cpu, insn)?;
+        Ok(execute::execute(cpu, insn))
+    });
+    result.unwrap_or_else(|stop| Outcome::of(Err(stop)))
 }
 
 /// Whether the guest may execute `insn` where it is now.
@@ -65,18 +65,7 @@ fn permit<P: PvCpu>(cpu: &mut P, insn: &Insn) -> Result<(), Stop> {
         // These don't trap, or are not offered.
         Op::Smsw | Op::Xgetbv | Op::Hlt | Op::Invlpg => false,
         // A store raises #GP only for an address that is not canonical. Nothing to emulate.
-        Op::Mov
-        | Op::Xchg
-        | Op::Alu(_)
-        | Op::Inc
-        | Op::Dec
-        | Op::Not
-        | Op::Neg
-        | Op::Bit(_)
-        | Op::Cmpxchg
-        | Op::Xadd
-        | Op::Movs
-        | Op::Stos => false,
+        Op::Mov | Op::Modify(_) | Op::Movs | Op::Stos => false,
     };
     if is_permitted {
         Ok(())

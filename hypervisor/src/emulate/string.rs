@@ -1,6 +1,6 @@
 //! String operations: bounded, resumable between iterations.
 
-use super::insn::{Gpr, Insn, Op, Place, Segment, Width};
+use super::insn::{Gpr, Insn, Op, Place, Width};
 use super::machine::{GuestContext, InsnMachine, RFLAGS_DF, RFLAGS_RF, RFLAGS_TF, Stop};
 use super::memory_op;
 use super::operand::{self, Access};
@@ -182,28 +182,12 @@ fn one<C: GuestContext, I: Iteration<C>>(
     iteration: &mut I,
 ) -> Result<(), Stop> {
     let source = match &insn.place {
-        Place::Memory(place) => operand::address(cpu, insn, place, insn.width, Access::Read)?,
+        Place::Memory(place) => operand::address(cpu, insn, place, 0, insn.width, Access::Read)?,
         _ => 0,
     };
     let destination = match insn.op {
         Op::Outs => 0,
-        _ => {
-            let rdi = cpu.gpr(Gpr::Rdi);
-            let offset = if insn.is_address_32 {
-                rdi & 0xFFFF_FFFF
-            } else {
-                rdi
-            };
-            // The destination's segment is ES whatever the prefixes say.
-            operand::linear(
-                cpu,
-                insn.code_size,
-                Segment::Es,
-                offset,
-                insn.width,
-                Access::Write,
-            )?
-        }
+        _ => operand::string_destination(cpu, insn)?,
     };
     iteration.run(cpu, source, destination, insn.width)
 }

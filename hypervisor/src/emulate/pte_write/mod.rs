@@ -7,10 +7,14 @@
 //! All changes are compare-and-exchange on the whole entry, whatever the instruction: the processor sets
 //! accessed and dirty bits under us, and a narrow store must not write back stale neighbours.
 
-use super::execute;
-use super::fetch;
-use super::insn::{BitChange, Gpr, Insn, Op, Segment, Width};
-use super::machine::{CodeSegment, DataSegment, Exchange, GuestContext, Outcome, ShortFetch, Stop};
+mod frequent;
+
+use crate::emulate::execute;
+use crate::emulate::fetch;
+use crate::emulate::insn::{Gpr, Modify, Op, Segment, Width};
+use crate::emulate::machine::{
+    CodeSegment, DataSegment, Exchange, GuestContext, Outcome, ShortFetch, Stop,
+};
 use guest_abi::ids::{PAGE_SHIFT, PAGE_SIZE, Vaddr};
 
 /// How often a plain store starts over because the entry changed under it.
@@ -61,28 +65,36 @@ pub fn emulate<C: GuestContext, T: PageTable>(
     table: &mut T,
 ) -> Outcome {
     let stepping = execute::single_step(cpu);
-    let result = fetch::instruction(cpu).and_then(|insn| run(cpu, &insn, fault_address, table));
+    let page = fault_address.0 >> PAGE_SHIFT;
+    let result = match frequent::execute(cpu, page, table) {
+        Some(result) => result,
+        None => general(cpu, page, table),
+    };
     Outcome::of(result.map(|()| stepping))
 }
 
-#[inline(always)]
-fn run<C: GuestContext, T: PageTable>(
+/// Any instruction with a memory destination that the decoder knows.
+#[inline(never)]
+fn general<C: GuestContext, T: PageTable>(
     cpu: &mut C,
-    insn: &Insn,
-    fault_address: Vaddr,
+    page: u64,
     table: &mut T,
 ) -> Result<(), Stop> {
-    // Writes nothing, so it isn't what faulted.
-    if matches!(insn.op, Op::Bit(BitChange::Test)) {
-        return Err(Stop::Unhandleable);
-    }
-    let mut diverted = Diverted {
-        cpu,
-        table,
-        page: fault_address.0 >> PAGE_SHIFT,
-        entry: 0,
-    };
-    execute::memory(&mut diverted, insn)
+    fetch::with_instruction(cpu, |cpu, insn| {
+        // Writes nothing, so it isn't what faulted.
+        if matches!(insn.op, Op::Modify(Modify::BitTest)) {
+            return Err(Stop::Unhandleable);
+        }
+        execute::memory(
+            &mut Diverted {
+                cpu,
+                table,
+                page,
+                entry: 0,
+            },
+            insn,
+        )
+    })
 }
 
 /// A guest context in which one page is a page table.
