@@ -14,12 +14,68 @@
 #![forbid(unsafe_code)]
 
 pub mod bzimage;
+pub mod command_line;
 pub mod decompress;
 pub mod elf;
+pub mod layout;
 pub mod pfns;
+pub mod start;
+pub mod tables;
 
 #[cfg(test)]
+mod boot_tests;
+#[cfg(test)]
 mod testing;
+
+use core::fmt;
+
+/// Why a kernel file does not become a domain. It prints as a sentence for the person at the console.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ImageError {
+    /// The file cannot be opened.
+    File(bzimage::BzImageError),
+    /// Its payload cannot be unpacked.
+    Payload(decompress::DecodeError),
+    /// The unpacked kernel cannot be loaded.
+    Kernel(elf::ElfError),
+    /// The domain cannot be laid out for it.
+    Layout(layout::LayoutError),
+}
+
+impl fmt::Display for ImageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(error) => error.fmt(f),
+            Self::Payload(error) => error.fmt(f),
+            Self::Kernel(error) => error.fmt(f),
+            Self::Layout(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<bzimage::BzImageError> for ImageError {
+    fn from(error: bzimage::BzImageError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<decompress::DecodeError> for ImageError {
+    fn from(error: decompress::DecodeError) -> Self {
+        Self::Payload(error)
+    }
+}
+
+impl From<elf::ElfError> for ImageError {
+    fn from(error: elf::ElfError) -> Self {
+        Self::Kernel(error)
+    }
+}
+
+impl From<layout::LayoutError> for ImageError {
+    fn from(error: layout::LayoutError) -> Self {
+        Self::Layout(error)
+    }
+}
 
 /// The two ways to start a domain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
