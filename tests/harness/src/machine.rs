@@ -66,9 +66,9 @@ impl Default for Machine {
 }
 
 impl Machine {
-    /// QEMU's arguments: this machine, booting `iso`, with its serial line on standard input and output,
-    /// ending instead of rebooting.
-    pub fn arguments(&self, iso: &Path) -> Vec<OsString> {
+    /// QEMU's arguments: this machine, booting `iso`, with its serial line on standard input and output and
+    /// its monitor on the socket `monitor`, ending instead of rebooting.
+    pub fn arguments(&self, iso: &Path, monitor: &Path) -> Vec<OsString> {
         let hpet = match self.hpet {
             Hpet::Present => "on",
             Hpet::Absent => "off",
@@ -80,9 +80,11 @@ impl Machine {
             "-no-user-config",
             "-display",
             "none",
-            "-monitor",
-            "none",
             "-no-reboot",
+        ]);
+        add(&[
+            "-monitor",
+            &format!("unix:{},server=on,wait=off", monitor.display()),
         ]);
         add(&[
             "-machine",

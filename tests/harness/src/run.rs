@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use regex_lite::Regex;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,6 +21,11 @@ use std::time::{Duration, Instant};
 
 /// How long a process that has closed its output may take to be gone.
 const EXIT_GRACE: Duration = Duration::from_secs(5);
+
+/// How long QEMU's monitor may take to answer.
+const MONITOR_LIMIT: Duration = Duration::from_secs(10);
+/// What QEMU's monitor says when it is ready for a command.
+const MONITOR_PROMPT: &str = "(qemu) ";
 
 /// Why a wait for a line has ended without it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,6 +45,8 @@ pub struct Run {
     serial: Serial,
     log: File,
     log_path: PathBuf,
+    /// The socket of QEMU's monitor.
+    monitor: Option<PathBuf>,
     /// Lines up to here have been seen by a wait.
     seen: usize,
     /// Set when the process is known to be gone: its number may belong to another one from then on.
@@ -48,9 +56,12 @@ pub struct Run {
 impl Run {
     /// Starts `machine` with `iso` in its drive. What it prints is kept in the file `log`.
     pub fn start(qemu: &Qemu, machine: &Machine, iso: &Path, log: &Path) -> io::Result<Self> {
+        let monitor = log.with_extension("monitor");
         let mut command = Command::new(&qemu.command);
-        command.args(machine.arguments(iso));
-        Self::spawn(command, log)
+        command.args(machine.arguments(iso, &monitor));
+        let mut run = Self::spawn(command, log)?;
+        run.monitor = Some(monitor);
+        Ok(run)
     }
 
     /// Starts any command whose standard streams are a serial line.
@@ -104,6 +115,7 @@ impl Run {
             serial: Serial::default(),
             log,
             log_path,
+            monitor: None,
             seen: 0,
             ending: None,
         })
@@ -173,6 +185,17 @@ impl Run {
         let input = self.child.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         input.write_all(text.as_bytes())?;
         input.flush()
+    }
+
+    /// Gives QEMU's monitor a command (what an operator at the machine does) and returns what it prints.
+    pub fn command_monitor(&self, command: &str) -> io::Result<String> {
+        let monitor = self.monitor.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        let mut socket = UnixStream::connect(monitor)?;
+        socket.set_read_timeout(Some(MONITOR_LIMIT))?;
+        read_until_prompt(&mut socket)?;
+        writeln!(socket, "{command}")?;
+        // Hanging up before the answer would take the command back.
+        read_until_prompt(&mut socket)
     }
 
     /// Every line so far.
@@ -253,5 +276,20 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         self.stop();
+        if let Some(monitor) = &self.monitor {
+            let _ = std::fs::remove_file(monitor);
+        }
     }
+}
+
+fn read_until_prompt(socket: &mut UnixStream) -> io::Result<String> {
+    let mut text = String::new();
+    let mut buffer = [0; 1024];
+    while !text.ends_with(MONITOR_PROMPT) {
+        match socket.read(&mut buffer)? {
+            0 => break,
+            count => text.push_str(&String::from_utf8_lossy(&buffer[..count])),
+        }
+    }
+    Ok(text)
 }

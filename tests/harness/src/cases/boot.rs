@@ -1,14 +1,14 @@
 //! The boot matrix: on every machine that QEMU can pretend to be, the hypervisor reaches its end-of-boot
 //! line, finds every processor and all memory, and is quick.
 
-use super::{Extent, IMAGE, TEST_IMAGE, no_line};
+use super::{Extent, IMAGE, TEST_IMAGE, no_line, pattern};
 use crate::iso::Recipe;
 use crate::machine::{Board, Hpet, Machine};
 use crate::pairwise;
 use crate::qemu::Qemu;
+use crate::run::Missing;
 use crate::suite::{Case, Context};
-use crate::verdict::{Ending, Verdict};
-use regex_lite::Regex;
+use crate::verdict::Verdict;
 use std::time::Duration;
 
 /// The last line of a boot.
@@ -19,6 +19,8 @@ pub const BOOT_COMPLETE: &str =
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
 /// From the line to QEMU's end.
 const EXIT_LIMIT: Duration = Duration::from_secs(20);
+/// How long a machine is watched that must stay up; longer than the watchdog's patience.
+const STAY: Duration = Duration::from_secs(4);
 /// What one processor may take from the hypervisor's entry to its end-of-boot line, emulated.
 const MAX_BOOT_MS: f64 = 350.0;
 /// What the firmware keeps of the memory for itself and its tables, at most.
@@ -141,28 +143,39 @@ pub fn cases(extent: Extent) -> Vec<Case> {
             })
         })
         .collect();
-    cases.push(Case::new("boot/shipped-image", |context| {
-        shipped_image(context).unwrap_or_else(|verdict| verdict)
-    }));
+    for (name, image, processors, options) in [
+        ("boot/shipped-image", IMAGE, 2, ""),
+        (
+            "boot/healthy-with-watchdog",
+            TEST_IMAGE,
+            4,
+            " watchdog watchdog_timeout=2",
+        ),
+    ] {
+        cases.push(Case::new(name, move |context| {
+            let machine = Machine {
+                processors,
+                ..Machine::default()
+            };
+            let options = format!("console=com1 loglvl=all{options}");
+            stays_up(context, &machine, &Recipe::new(image, options))
+                .unwrap_or_else(|verdict| verdict)
+        }));
+    }
     cases
 }
 
-/// The image without anything for tests in it comes up, and stays up.
-fn shipped_image(context: &Context<'_>) -> Result<Verdict, Verdict> {
+/// The machine comes up, and stays up without a complaint.
+fn stays_up(context: &Context<'_>, machine: &Machine, recipe: &Recipe) -> Result<Verdict, Verdict> {
     let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
-    let machine = Machine {
-        processors: 2,
-        ..Machine::default()
-    };
-    let recipe = Recipe::new(IMAGE, "console=com1 loglvl=all");
-    let mut run = context.boot(&qemu, &machine, &recipe)?;
-    let pattern =
-        Regex::new(BOOT_COMPLETE).map_err(|error| Verdict::NoVerdict(error.to_string()))?;
-    run.wait_for(&pattern, BOOT_LIMIT)
+    let mut run = context.boot(&qemu, machine, recipe)?;
+    let complete = pattern(BOOT_COMPLETE)?;
+    run.wait_for(&complete, BOOT_LIMIT)
         .map_err(|missing| no_line("the end-of-boot line", &missing))?;
-    Ok(match run.wait_for_end(Duration::from_secs(2)) {
-        Ending::TimedOut => Verdict::Pass(String::new()),
-        ending => Verdict::Fail(format!("it does not stay up: {ending}")),
+    Ok(match run.wait_for(&pattern("PANIC|Paravane")?, STAY) {
+        Err(Missing::TimedOut) => Verdict::Pass(String::new()),
+        Err(Missing::Ended(ending)) => Verdict::Fail(format!("it does not stay up: {ending}")),
+        Ok(line) => Verdict::Fail(format!("it does not stay as it is: '{}'", line.text)),
     })
 }
 
@@ -174,17 +187,16 @@ fn boots(
     recipe: &Recipe,
 ) -> Result<Verdict, Verdict> {
     let mut run = context.boot(qemu, machine, recipe)?;
-    let pattern =
-        Regex::new(BOOT_COMPLETE).map_err(|error| Verdict::NoVerdict(error.to_string()))?;
+    let complete = pattern(BOOT_COMPLETE)?;
     let line = run
-        .wait_for(&pattern, BOOT_LIMIT)
+        .wait_for(&complete, BOOT_LIMIT)
         .map_err(|missing| no_line("the end-of-boot line", &missing))?;
     let ending = run.wait_for_end(EXIT_LIMIT);
     let verdict = Verdict::of_ending(ending);
     if verdict.is_failure() {
         return Ok(verdict);
     }
-    let found = pattern
+    let found = complete
         .captures(&line.text)
         .ok_or(Verdict::NoVerdict("the line has changed".into()))?;
     Ok(check(machine, &found[1], &found[2], &found[3]))

@@ -1,16 +1,16 @@
 //! Planted faults: the hypervisor dies as told, and explains itself.
 //!
 //! Every message names the processor and the reason, shows registers, and has a backtrace that names the
-//! function which did it. Then the machine reboots, or stays as it is if so told.
+//! function at fault. Then the machine reboots, or stays as it is if so told.
 
-use super::{TEST_IMAGE, no_line};
+use super::boot::BOOT_COMPLETE;
+use super::{TEST_IMAGE, no_line, pattern};
 use crate::iso::Recipe;
 use crate::machine::Machine;
 use crate::qemu::Qemu;
 use crate::run::{Missing, Run};
 use crate::suite::{Case, Context};
 use crate::verdict::{Ending, Verdict};
-use regex_lite::Regex;
 use std::time::Duration;
 
 /// From QEMU's start to the message.
@@ -22,47 +22,89 @@ const REBOOT_LIMIT: Duration = Duration::from_secs(30);
 /// How long a machine must stay as it is to count as staying.
 const STAY: Duration = Duration::from_secs(3);
 
-/// A fault that the test image can be told to have.
+/// A way to die.
 #[derive(Clone, Copy, Debug)]
 struct Fault {
-    /// Its name in `test=fault:<name>@<cpu>`.
+    /// Its name, in `test=fault:<name>@<cpu>` and in the case's.
     name: &'static str,
+    cause: Cause,
     /// What the reason must match.
     reason: &'static str,
-    /// The function that the backtrace must name.
-    function: &'static str,
+    /// What a line of the backtrace must match: the function at fault, and where that is.
+    frame: &'static str,
 }
 
-const FAULTS: [Fault; 6] = [
+/// What brings the fault about.
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    /// The test image has it in itself. The options that it takes besides.
+    Planted(&'static str),
+    /// QEMU's monitor injects it into the processor whose number replaces `CPU`.
+    Injected(&'static str),
+}
+
+/// A machine check of an uncorrected error, to be said by bank 2: valid, uncorrected, enabled, and an
+/// instruction pointer that can't be resumed at.
+const MACHINE_CHECK: &str = "mce CPU 2 0xb200000000000000 0x4 0 0";
+
+const fn planted(name: &'static str, reason: &'static str, frame: &'static str) -> Fault {
     Fault {
-        name: "null-read",
-        reason: r"page fault.*read.*\b0x0+\b",
-        function: "planted_null_read",
+        name,
+        cause: Cause::Planted(""),
+        reason,
+        frame,
+    }
+}
+
+const FAULTS: [Fault; 10] = [
+    planted(
+        "null-read",
+        r"page fault.*read.*\b0x0+\b",
+        r"\bplanted_null_read\b.*\bplanted\.rs:[1-9]",
+    ),
+    planted(
+        "write-text",
+        r"page fault.*write",
+        r"\bplanted_write_text\b.*\bplanted\.rs:[1-9]",
+    ),
+    // Where it jumps to is no function; the one that jumped is on the stack.
+    planted(
+        "execute-data",
+        r"page fault.*(execut|fetch)",
+        r"\bplanted_execute_data\b.*\bplanted\.rs:[1-9]",
+    ),
+    planted(
+        "stack-overflow",
+        r"double fault.*stack overflow",
+        r"\bplanted_stack_overflow\b.*\bplanted\.rs:[1-9]",
+    ),
+    planted(
+        "assert",
+        r"assertion",
+        r"\bplanted_assert\b.*\bplanted\.rs:[1-9]",
+    ),
+    planted(
+        "divide",
+        r"divide error",
+        r"\bplanted_divide\b.*\bplanted\.rs:[1-9]",
+    ),
+    planted(
+        "invalid-opcode",
+        r"invalid opcode",
+        r"\bplanted_invalid_opcode\b.*\bplanted\.rs:[1-9]",
+    ),
+    planted("nmi", r"NMI", r"\bplanted_nmi\b.*\bplanted\.rs:[1-9]"),
+    Fault {
+        name: "stuck",
+        cause: Cause::Planted(" watchdog watchdog_timeout=2"),
+        reason: r"watchdog|stuck",
+        frame: r"\bplanted_stuck\b.*\bplanted\.rs:[1-9]",
     },
     Fault {
-        name: "write-text",
-        reason: r"page fault.*write",
-        function: "planted_write_text",
-    },
-    Fault {
-        name: "stack-overflow",
-        reason: r"double fault.*stack overflow",
-        function: "planted_stack_overflow",
-    },
-    Fault {
-        name: "assert",
-        reason: r"assertion",
-        function: "planted_assert",
-    },
-    Fault {
-        name: "divide",
-        reason: r"divide error",
-        function: "planted_divide",
-    },
-    Fault {
-        name: "nmi",
-        reason: r"NMI",
-        function: "planted_nmi",
+        name: "machine-check",
+        cause: Cause::Injected(MACHINE_CHECK),
+        reason: r"machine check",
+        frame: r"hypervisor::arch::.*\.rs:[1-9]",
     },
 ];
 
@@ -86,7 +128,7 @@ pub fn cases() -> Vec<Case> {
             ));
         }
     }
-    for (fault, cpu) in [(FAULTS[3], 0), (FAULTS[2], 1)] {
+    for (fault, cpu) in [(FAULTS[4], 0), (FAULTS[3], 1)] {
         cases.push(Case::new(
             format!("death/{}-cpu{cpu}-noreboot", fault.name),
             move |context| {
@@ -108,15 +150,20 @@ fn dies(
         processors: 2,
         ..Machine::default()
     };
-    let noreboot = match aftermath {
-        Aftermath::Reboot => "",
-        Aftermath::Stay => " noreboot",
-    };
-    let options = format!(
-        "console=com1 loglvl=all test=fault:{}@{cpu}{noreboot}",
-        fault.name
-    );
+    let mut options = "console=com1 loglvl=all".to_string();
+    if aftermath == Aftermath::Stay {
+        options += " noreboot";
+    }
+    if let Cause::Planted(more) = fault.cause {
+        options += &format!(" test=fault:{}@{cpu}{more}", fault.name);
+    }
     let mut run = context.boot(&qemu, &machine, &Recipe::new(TEST_IMAGE, options))?;
+    if let Cause::Injected(command) = fault.cause {
+        run.wait_for(&pattern(BOOT_COMPLETE)?, DEATH_LIMIT)
+            .map_err(|missing| no_line("the end-of-boot line", &missing))?;
+        run.command_monitor(&command.replace("CPU", &cpu.to_string()))
+            .map_err(|error| Verdict::NoVerdict(format!("QEMU's monitor: {error}")))?;
+    }
 
     let first = run
         .wait_for(&pattern(r"PANIC on CPU\d+: ")?, DEATH_LIMIT)
@@ -128,10 +175,9 @@ fn dies(
             first.text
         )));
     }
-    let function = format!(r"\b{}\b.*\bplanted\.rs:[1-9]\d*\b", fault.function);
     for (what, line) in [
         ("a line with registers", r"\bRIP\b"),
-        ("the planted function", function.as_str()),
+        ("the function at fault", fault.frame),
     ] {
         if let Err(missing) = run.wait_for(&pattern(line)?, MESSAGE_LIMIT) {
             return Ok(Verdict::Fail(format!(
@@ -170,10 +216,6 @@ fn stays(run: &mut Run) -> Result<Verdict, Verdict> {
     )
 }
 
-fn pattern(text: &str) -> Result<Regex, Verdict> {
-    Regex::new(text).map_err(|error| Verdict::NoVerdict(format!("pattern {text}: {error}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::{FAULTS, pattern};
@@ -183,10 +225,14 @@ mod tests {
         let reasons = [
             "PANIC on CPU0: page fault: read of address 0x0000000000000000, not present",
             "PANIC on CPU0: page fault: write to 0xffff82d040201000, protected",
+            "PANIC on CPU0: page fault: execution of 0xffff82d040201000, protected",
             "PANIC on CPU0: double fault: stack overflow",
             "PANIC on CPU0: assertion failed: planted",
             "PANIC on CPU0: divide error",
+            "PANIC on CPU0: invalid opcode",
             "PANIC on CPU0: NMI",
+            "PANIC on CPU0: stuck for 2 s with interrupts off",
+            "PANIC on CPU0: machine check",
         ];
         for (right, fault) in FAULTS.iter().enumerate() {
             let expected = pattern(fault.reason).unwrap();

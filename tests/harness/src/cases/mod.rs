@@ -6,6 +6,7 @@ pub mod death;
 use crate::run::Missing;
 use crate::suite::Case;
 use crate::verdict::Verdict;
+use regex_lite::Regex;
 
 /// The image that is shipped.
 pub const IMAGE: &str = "build/paravane";
@@ -34,4 +35,9 @@ fn no_line(what: &str, missing: &Missing) -> Verdict {
         Missing::TimedOut => Verdict::NoVerdict(format!("{what} has not come in time")),
         Missing::Ended(ending) => Verdict::NoVerdict(format!("{what} has not come: {ending}")),
     }
+}
+
+/// Compiles a pattern; one that is wrong is the case's fault.
+fn pattern(text: &str) -> Result<Regex, Verdict> {
+    Regex::new(text).map_err(|error| Verdict::NoVerdict(format!("pattern {text}: {error}")))
 }
