@@ -12,7 +12,7 @@ CPU ?= max,-smap
 ACCEL ?= tcg
 QEMU ?= qemu-system-x86_64
 
-.PHONY: help setup image test-image iso run test lint fmt doc clean
+.PHONY: help setup image test-image iso run test test-reference lint fmt doc clean
 
 help: ## list the targets
 	@echo "Paravane: a paravirtualizing hypervisor for x86_64"
@@ -41,6 +41,11 @@ run: iso ## boot it in QEMU, serial console on this terminal
 
 test: setup ## everything that is tested: on the host, then in QEMU
 	@cargo test --quiet --workspace
+
+test-reference: setup ## the tiny kernels of tests/kernels on the reference hypervisor (FILTER='a b' some of them)
+	@tests/reference-hypervisor
+	@tests/build-kernels
+	@cargo run --quiet --package harness -- $(addprefix reference/,$(FILTER)) $(if $(FILTER),,reference/)
 
 lint: setup ## formatting and clippy, warnings are errors, for the host and for bare metal
 	@tests/lint

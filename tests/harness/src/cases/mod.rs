@@ -2,6 +2,7 @@
 
 pub mod boot;
 pub mod death;
+pub mod kernels;
 
 use crate::run::Missing;
 use crate::suite::Case;
@@ -26,6 +27,13 @@ pub enum Extent {
 pub fn all(extent: Extent) -> Vec<Case> {
     let mut cases = boot::cases(extent);
     cases.extend(death::cases());
+    cases
+}
+
+/// Cases that run only when a filter names their group.
+pub fn on_request() -> Vec<Case> {
+    let mut cases = kernels::cases(kernels::Hypervisor::Paravane);
+    cases.extend(kernels::cases(kernels::Hypervisor::Reference));
     cases
 }
 

@@ -1,0 +1,250 @@
+//! The tiny paravirtualized kernels of `tests/kernels`, each booted as the first domain: of the image that
+//! is shipped, and of the reference hypervisor.
+//!
+//! Both must come to the same verdict, but for the cases that `docs/REFERENCE-DIFFERENCES.md` lists.
+
+use super::{IMAGE, no_line};
+use crate::iso::Recipe;
+use crate::machine::Machine;
+use crate::qemu::Qemu;
+use crate::run::{Missing, Run};
+use crate::suite::{Case, Context};
+use crate::verdict::{Ending as MachineEnding, Verdict};
+use kernels::catalogue::{self, CASES, Ending};
+use regex_lite::Regex;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Each case runs on so many processors, one after the other.
+const PROCESSORS: [u32; 3] = [1, 2, 4];
+/// The domain has this many vCPUs on every one of them, so that vCPUs also share a processor.
+const VCPUS: u32 = 4;
+const MEMORY_MIB: u32 = 1024;
+/// From QEMU's start to the verdict, on a machine with other work to do.
+const VERDICT_LIMIT: Duration = Duration::from_secs(90);
+/// From a verdict to the machine's end.
+const EXIT_LIMIT: Duration = Duration::from_secs(10);
+const DIFFERENCES: &str = "docs/REFERENCE-DIFFERENCES.md";
+
+/// What the first domain runs on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hypervisor {
+    /// The image that is shipped.
+    Paravane,
+    /// Debian's package, unpacked by `tests/reference-hypervisor`.
+    Reference,
+}
+
+impl Hypervisor {
+    fn group(self) -> &'static str {
+        match self {
+            Self::Paravane => "kernels",
+            Self::Reference => "reference",
+        }
+    }
+
+    fn image(self) -> &'static str {
+        match self {
+            Self::Paravane => IMAGE,
+            Self::Reference => "build/reference/xen",
+        }
+    }
+
+    fn options(self) -> String {
+        let own = match self {
+            Self::Paravane => "",
+            // Self-maps of page tables are a choice at boot there; here they are always refused.
+            Self::Reference => " pv-linear-pt=0",
+        };
+        format!(
+            "console=com1 loglvl=all guest_loglvl=all noreboot dom0_mem=64M dom0_max_vcpus={VCPUS}{own}"
+        )
+    }
+}
+
+/// All kernels on this hypervisor.
+pub fn cases(hypervisor: Hypervisor) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for case in CASES {
+        for processors in PROCESSORS {
+            let name = format!("{}/{}-{processors}cpu", hypervisor.group(), case.name);
+            cases.push(Case::new(name, move |context| {
+                let found = judge(context, hypervisor, case, processors);
+                compare(hypervisor, case, found.unwrap_or_else(|verdict| verdict))
+            }));
+        }
+    }
+    cases
+}
+
+/// Boots one kernel and sees how it ends.
+fn judge(
+    context: &Context<'_>,
+    hypervisor: Hypervisor,
+    case: &catalogue::Case,
+    processors: u32,
+) -> Result<Verdict, Verdict> {
+    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let machine = Machine {
+        processors,
+        memory_mib: MEMORY_MIB,
+        ..Machine::default()
+    };
+    let mut recipe = Recipe::new(hypervisor.image(), hypervisor.options());
+    let kernel = PathBuf::from("build/kernels").join(case.kernel.file_name());
+    recipe
+        .modules
+        .push((kernel, format!("test={} {}", case.name, case.arguments)));
+    let mut run = context.boot(&qemu, &machine, &recipe)?;
+
+    let said =
+        Regex::new(r"(VERDICT: (PASS|FAIL|SKIP) \S+?|EXPECT \w+ \S+|Hardware Dom0 \w+)(: .*)?$")
+            .map_err(|error| Verdict::NoVerdict(error.to_string()))?;
+    let line = run
+        .wait_for(&said, VERDICT_LIMIT)
+        .map_err(|missing| no_line("the verdict", &missing))?;
+    let text = line.text.trim_end();
+    let verdict = if text.contains("VERDICT:") {
+        let verdict = spoken(text, case.name);
+        // What is on the last line counts; that the machine ends is the kernel's doing and checked once.
+        run.wait_for_end(EXIT_LIMIT);
+        verdict
+    } else if text.contains("EXPECT") {
+        ended(&mut run, case.ending)?
+    } else {
+        Verdict::Fail(format!("the domain ended before its verdict: '{text}'"))
+    };
+    Ok(verdict)
+}
+
+/// The verdict that a kernel has printed.
+fn spoken(line: &str, name: &str) -> Verdict {
+    let said = line.split("VERDICT: ").nth(1).unwrap_or_default();
+    let (word, rest) = said.split_once(' ').unwrap_or((said, ""));
+    let (about, why) = rest.split_once(": ").unwrap_or((rest, ""));
+    if about != name {
+        return Verdict::NoVerdict(format!("a verdict about '{about}'"));
+    }
+    match word {
+        "PASS" => Verdict::Pass(why.into()),
+        "SKIP" => Verdict::Skipped(why.into()),
+        _ => Verdict::Fail(why.into()),
+    }
+}
+
+/// The verdict on a kernel that has said how its domain will end.
+fn ended(run: &mut Run, ending: Ending) -> Result<Verdict, Verdict> {
+    let (expected, then) = match ending {
+        Ending::Verdict => return Ok(Verdict::Fail("it ends without a verdict".into())),
+        Ending::DomainCrash => (r"Hardware Dom0 crashed", None),
+        Ending::Poweroff => (r"Hardware Dom0 halted", Some(MachineEnding::Exited(0))),
+        Ending::Reboot => (
+            r"Hardware Dom0 shutdown|rebooting",
+            Some(MachineEnding::Exited(0)),
+        ),
+    };
+    let pattern = Regex::new(&format!("{expected}|VERDICT"))
+        .map_err(|error| Verdict::NoVerdict(error.to_string()))?;
+    match run.wait_for(&pattern, VERDICT_LIMIT) {
+        Ok(line) if line.text.contains("VERDICT") => Ok(Verdict::Fail(line.text)),
+        Ok(_) => match then {
+            None => Ok(Verdict::Pass(String::new())),
+            Some(expected) => match run.wait_for_end(EXIT_LIMIT) {
+                found if found == expected => Ok(Verdict::Pass(String::new())),
+                found => Ok(Verdict::Fail(format!("then {found}"))),
+            },
+        },
+        // A machine that is off has said enough, whatever it printed.
+        Err(Missing::Ended(found)) if Some(found) == then => Ok(Verdict::Pass(String::new())),
+        Err(missing) => Err(no_line(expected, &missing)),
+    }
+}
+
+/// What the table of differences makes of a verdict on the reference.
+fn compare(hypervisor: Hypervisor, case: &catalogue::Case, found: Verdict) -> Verdict {
+    if hypervisor == Hypervisor::Paravane {
+        return found;
+    }
+    let differences = match std::fs::read_to_string(DIFFERENCES) {
+        Ok(text) => differences_in(&text),
+        Err(error) => return Verdict::NoVerdict(format!("{DIFFERENCES}: {error}")),
+    };
+    match (differences.get(case.name), found) {
+        (None, found) => found,
+        (Some(reason), Verdict::Fail(why)) => {
+            Verdict::Pass(format!("differs as {DIFFERENCES} says ({reason}): {why}"))
+        }
+        (Some(_), Verdict::Pass(_)) => Verdict::Fail(format!(
+            "{DIFFERENCES} says that it fails here, and it passes"
+        )),
+        (Some(_), other) => other,
+    }
+}
+
+/// Rows of the table: the case in backticks, then the reason.
+fn differences_in(text: &str) -> BTreeMap<String, String> {
+    let rows = text.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.splitn(2, "` |");
+        let name = cells.next()?.to_string();
+        let reason = cells
+            .next()?
+            .trim()
+            .trim_end_matches('|')
+            .trim()
+            .to_string();
+        Some((name, reason))
+    });
+    rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CASES, DIFFERENCES, Verdict, differences_in, spoken};
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    #[test]
+    fn the_table_of_differences_names_cases() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../..")
+            .join(DIFFERENCES);
+        let names: BTreeSet<_> = CASES.iter().map(|case| case.name).collect();
+        for (name, reason) in differences_in(&std::fs::read_to_string(path).unwrap()) {
+            assert!(names.contains(name.as_str()), "{name}");
+            assert!(reason.len() > 20, "{name}: {reason}");
+        }
+        let text = "| case | why |\n|---|---|\n| `a/b` | of a reason |\n";
+        assert_eq!(
+            differences_in(text).into_iter().collect::<Vec<_>>(),
+            [("a/b".to_string(), "of a reason".to_string())]
+        );
+    }
+
+    #[test]
+    fn names_are_given_once() {
+        let names: BTreeSet<_> = CASES.iter().map(|case| case.name).collect();
+        assert_eq!(names.len(), CASES.len());
+    }
+
+    #[test]
+    fn printed_verdicts_are_read() {
+        assert_eq!(
+            spoken("VERDICT: PASS a/b", "a/b"),
+            Verdict::Pass(String::new())
+        );
+        let failed = "(d1) VERDICT: FAIL a/b: assertion: left: 1 (x.rs:1)";
+        assert_eq!(
+            spoken(failed, "a/b"),
+            Verdict::Fail("assertion: left: 1 (x.rs:1)".into())
+        );
+        assert_eq!(
+            spoken("VERDICT: SKIP a/b: why", "a/b"),
+            Verdict::Skipped("why".into())
+        );
+        assert!(matches!(
+            spoken("VERDICT: PASS list", "a/b"),
+            Verdict::NoVerdict(_)
+        ));
+    }
+}

@@ -1,0 +1,6 @@
+//! The cases, one behaviour each. Every one is a function `run` that returns when the behaviour is right
+//! and panics when it is not; [`crate::catalogue`] gives it its name.
+
+mod prelude;
+pub(crate) mod start;
+pub(crate) mod trap;

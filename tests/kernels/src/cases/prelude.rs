@@ -1,0 +1,3 @@
+//! What nearly every case uses.
+
+pub(crate) use crate::hypercall::hypercall;

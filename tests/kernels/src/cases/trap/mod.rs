@@ -1,0 +1,3 @@
+//! Exceptions in the kernel.
+
+pub(crate) mod unhandled;
