@@ -16,6 +16,10 @@ pub mod bitmap;
 pub mod callback_op;
 pub mod console_io;
 pub mod cpu_policy;
+pub mod domctl;
+pub mod domctl_device;
+pub mod domctl_memory;
+pub mod domctl_vcpu;
 pub mod elf_note;
 pub mod errno;
 pub mod event_channel;
@@ -60,6 +64,10 @@ pub const INTERFACES: &[&table::Interface] = &[
     &callback_op::TABLE,
     &console_io::TABLE,
     &cpu_policy::TABLE,
+    &domctl::TABLE,
+    &domctl_device::TABLE,
+    &domctl_memory::TABLE,
+    &domctl_vcpu::TABLE,
     &elf_note::TABLE,
     &errno::TABLE,
     &event_channel::TABLE,
