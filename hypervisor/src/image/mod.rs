@@ -13,6 +13,8 @@
 //! so nothing panics on it, and each refusal has a sentence for the person at the console.
 #![forbid(unsafe_code)]
 
+use core::fmt;
+
 pub mod bzimage;
 pub mod command_line;
 pub mod decompress;
@@ -26,8 +28,6 @@ pub mod tables;
 mod boot_tests;
 #[cfg(test)]
 mod testing;
-
-use core::fmt;
 
 /// Why a kernel file does not become a domain. It prints as a sentence for the person at the console.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
