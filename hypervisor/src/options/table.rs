@@ -144,11 +144,11 @@ pub static TABLE: &[Descriptor] = &[
         form: "=[<size>][,min:<size>][,max:<size>]",
         default: "",
         meaning: "Memory of the first domain: what it starts with, what it starts with at least, and what it can ever \
-                  have. A size after `-` means all memory but so much. Without it, the first domain gets all memory \
+                  have. A size after `-` means all memory but so much. Given twice, the parts add up. Without it, the first domain gets all memory \
                   but a reserve for the hypervisor.",
         is_for_tests: false,
         takes: Takes::Value(|options, value| {
-            options.dom0_mem = values::dom0_memory(value)?;
+            options.dom0_mem = values::dom0_memory(options.dom0_mem, value)?;
             Ok(())
         }),
     },

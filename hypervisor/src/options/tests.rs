@@ -113,7 +113,15 @@ fn switches_in_all_forms() {
 #[test]
 fn the_later_of_two_counts() {
     assert_eq!(options("maxcpus=2 maxcpus=3").maxcpus, Some(3));
-    assert_eq!(options("dom0_mem=min:1G dom0_mem=2G").dom0_mem.min, None);
+    let com1 = options("com1=9600,7e1 com1=19200").com1;
+    assert_eq!((com1.baud, com1.data_bits), (Baud::Rate(19_200), 8));
+}
+
+#[test]
+fn the_parts_of_dom0_mem_add_up() {
+    let memory = options("dom0_mem=min:1G,3G dom0_mem=2G").dom0_mem;
+    let bytes = |gib: u64| Some(MemoryAmount::Bytes(gib << 30));
+    assert_eq!((memory.amount, memory.min), (bytes(2), bytes(1)));
 }
 
 #[test]

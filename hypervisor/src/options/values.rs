@@ -279,13 +279,9 @@ fn log_level(part: &str) -> Result<LogLevel, Problem<'_>> {
     })
 }
 
-/// `<size>`, `min:<size>` and `max:<size>`, separated by commas.
-pub(super) fn dom0_memory(value: &str) -> Result<Dom0Memory, Problem<'_>> {
-    let mut memory = Dom0Memory {
-        amount: None,
-        min: None,
-        max: None,
-    };
+/// `<size>`, `min:<size>` and `max:<size>`, separated by commas, put into what earlier words said:
+/// scripts that compose a line from two settings write the option twice.
+pub(super) fn dom0_memory(mut memory: Dom0Memory, value: &str) -> Result<Dom0Memory, Problem<'_>> {
     for part in value.split(',') {
         if let Some(size) = part.strip_prefix("min:") {
             memory.min = Some(memory_amount(size)?);

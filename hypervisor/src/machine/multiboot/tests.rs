@@ -156,7 +156,7 @@ fn blocks_that_another_implementation_writes() {
         .efi_bs(EFIBootServicesNotExitedTag::new())
         .image_load_addr(ImageLoadPhysAddrTag::new(0x40_0000))
         .build();
-    let info = BootInfo::parse(block.as_bytes().as_ref()).unwrap();
+    let info = BootInfo::parse(block.as_bytes()).unwrap();
     assert_eq!(info.command_line.0, b"maxcpus=2");
     assert_eq!(info.loader_name.0, b"tests");
     let kernel = Module {
