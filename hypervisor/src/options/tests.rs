@@ -139,6 +139,8 @@ fn serial_lines() {
     assert_eq!(com1("115200").divisor(), Some(1));
     assert_eq!(com1("9600").divisor(), Some(12));
     assert_eq!(com1("50").divisor(), Some(2304));
+    // The nearest speed that the clock can make.
+    assert_eq!(com1("70000").divisor(), Some(2));
     assert_eq!(
         com1("auto,,0x2f8"),
         Com1 {
@@ -203,6 +205,8 @@ fn virtual_processors() {
 fn quotation_marks_keep_blanks_together() {
     assert_eq!(options("'maxcpus=2'").maxcpus, Some(2));
     assert_eq!(options("maxcpus=\"2\" nosmp").maxcpus, Some(2));
+    // One kind of mark is a letter inside the other.
+    assert!(warning("sched=\"it's 'new\"").contains("\"it's 'new\" is not offered"));
     assert!(
         warning("\"loglvl=all noreboot\"")
             .starts_with("command line: \"loglvl=all noreboot\" is ignored")
@@ -336,6 +340,19 @@ fn each_mistake_is_named_with_what_would_be_right() {
         sentences(&parsed),
         ["command line: \"max\u{fffd}cpus\" is not text (UTF-8) and is ignored"]
     );
+}
+
+#[test]
+fn a_similar_name_is_suggested() {
+    let meant = |name| table::nearest(name).map(|descriptor| descriptor.name);
+    assert_eq!(meant("com9"), Some("com1"));
+    assert_eq!(meant("max_cpus"), Some("maxcpus"));
+    assert_eq!(meant("wtachdog"), Some("watchdog"));
+    assert_eq!(meant("dom0_max_vcpu"), Some("dom0_max_vcpus"));
+    // Two letters of four make it another name.
+    assert_eq!(meant("cow9"), None);
+    assert_eq!(meant("watchcat"), None);
+    assert_eq!(meant(&"x".repeat(100)), None);
 }
 
 #[test]

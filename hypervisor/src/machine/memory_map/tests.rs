@@ -215,6 +215,7 @@ fn a_place_is_found_from_the_top() {
         Some(0x7_e000)
     );
     assert_eq!(map.find_top_down(0x10_1000, 0x1000, u64::MAX, &[]), None);
+    assert_eq!(map.find_top_down(1, 1, 0x9_0000, &taken), Some(0x8_0000));
     assert_eq!(map.find_top_down(0, 0x1000, u64::MAX, &[]), None);
     assert_eq!(map.find_top_down(0x1000, 0x1800, u64::MAX, &[]), None);
 }

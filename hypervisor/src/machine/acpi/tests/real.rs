@@ -223,6 +223,29 @@ fn the_root_pointer_is_found_in_the_ebda_too() {
 }
 
 #[test]
+fn the_wide_field_counts_where_it_is_not_zero() {
+    let mut machine = Machine::of(Q35);
+    let (_, fadt) = machine
+        .0
+        .iter_mut()
+        .find(|(_, bytes)| bytes.starts_with(b"FACP"))
+        .unwrap();
+    fadt[132..140].copy_from_slice(&0x1_2345_6000u64.to_le_bytes());
+    fadt[140..148].copy_from_slice(&0u64.to_le_bytes());
+    // The timer in memory, where the 32-bit field names a port.
+    fadt[208..220].copy_from_slice(&[0, 32, 0, 3, 0, 0, 0, 0xfe, 0, 0, 0, 0]);
+    repair(fadt);
+    let fadt = machine.acpi().fadt.unwrap();
+    assert_eq!(
+        (fadt.facs, fadt.dsdt),
+        (Some(0x1_2345_6000), Some(0xffe_0040))
+    );
+    let timer = fadt.pm_timer.unwrap().register;
+    let place = (timer.space, timer.address, timer.access_size, timer.port());
+    assert_eq!(place, (AddressSpace::Memory, 0xfe00_0000, 3, None));
+}
+
+#[test]
 fn fixed_hardware_is_not_there_on_reduced_machines() {
     let mut machine = Machine::of(Q35);
     let fadt = machine
