@@ -48,10 +48,16 @@ pub mod rank {
     pub const GRANT_TABLE: u8 = 50;
     /// One active grant entry.
     pub const GRANT_ENTRY: u8 = 60;
+    /// A domain's page tables: frame types and everything in table entries.
+    pub const PAGE_TABLES: u8 = 65;
     /// A domain's list of free mapping handles.
     pub const GRANT_HANDLES: u8 = 70;
     /// A processor's run queue.
     pub const RUN_QUEUE: u8 = 80;
+    /// A domain's list of frames.
+    pub const DOMAIN_FRAMES: u8 = 90;
+    /// The frame allocator.
+    pub const FRAME_ALLOCATOR: u8 = 100;
 }
 
 #[cfg(not(loom))]

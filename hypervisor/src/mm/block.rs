@@ -3,17 +3,26 @@
 
 #![forbid(unsafe_code)]
 
-use super::atomic::Ordering;
 use super::buddy::Order;
 use super::frame::{Frame, FrameTable, Owner, refs};
 use super::tlb::{FlushStamp, Suspects, Tlb};
 use super::typ::TypeWord;
+use crate::sync::atomic::Ordering;
 use guest_abi::ids::{DomId, Mfn};
 
 /// Zeroes the contents of frames.
 pub trait Scrub {
     /// Fills frame `mfn` with zeroes.
     fn scrub(&self, mfn: Mfn);
+}
+
+/// How a domain may map a frame that the hypervisor shares with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SharedAccess {
+    /// Never for writing.
+    ReadOnly,
+    /// As it likes.
+    ReadWrite,
 }
 
 /// A block just taken from the allocator: unusable until [cleaned](Self::clean). Dropping it leaks the
@@ -110,6 +119,25 @@ impl CleanBlock {
             frame.aux.store(0, Ordering::Relaxed);
             frame.owner.store(Owner::of(owner).raw(), Ordering::Relaxed);
             frame.refs.store(refs::ALLOCATED | 1, Ordering::Release);
+        }
+        self.mfn()
+    }
+
+    /// Shares every frame with `owner`, who may map but never retype or give back them. They are the
+    /// hypervisor's, which holds one reference on each until `Mm::unshare`.
+    #[must_use]
+    pub fn share_with(self, table: FrameTable<'_>, owner: DomId, access: SharedAccess) -> Mfn {
+        let word = match access {
+            SharedAccess::ReadOnly => TypeWord::SHARED_READ_ONLY,
+            SharedAccess::ReadWrite => TypeWord::SHARED_WRITABLE,
+        };
+        for (_, frame) in self.entries(table) {
+            frame.aux.store(0, Ordering::Relaxed);
+            frame.owner.store(Owner::of(owner).raw(), Ordering::Relaxed);
+            word.store(frame);
+            frame
+                .refs
+                .store(refs::SHARED | refs::ALLOCATED | 1, Ordering::Release);
         }
         self.mfn()
     }

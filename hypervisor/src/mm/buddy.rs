@@ -24,10 +24,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::atomic::Ordering;
 use super::block::UncleanBlock;
 use super::frame::{Frame, FrameTable, refs};
 use super::frame_list::FrameList;
+use crate::sync::atomic::Ordering;
 use guest_abi::ids::Mfn;
 
 /// A block's size: 2^order frames, order 0 (4 KiB) to 18 (1 GiB).

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::fmt;
 use guest_abi::ids::{DomId, Mfn};
 
@@ -54,9 +54,11 @@ pub struct Frame {
 pub mod refs {
     /// The general reference count.
     pub const COUNT: u64 = (1 << 48) - 1;
-    /// Largest value of the count; 2^48 page-table entries would need 2 PiB of tables.
-    pub const MAX_COUNT: u64 = COUNT;
-    /// One of the references is the allocation's own; cleared together with that reference.
+    /// Where further references are refused. 2^48 page-table entries would need 2 PiB of tables; the room
+    /// above is for references that the hypervisor adds where it holds one, which can't be refused.
+    pub const MAX_COUNT: u64 = COUNT - (1 << 32);
+    /// One of the references is the allocation's own (of a shared frame: the hypervisor's); cleared
+    /// together with that reference.
     pub const ALLOCATED: u64 = 1 << 63;
     /// The hypervisor made the frame and shares it with its owner: not part of the owner's memory, can't
     /// be given back by the owner, no cache attributes but write-back.

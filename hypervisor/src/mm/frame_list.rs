@@ -5,8 +5,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::atomic::Ordering;
 use super::frame::FrameTable;
+use crate::sync::atomic::Ordering;
 use guest_abi::ids::Mfn;
 
 /// The null link.

@@ -1,0 +1,170 @@
+//! A domain's memory: the list of its frames, taking frames away from it, and taking everything away
+//! from it at its end.
+
+#![forbid(unsafe_code)]
+
+use super::block::CleanBlock;
+use super::error::{MmError, Stop};
+use super::frame::{FrameTable, refs};
+use super::frame_list::FrameList;
+use super::held::HeldFrame;
+use super::lock::PtLock;
+use super::platform::Platform;
+use super::reference::Mm;
+use super::typ::TypeWord;
+use crate::sync::atomic::Ordering;
+use guest_abi::ids::{DomId, Mfn};
+
+/// The frames of one domain. The domain keeps it inside a lock of rank
+/// [`DOMAIN_FRAMES`](crate::sync::rank::DOMAIN_FRAMES). Frames that the hypervisor shares with the
+/// domain are not in it.
+#[derive(Debug, Default)]
+pub struct DomainFrames {
+    /// Frames with the allocation's reference.
+    owned: FrameList,
+    /// Frames that were taken from the dying domain and wait for others to drop their references.
+    zombies: FrameList,
+}
+
+/// Short access to a domain's [`DomainFrames`] under their lock.
+pub trait FramesLock {
+    /// Calls `action` with the lock held.
+    fn with_frames<R>(&self, action: impl FnOnce(&mut DomainFrames) -> R) -> R;
+}
+
+impl DomainFrames {
+    /// No frames.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            owned: FrameList::new(),
+            zombies: FrameList::new(),
+        }
+    }
+
+    /// Frames that belong to the domain, given up ones that others still reference included.
+    #[must_use]
+    pub const fn total(&self) -> u32 {
+        self.owned.len() + self.zombies.len()
+    }
+
+    /// Frames that the domain's end has to wait for.
+    #[must_use]
+    pub const fn zombies(&self) -> u32 {
+        self.zombies.len()
+    }
+
+    /// Gives every frame of `block` to `domain`, whose list this is. Returns the first frame.
+    pub fn adopt(&mut self, table: FrameTable<'_>, block: CleanBlock, domain: DomId) -> Mfn {
+        let frames = u64::from(block.order().frames());
+        let first = block.give_to(table, domain);
+        for mfn in first.0..first.0.saturating_add(frames) {
+            self.owned.push(table, Mfn(mfn));
+        }
+        first
+    }
+
+    /// Takes a frame out of the list that is about to be freed.
+    pub fn forget(&mut self, table: FrameTable<'_>, frame: &HeldFrame) {
+        if frame.is_shared() {
+            return;
+        }
+        let list = if frame.was_allocated() {
+            &mut self.owned
+        } else {
+            &mut self.zombies
+        };
+        list.remove(table, frame.mfn());
+    }
+
+    /// The frames of the domain, newest first, without the zombies. For the saver of a domain.
+    pub fn iter<'f>(&'f self, table: FrameTable<'f>) -> impl Iterator<Item = Mfn> + 'f {
+        core::iter::successors(self.owned.first(), move |&mfn| self.owned.after(table, mfn))
+    }
+}
+
+impl<P: Platform> Mm<'_, P> {
+    /// Takes `mfn` away from `owner`, which must have given up all other uses of it: the one reference
+    /// left is the allocation's. Giving memory back and exchanging it begin with this. The frame is
+    /// still in the owner's list.
+    ///
+    /// # Errors
+    /// [`MmError::InUse`]; [`MmError::BadFrame`] or [`MmError::WrongOwner`].
+    pub fn steal(&self, mfn: Mfn, owner: DomId) -> Result<HeldFrame, MmError> {
+        const ONLY_OURS: u64 = refs::ALLOCATED | 2;
+        let frame = self.get_ref(mfn, owner)?;
+        // With our own reference the owner can't change under us.
+        match frame.refs.compare_exchange(
+            ONLY_OURS,
+            refs::HELD,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        ) {
+            Ok(was) => Ok(HeldFrame::new(mfn, frame, was, self.platform)),
+            Err(_) => {
+                self.put_ref(mfn, frame);
+                Err(MmError::InUse)
+            }
+        }
+    }
+
+    /// Takes `mfn` away from `owner` and frees it.
+    ///
+    /// # Errors
+    /// As for [`Self::steal`].
+    pub fn give_back(&self, mfn: Mfn, owner: DomId) -> Result<(), MmError> {
+        self.steal(mfn, owner)
+            .map(|frame| self.platform.release(frame))
+    }
+
+    /// Drops the hypervisor's references on a frame that it shares with `owner` for writing. It is
+    /// freed when the owner has dropped its own.
+    pub fn unshare(&self, mfn: Mfn) {
+        let Some(frame) = self.table.get(mfn) else {
+            return;
+        };
+        let was = frame.refs.fetch_and(!refs::ALLOCATED, Ordering::AcqRel);
+        debug_assert!(
+            was & refs::SHARED != 0 && was & refs::ALLOCATED != 0,
+            "{mfn} is not shared"
+        );
+        self.put_writable(frame);
+        self.put_ref(mfn, frame);
+    }
+
+    /// Takes all frames from the lock's domain, which is at its end: nothing of it runs, its roots are
+    /// put, and nobody gives it frames any more. Pins and residues are undone; tables go out of force
+    /// as nothing holds them; frames that others still reference stay as zombies until those let go.
+    ///
+    /// # Errors
+    /// [`Stop::Preempted`]: call again.
+    pub fn relinquish(&self, lock: &mut PtLock<'_>, frames: &impl FramesLock) -> Result<(), Stop> {
+        self.finish_pending(lock)?;
+        while let Some(mfn) = frames.with_frames(|frames| frames.owned.first()) {
+            let Ok(frame) = self.get_ref(mfn, lock.domain()) else {
+                // Somebody is just taking it away.
+                return Err(Stop::Preempted);
+            };
+            let undone = if TypeWord::load(frame).is_pinned() {
+                self.unpin(lock, mfn)
+            } else {
+                self.dissolve_stopped(lock, mfn, frame)
+            };
+            if undone.is_ok() {
+                frames.with_frames(|frames| {
+                    let was = frame.refs.fetch_and(!refs::ALLOCATED, Ordering::AcqRel);
+                    debug_assert!(was & refs::ALLOCATED != 0);
+                    frames.owned.remove(self.table, mfn);
+                    frames.zombies.push(self.table, mfn);
+                });
+                self.put_ref(mfn, frame); // The allocation's.
+            }
+            self.put_ref(mfn, frame);
+            undone?;
+            if self.platform.should_yield() {
+                return Err(Stop::Preempted);
+            }
+        }
+        Ok(())
+    }
+}

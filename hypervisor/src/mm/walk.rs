@@ -1,0 +1,56 @@
+//! From a guest's virtual address to the L1 entry that maps it, by the guest's own tables.
+
+#![forbid(unsafe_code)]
+
+use super::error::MmError;
+use super::lock::PtLock;
+use super::platform::{Platform, Slot};
+use super::pte;
+use super::reference::Mm;
+use super::typ::Level;
+use guest_abi::ids::{Mfn, Vaddr};
+
+/// Where the L1 entry of an address is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct L1Place {
+    /// The L1 table.
+    pub table: Mfn,
+    /// Its entry.
+    pub slot: Slot,
+}
+
+/// The slot of `address` in a table of `level`.
+#[inline]
+#[must_use]
+pub const fn slot_of(address: Vaddr, level: Level) -> Slot {
+    // Slots are numbered by machine addresses of 8-byte entries, hence the 3.
+    Slot::of_address(address.0 >> (12 + 9 * (level as u32 - 1)) << 3)
+}
+
+impl<P: Platform> Mm<'_, P> {
+    /// Walks from `root`, a root of the lock's domain in force, to the L1 table for `address`.
+    ///
+    /// # Errors
+    /// [`MmError::NotMapped`]; [`MmError::HypervisorSlot`]; [`MmError::NotATable`] if `root` is none.
+    #[inline]
+    pub fn walk(&self, lock: &PtLock<'_>, root: Mfn, address: Vaddr) -> Result<L1Place, MmError> {
+        self.own_table(lock, root, Level::L4)?;
+        let mut table = root;
+        for level in [Level::L4, Level::L3, Level::L2] {
+            let slot = slot_of(address, level);
+            if pte::is_hypervisor_slot(level, slot) {
+                return Err(MmError::HypervisorSlot);
+            }
+            let entry = self.platform.read(table, slot);
+            if !pte::is_present(entry) {
+                return Err(MmError::NotMapped);
+            }
+            // In force, so what a present entry refers to is a table of the level below.
+            table = pte::mfn(entry);
+        }
+        Ok(L1Place {
+            table,
+            slot: slot_of(address, Level::L1),
+        })
+    }
+}
