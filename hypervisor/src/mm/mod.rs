@@ -121,12 +121,18 @@ pub mod frame_list;
 pub mod held;
 pub mod lock;
 pub mod mmu_update;
+#[cfg(all(test, not(loom)))]
+mod model;
+#[cfg(all(test, not(loom)))]
+mod model_tests;
 pub mod ownership;
 pub mod pin;
 pub mod platform;
 pub mod pte;
 pub mod reference;
 mod table;
+#[cfg(all(test, not(loom)))]
+mod test_machine;
 #[cfg(test)]
 mod test_support;
 pub mod tlb;
