@@ -62,7 +62,8 @@ impl<'m, P: Platform> Mm<'m, P> {
             // On behalf of another domain: both need the right.
             device = match (device, self.platform.device(frame_owner, mfn)) {
                 (Device::Allowed, other) => other,
-                (Device::ReadOnly, Device::Allowed) => Device::ReadOnly,
+                (Device::ReadOnly, Device::Allowed | Device::ReadOnly) => Device::ReadOnly,
+                (Device::ReadOnly, other) => other,
                 (device, _) => device,
             };
         }

@@ -119,6 +119,8 @@ pub mod error;
 pub mod frame;
 pub mod frame_list;
 pub mod held;
+#[cfg(all(test, not(loom)))]
+mod interrupt_tests;
 pub mod lock;
 pub mod mmu_update;
 #[cfg(all(test, not(loom)))]
@@ -131,6 +133,8 @@ pub mod platform;
 pub mod pte;
 pub mod reference;
 mod table;
+#[cfg(all(test, not(loom)))]
+mod test_guest;
 #[cfg(all(test, not(loom)))]
 mod test_machine;
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use super::block::SharedAccess;
 use super::descriptor::{self, DescriptorPage};
 use super::emulate::EntryPart;
-use super::error::{MmError, Stop};
+use super::error::MmError;
 use super::frame::Frame;
 use super::lock::PtDomain;
 use super::mmu_update::{Parties, Request};
@@ -12,15 +12,13 @@ use super::model::{Holder, Model, policy};
 use super::pin::Root;
 use super::pte;
 use super::reference::{FrameRef, Mm, WritableRef};
+use super::test_guest::{Guest, repeat};
 use super::test_machine::{DOM0, DOM1, FRAMES, RAM_END, TestMachine, frame_entries};
 use super::test_support::{Rng, cases};
 use super::typ::{Level, Type, TypeWord};
 use super::verify::{Outside, Tally};
 use guest_abi::ids::{DomId, Mfn};
 use std::vec::Vec;
-
-/// Slots that the tests use: ends, the hypervisor's, and their neighbours.
-const SLOTS: [u16; 9] = [0, 1, 2, 255, 256, 271, 272, 510, 511];
 
 /// A reference that the test holds.
 enum Held {
@@ -36,20 +34,8 @@ struct Pair<'t> {
     model: Model,
     domains: [PtDomain; 2],
     held: Vec<(u64, Held)>,
-    shared: Vec<Mfn>,
     next_holder: u64,
-    rng: Rng,
-}
-
-fn repeat<T>(mut call: impl FnMut() -> Result<T, Stop>) -> Result<T, MmError> {
-    for _ in 0..1_000_000 {
-        match call() {
-            Ok(value) => return Ok(value),
-            Err(Stop::Failed(error)) => return Err(error),
-            Err(Stop::Preempted) => (),
-        }
-    }
-    panic!("preempted for ever");
+    guest: Guest<'t>,
 }
 
 impl<'t> Pair<'t> {
@@ -60,12 +46,15 @@ impl<'t> Pair<'t> {
             model: Model::new(),
             domains: [DOM0, DOM1].map(|domain| PtDomain::new(domain, policy(domain))),
             held: Vec::new(),
-            shared: Vec::new(),
             next_holder: 0,
-            rng: Rng::new(seed),
+            guest: Guest {
+                machine,
+                rng: Rng::new(seed),
+                shared: Vec::new(),
+            },
         };
         for _ in 0..70 {
-            let owner = pair.domain();
+            let owner = pair.guest.domain();
             pair.allocate(owner);
         }
         for owner in [DOM0, DOM1, DomId::XEN] {
@@ -97,83 +86,8 @@ impl<'t> Pair<'t> {
         let mfn = block.share_with(self.machine.table, owner, access);
         self.model.shared(mfn, owner, typ);
         if owner != DomId::XEN {
-            self.shared.push(mfn);
+            self.guest.shared.push(mfn);
         }
-    }
-
-    fn domain(&mut self) -> DomId {
-        if self.rng.one_in(3) { DOM0 } else { DOM1 }
-    }
-
-    /// A frame that is more or less likely meant to be of `level`, 0 for plain memory: frames have
-    /// a vocation, so that trees come about.
-    fn frame(&mut self, domain: DomId, level: u64) -> Mfn {
-        if self.rng.one_in(150) {
-            return Mfn(self.rng.below(FRAMES + 8));
-        }
-        let vocation = |mfn: u64| match mfn % 10 {
-            0 => 4,
-            1 => 3,
-            2 => 2,
-            3..6 => 1,
-            _ => 0,
-        };
-        let is_strange = self.rng.one_in(40);
-        for _ in 0..60 {
-            let mfn = Mfn(self.rng.below(RAM_END));
-            let owner = self.model.frames[&mfn].owner;
-            if owner == Some(domain) && (is_strange || vocation(mfn.0) == level) {
-                return mfn;
-            }
-        }
-        Mfn(self.rng.below(RAM_END))
-    }
-
-    /// An entry for a table of `level`, rarely an absurd one.
-    fn entry(&mut self, domain: DomId, level: u64) -> u64 {
-        if self.rng.one_in(3) {
-            return if self.rng.one_in(2) {
-                0
-            } else {
-                self.rng.next() & !pte::PRESENT
-            };
-        }
-        let below = if level == 1 && self.rng.one_in(5) {
-            1
-        } else {
-            level.saturating_sub(1)
-        };
-        let target = match self.rng.below(150) {
-            0..2 => Mfn(RAM_END + self.rng.below(FRAMES + 8 - RAM_END)),
-            2..5 => self.shared[self.rng.below(self.shared.len() as u64) as usize],
-            _ => self.frame(domain, below),
-        };
-        let mut entry = target.address() | pte::PRESENT;
-        if level > 1 || below == 0 && !self.rng.one_in(4) || self.rng.one_in(100) {
-            entry |= pte::WRITABLE;
-        }
-        for (flag, rarity) in [
-            (pte::USER, 2),
-            (pte::ACCESSED, 2),
-            (pte::DIRTY, 4),
-            (pte::NO_EXECUTE, 4),
-            (pte::GUEST_KERNEL, 4),
-            (1 << 9, 8),
-            (1 << 58, 8),
-            (pte::GLOBAL, if level == 1 { 8 } else { 400 }),
-            (pte::PWT, 300),
-            (pte::PCD, 300),
-            (pte::PAT, 600),
-        ] {
-            if self.rng.one_in(rarity) {
-                entry |= flag;
-            }
-        }
-        entry
-    }
-
-    fn slot(&mut self) -> u16 {
-        SLOTS[self.rng.below(SLOTS.len() as u64) as usize]
     }
 
     fn holder(&mut self) -> u64 {
@@ -183,9 +97,9 @@ impl<'t> Pair<'t> {
 
     fn step(&mut self) {
         self.machine
-            .yield_every([0, 1, 2, 3, 7, 40][self.rng.below(6) as usize]);
-        let domain = self.domain();
-        match self.rng.below(100) {
+            .yield_every([0, 1, 2, 3, 7, 40][self.guest.rng.below(6) as usize]);
+        let domain = self.guest.domain();
+        match self.guest.rng.below(100) {
             0..6 => self.plant(domain),
             6..30 => self.guest_store(domain),
             30..38 => self.pin(domain),
@@ -204,9 +118,9 @@ impl<'t> Pair<'t> {
 
     /// The guest writes to memory that it has mapped for writing somewhere.
     fn guest_store(&mut self, domain: DomId) {
-        let level = self.rng.below(5);
-        let mfn = self.frame(domain, level);
-        let (slot, value) = (self.slot(), self.entry(domain, level));
+        let level = self.guest.rng.below(5);
+        let mfn = self.guest.frame(domain, level);
+        let (slot, value) = (self.guest.slot(), self.guest.entry(domain, level));
         self.store(domain, mfn, slot, value);
     }
 
@@ -226,14 +140,16 @@ impl<'t> Pair<'t> {
 
     /// The guest builds a branch of a tree of tables, and perhaps pins it.
     fn plant(&mut self, domain: DomId) {
-        let branch: Vec<Mfn> = (0..5).map(|level| self.frame(domain, level)).collect();
+        let branch: Vec<Mfn> = (0..5)
+            .map(|level| self.guest.frame(domain, level))
+            .collect();
         for level in 1..5 {
             let (table, target) = (branch[level], branch[level - 1]);
-            let slot = self.slot();
+            let slot = self.guest.slot();
             let flags = pte::PRESENT | pte::WRITABLE | pte::USER | pte::ACCESSED;
             self.store(domain, table, slot, target.address() | flags);
         }
-        if self.rng.one_in(2) {
+        if self.guest.rng.one_in(2) {
             self.pin_as(domain, branch[4], Level::L4);
         }
     }
@@ -255,8 +171,8 @@ impl<'t> Pair<'t> {
     }
 
     fn pin(&mut self, domain: DomId) {
-        let level = Level::ALL[self.rng.below(4) as usize];
-        let mfn = self.frame(domain, level as u64);
+        let level = Level::ALL[self.guest.rng.below(4) as usize];
+        let mfn = self.guest.frame(domain, level as u64);
         self.pin_as(domain, mfn, level);
     }
 
@@ -278,8 +194,8 @@ impl<'t> Pair<'t> {
     }
 
     fn unpin(&mut self, domain: DomId) {
-        let level = 1 + self.rng.below(4);
-        let mfn = self.frame(domain, level);
+        let level = 1 + self.guest.rng.below(4);
+        let mfn = self.guest.frame(domain, level);
         let lock = &mut self.domains[usize::from(domain.0)];
         let real = repeat(|| self.mm.unpin(&mut lock.locked(), mfn));
         let expected = match self.model.frames.get(&mfn) {
@@ -299,7 +215,7 @@ impl<'t> Pair<'t> {
     }
 
     fn get_root(&mut self, domain: DomId) {
-        let mfn = self.frame(domain, 4);
+        let mfn = self.guest.frame(domain, 4);
         let number = self.holder();
         let lock = &mut self.domains[usize::from(domain.0)];
         let real = repeat(|| self.mm.get_root(&mut lock.locked(), mfn));
@@ -317,24 +233,24 @@ impl<'t> Pair<'t> {
     }
 
     fn mmu_update(&mut self, domain: DomId) {
-        let level = 1 + self.rng.below(4);
-        let mfn = self.frame(domain, level);
-        let slot = self.slot();
-        let frame_owner = match self.rng.below(20) {
+        let level = 1 + self.guest.rng.below(4);
+        let mfn = self.guest.frame(domain, level);
+        let slot = self.guest.slot();
+        let frame_owner = match self.guest.rng.below(20) {
             0..2 if domain == DOM0 => DOM1,
             2 if domain == DOM0 => DomId::XEN,
             3 => DomId::IO,
             _ => domain,
         };
-        let value = match self.rng.below(3) {
+        let value = match self.guest.rng.below(3) {
             // A change of what is there.
             0 if mfn.0 < FRAMES => {
                 let bits = pte::WRITABLE | pte::ACCESSED | pte::NO_EXECUTE | pte::USER | 1 << 10;
-                self.machine.entry(mfn, slot) ^ (self.rng.next() & bits)
+                self.machine.entry(mfn, slot) ^ (self.guest.rng.next() & bits)
             }
-            _ => self.entry(frame_owner, level),
+            _ => self.guest.entry(frame_owner, level),
         };
-        let preserve = self.rng.one_in(4);
+        let preserve = self.guest.rng.one_in(4);
         let address = mfn.address() | u64::from(slot) << 3;
         let request = Request {
             ptr: address | if preserve { 2 } else { 0 },
@@ -390,12 +306,15 @@ impl<'t> Pair<'t> {
     }
 
     fn emulate(&mut self, domain: DomId) {
-        let mfn = self.frame(domain, 1);
-        let slot = self.slot();
-        let size = [1, 4, 8, 8, 8][self.rng.below(5) as usize];
-        let part =
-            EntryPart::new(u64::from(slot) * 8 + self.rng.below(8 / size) * size, size).unwrap();
-        let value = part.of(self.entry(domain, 1));
+        let mfn = self.guest.frame(domain, 1);
+        let slot = self.guest.slot();
+        let size = [1, 4, 8, 8, 8][self.guest.rng.below(5) as usize];
+        let part = EntryPart::new(
+            u64::from(slot) * 8 + self.guest.rng.below(8 / size) * size,
+            size,
+        )
+        .unwrap();
+        let value = part.of(self.guest.entry(domain, 1));
         let lock = &mut self.domains[usize::from(domain.0)];
         let real = repeat(|| self.mm.emulate_store(&mut lock.locked(), mfn, part, value));
         let frame = self.model.frames.get(&mfn);
@@ -420,12 +339,12 @@ impl<'t> Pair<'t> {
 
     /// Somebody (a grant, a copy) references a frame.
     fn reference(&mut self, user: DomId) {
-        let owner = self.domain();
-        let level = self.rng.below(5);
-        let mfn = self.frame(owner, level);
+        let owner = self.guest.domain();
+        let level = self.guest.rng.below(5);
+        let mfn = self.guest.frame(owner, level);
         let number = self.holder();
         let by = Holder::Outside(number);
-        let (real, expected) = if self.rng.one_in(2) {
+        let (real, expected) = if self.guest.rng.one_in(2) {
             let real = self.mm.get_frame(mfn, owner).map(Held::Page);
             (real, self.model.attempt(|model| model.get(mfn, owner, by)))
         } else {
@@ -452,7 +371,7 @@ impl<'t> Pair<'t> {
         if self.held.is_empty() {
             return;
         }
-        let index = self.rng.below(self.held.len() as u64) as usize;
+        let index = self.guest.rng.below(self.held.len() as u64) as usize;
         let (number, held) = self.held.swap_remove(index);
         let by = Holder::Outside(number);
         match held {
@@ -481,10 +400,10 @@ impl<'t> Pair<'t> {
     }
 
     fn give_back_and_allocate(&mut self, domain: DomId) {
-        let level = self.rng.below(5);
-        let mfn = self.frame(domain, level);
+        let level = self.guest.rng.below(5);
+        let mfn = self.guest.frame(domain, level);
         self.finish_pending();
-        let real = if self.rng.one_in(4) {
+        let real = if self.guest.rng.one_in(4) {
             // Taken, and given back untouched: an exchange that fails.
             self.mm
                 .steal(mfn, domain)
@@ -512,7 +431,7 @@ impl<'t> Pair<'t> {
     }
 
     fn descriptors(&mut self, domain: DomId) {
-        let mfn = self.frame(domain, 0);
+        let mfn = self.guest.frame(domain, 0);
         let number = self.holder();
         let by = Holder::Outside(number);
         let lock = &mut self.domains[usize::from(domain.0)];
@@ -540,11 +459,11 @@ impl<'t> Pair<'t> {
     }
 
     fn clear_or_copy(&mut self, domain: DomId) {
-        let (to, from) = (self.frame(domain, 0), self.frame(domain, 0));
+        let (to, from) = (self.guest.frame(domain, 0), self.guest.frame(domain, 0));
         if to == from {
             return;
         }
-        if self.rng.one_in(2) {
+        if self.guest.rng.one_in(2) {
             let real = self.mm.clear_page(to, domain, domain);
             let expected = self.plain_write(domain, to, |contents| contents.clear());
             assert_eq!(real, expected.map_err(MmError::for_table));
@@ -568,8 +487,8 @@ impl<'t> Pair<'t> {
 
     /// A processor runs a guest on one of its roots, or goes on from a table in its cache.
     fn processor_walks(&mut self) {
-        let processor = self.rng.below(3) as usize;
-        let nth = self.rng.next();
+        let processor = self.guest.rng.below(3) as usize;
+        let nth = self.guest.rng.next();
         let roots: Vec<_> = self
             .held
             .iter()
@@ -579,7 +498,7 @@ impl<'t> Pair<'t> {
             })
             .collect();
         let (domain, start) = match self.machine.remembered_table(processor, nth) {
-            Some((mfn, level)) if self.rng.one_in(3) => (
+            Some((mfn, level)) if self.guest.rng.one_in(3) => (
                 self.machine.table.get(mfn).unwrap().owner().domain(),
                 (mfn, level),
             ),
@@ -590,9 +509,9 @@ impl<'t> Pair<'t> {
             }
         };
         let Some(domain) = domain else { return };
-        let slots = [self.slot(), self.slot(), self.slot(), self.slot()];
-        let is_write = self.rng.one_in(2);
-        for (mfn, slot, entry) in self.machine.walk(processor, domain, start, slots, is_write) {
+        let is_write = self.guest.rng.one_in(2);
+        let rng = &mut self.guest.rng;
+        for (mfn, slot, entry) in self.machine.walk(processor, domain, start, rng, is_write) {
             self.model
                 .frames
                 .get_mut(&mfn)
@@ -672,7 +591,7 @@ impl<'t> Pair<'t> {
             let frames = &self.machine.domains[index];
             repeat(|| self.mm.relinquish(&mut domain.locked(), frames)).unwrap();
         }
-        for mfn in core::mem::take(&mut self.shared) {
+        for mfn in core::mem::take(&mut self.guest.shared) {
             self.mm.unshare(mfn);
         }
         for frames in &self.machine.domains {

@@ -10,6 +10,8 @@ use super::platform::{
     Device, FrameSink, IoRights, MachineToPhys, PageContents, PageTables, Preempt, Privilege, Slot,
 };
 use super::pte;
+use super::test_guest::SLOTS;
+use super::test_support::Rng;
 use super::tlb::{FlushStamp, Suspects, Tlb};
 use super::typ::{Type, TypeWord};
 use guest_abi::ids::{DomId, Mfn};
@@ -127,15 +129,14 @@ impl<'t> TestMachine<'t> {
         self.write(table, Slot::new(slot.into()).unwrap(), value);
     }
 
-    /// A processor that runs `domain` on `root` (a table of `level` in force) uses the address that is
-    /// described by `slots`, from the top level on. It may begin with any table that it remembers.
-    /// Returns the entries that got accessed or dirty bits.
+    /// A processor that runs `domain` uses some address, beginning with `root` (a table of `level` that is
+    /// in force, or that it remembers). Returns the entries that got accessed or dirty bits.
     pub(crate) fn walk(
         &self,
         processor: usize,
         domain: DomId,
         (root, level): (Mfn, Type),
-        slots: [u16; 4],
+        rng: &mut Rng,
         is_write: bool,
     ) -> Vec<(Mfn, u16, u64)> {
         let mut processors = self.processors.lock().unwrap();
@@ -145,14 +146,17 @@ impl<'t> TestMachine<'t> {
         let (mut table, mut level) = (root, level);
         while let Some(current) = level.level() {
             processor.tables.insert((table, level));
-            let slot = slots[4 - current as usize];
-            if pte::is_hypervisor_slot(current, Slot::new(slot.into()).unwrap()) {
+            let is_usable = |slot: &u16| {
+                let entry = self.entry(table, *slot);
+                let is_ours = pte::is_hypervisor_slot(current, Slot::new((*slot).into()).unwrap());
+                pte::is_present(entry) && !is_ours && (!is_write || pte::is_writable(entry))
+            };
+            let usable: Vec<u16> = SLOTS.into_iter().filter(is_usable).collect();
+            if usable.is_empty() {
                 break;
             }
+            let slot = usable[rng.below(usable.len() as u64) as usize];
             let entry = self.entry(table, slot);
-            if !pte::is_present(entry) || is_write && !pte::is_writable(entry) {
-                break;
-            }
             let dirty = if is_write && current.below().is_none() {
                 pte::DIRTY
             } else {
