@@ -207,3 +207,7 @@ impl<P: Platform> Mm<'_, P> {
         Ok(())
     }
 }
+
+#[cfg(all(test, not(loom)))]
+#[path = "descriptor_tests.rs"]
+mod tests;

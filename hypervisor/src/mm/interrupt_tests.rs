@@ -41,11 +41,11 @@ fn audit<'d>(
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Pin(usize, Level),
-    Unpin(usize, Level),
+    Unpin(usize),
     Load(usize),
     Unload(usize),
     /// Table, slot, target (none: entry cleared).
-    Update(usize, Level, u16, Option<usize>),
+    Update(usize, u16, Option<usize>),
     /// A frame is made an ordinary one by mapping it for writing in this L1 table.
     MapWritable(usize, usize),
     Relinquish,
@@ -56,23 +56,23 @@ const BAD: usize = 20;
 const STORY: [Step; 22] = [
     Step::Pin(0, Level::L4),
     Step::Load(1),
-    Step::Unpin(0, Level::L4),
-    Step::Update(1, Level::L4, 5, None),
-    Step::Update(1, Level::L4, 5, Some(2)),
-    Step::Update(2, Level::L3, 0, None),
+    Step::Unpin(0),
+    Step::Update(1, 5, None),
+    Step::Update(1, 5, Some(2)),
+    Step::Update(2, 0, None),
     Step::Pin(4, Level::L2),
-    Step::Update(2, Level::L3, 7, Some(4)),
-    Step::Update(4, Level::L2, 0, None),
+    Step::Update(2, 7, Some(4)),
+    Step::Update(4, 0, None),
     Step::Pin(0, Level::L4),
-    Step::Update(1, Level::L4, 5, Some(3)),
+    Step::Update(1, 5, Some(3)),
     Step::Unload(1),
     Step::Pin(7, Level::L1),
-    Step::Unpin(0, Level::L4),
+    Step::Unpin(0),
     Step::MapWritable(7, 5),
     // The second L3 now has a bad L2 below it, so this fails, after much work.
     Step::Pin(0, Level::L4),
     Step::Load(1),
-    Step::Unpin(4, Level::L2),
+    Step::Unpin(4),
     Step::Load(0),
     Step::MapWritable(7, 9),
     Step::Pin(3, Level::L3),
@@ -143,7 +143,7 @@ impl<'t> Tale<'t> {
         };
         match step {
             Step::Pin(frame, level) => mm.pin(lock, frames[frame], level),
-            Step::Unpin(frame, _) => mm.unpin(lock, frames[frame]),
+            Step::Unpin(frame) => mm.unpin(lock, frames[frame]),
             Step::Load(frame) => mm
                 .get_root(lock, frames[frame])
                 .map(|root| self.roots.push(root)),
@@ -156,7 +156,7 @@ impl<'t> Tale<'t> {
                 mm.put_root(lock, self.roots.swap_remove(index.unwrap()));
                 Ok(())
             }
-            Step::Update(table, _, slot, target) => {
+            Step::Update(table, slot, target) => {
                 let entry = target.map_or(0, |target| frames[target].address() | RW);
                 update(lock, table, slot, entry)
             }

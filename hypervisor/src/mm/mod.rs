@@ -131,7 +131,11 @@ pub mod ownership;
 pub mod pin;
 pub mod platform;
 pub mod pte;
+#[cfg(all(test, not(loom)))]
+mod pte_tests;
 pub mod reference;
+#[cfg(all(test, not(loom)))]
+mod rule_tests;
 mod table;
 #[cfg(all(test, not(loom)))]
 mod test_guest;

@@ -46,6 +46,13 @@ pub(crate) struct Processor {
     tables: BTreeSet<(Mfn, Type)>,
 }
 
+impl Processor {
+    /// Whether a guest has run here since the last flush.
+    pub(crate) fn has_run(&self) -> bool {
+        !self.ran.is_empty()
+    }
+}
+
 /// The machine.
 pub(crate) struct TestMachine<'t> {
     pub(crate) table: FrameTable<'t>,
