@@ -11,9 +11,10 @@
 //! | lz4, legacy frames | `lz4_flex`, straight into the output | none |
 //! | zstd | `ruzstd`, through its window | the window, rounded up to a power of two, plus 1 MiB |
 //!
-//! [`heap_needed`] says how much before it is used. Both crates with a window were chosen over others
-//! by the instructions that they take to unpack a distribution's kernel, and by containing no `unsafe`
-//! code where there was a choice.
+//! [`heap_needed`] says how much before it is used. The xz decoder was chosen by measurement on a
+//! distribution's kernel of 66 MB: 4.2 thousand million instructions and 2.5 s under QEMU's emulation, against 4.6
+//! and 2.8 s for `xz4rust`, which in addition may panic on a hostile match distance. As configured here it
+//! forbids `unsafe`, as do the decoders for gzip and lz4; the one for zstd has it in its ring buffer.
 
 extern crate alloc;
 
