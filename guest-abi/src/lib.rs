@@ -18,7 +18,6 @@ pub mod console_io;
 pub mod cpu_policy;
 pub mod domctl;
 pub mod domctl_device;
-pub mod domctl_domain;
 pub mod domctl_memory;
 pub mod domctl_vcpu;
 pub mod elf_note;
@@ -46,9 +45,6 @@ pub mod sched_op;
 pub mod segment;
 pub mod shared_info;
 pub mod start_of_day;
-pub mod sysctl;
-pub mod sysctl_cpu;
-pub mod sysctl_power;
 pub mod table;
 pub mod time;
 pub mod trap;
@@ -70,7 +66,6 @@ pub const INTERFACES: &[&table::Interface] = &[
     &cpu_policy::TABLE,
     &domctl::TABLE,
     &domctl_device::TABLE,
-    &domctl_domain::TABLE,
     &domctl_memory::TABLE,
     &domctl_vcpu::TABLE,
     &elf_note::TABLE,
@@ -97,9 +92,6 @@ pub const INTERFACES: &[&table::Interface] = &[
     &segment::TABLE,
     &shared_info::TABLE,
     &start_of_day::TABLE,
-    &sysctl::TABLE,
-    &sysctl_cpu::TABLE,
-    &sysctl_power::TABLE,
     &time::TABLE,
     &trap::TABLE,
     &vcpu_context::TABLE,

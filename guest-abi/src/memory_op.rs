@@ -61,9 +61,9 @@ abi! {
             ClaimPages = 24 => "XENMEM_claim_pages",
             /// For 32-bit guests.
             MachphysCompatMfnList = 25 => "XENMEM_machphys_compat_mfn_list",
-            /// [`VnumaTopology`](crate::memory_map::VnumaTopology).
+            /// Virtual NUMA topology.
             GetVnumaInfo = 26 => "XENMEM_get_vnumainfo",
-            /// [`ReservedDeviceMemoryMap`](crate::memory_map::ReservedDeviceMemoryMap).
+            /// Memory that devices insist on.
             ReservedDeviceMemoryMap = 27 => "XENMEM_reserved_device_memory_map",
             /// [`AcquireResource`].
             AcquireResource = 28 => "XENMEM_acquire_resource",

@@ -5,17 +5,24 @@
 //! exists only on the bare-metal target.
 #![cfg_attr(not(test), no_std)]
 
+#[cfg(target_os = "none")]
+extern crate alloc;
+
 pub mod arch;
 pub mod console;
 pub mod cpu_policy;
+pub mod domain;
 pub mod emulate;
 pub mod event;
 pub mod grant;
+#[cfg(target_os = "none")]
+mod hypercall;
 pub mod image;
 pub mod lock;
 pub mod machine;
 pub mod mm;
 pub mod options;
+pub mod registers;
 pub mod sched;
 pub mod speculation;
 pub mod symbols;

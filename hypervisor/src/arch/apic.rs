@@ -43,6 +43,8 @@ static TICKS_PER_MS: AtomicU32 = AtomicU32::new(0);
 /// What an interprocessor interrupt does.
 #[derive(Clone, Copy)]
 pub(super) enum Message {
+    /// An ordinary interrupt.
+    Interrupt(u8),
     /// A non-maskable one.
     Nmi,
     /// Reset to the wait-for-start state.
@@ -136,6 +138,7 @@ pub(super) fn error_status() -> u32 {
 /// Sends `message` to the processor with local APIC number `target`.
 pub(super) fn send(target: u32, message: Message) {
     let low = match message {
+        Message::Interrupt(vector) => u32::from(vector),
         Message::Nmi => DELIVER_NMI,
         // Level, asserted.
         Message::Init => 5 << 8 | 1 << 14,

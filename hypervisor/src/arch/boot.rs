@@ -2,20 +2,22 @@
 
 use super::layout::{self, DIRECT_START, EARLY_DIRECT_LIMIT};
 use super::{
-    acpi_memory, apic, boot_memory, clock, death, features, frames, heap, idle, ioapic, paging,
-    percpu, serial, smp, symbols, tables, traps, vga, watchdog,
+    acpi_memory, apic, boot_memory, clock, death, entry_area, features, frames, guest, heap,
+    ioapic, paging, percpu, scheduler, serial, smap, smp, symbols, tables, traps, vga, watchdog,
 };
 use crate::console;
+use crate::image::pfns::Pfns;
 use crate::lock::IrqLock;
 use crate::machine::acpi::{Acpi, RsdpCopies};
 use crate::machine::memory_map::MemoryKind;
 use crate::machine::multiboot::{self, BootInfo};
 use crate::machine::phys::PhysRange;
 use crate::options::{self, Consoles, LogLevel, Options, Parsed, Watchdog};
+use alloc::vec::Vec;
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
 use core::ops::Range;
-use guest_abi::ids::Mfn;
+use guest_abi::ids::{Mfn, Pfn};
 use layout::table_index;
 use log::LevelFilter;
 
@@ -114,6 +116,9 @@ extern "C" fn boot_main(info_address: u64, load_base: u64, entry_tsc: u64) -> ! 
         features::find().unwrap_or_else(|missing| death::die(format_args!("{missing}"), None));
     log::info!("Processor: {}; {found}", features::Name);
 
+    // SAFETY: once, on the early page tables.
+    unsafe { smap::patch() };
+
     find_memory(&info, info_address, load_base);
     // SAFETY: once, on the early page tables, on the boot stack, which is in the image.
     unsafe { paging::start(load_base, direct_ranges().iter().copied().flatten()) };
@@ -131,6 +136,7 @@ extern "C" fn boot_main(info_address: u64, load_base: u64, entry_tsc: u64) -> ! 
     boot_memory::reach_all();
 
     paging::map_stacks(0);
+    entry_area::map(0);
     // SAFETY: just mapped, not in use.
     unsafe { percpu::install(0) };
     *HANDOVER.lock() = Some(Handover {
@@ -157,7 +163,10 @@ extern "C" fn boot_main(info_address: u64, load_base: u64, entry_tsc: u64) -> ! 
 /// The rest of boot, on the first processor's own stack.
 extern "C" fn boot_on_own_stack() -> ! {
     // SAFETY: the first processor's stacks are mapped; interrupts are off.
-    unsafe { tables::load_own(0) };
+    unsafe {
+        tables::load_own(0);
+        entry_area::load(0);
+    }
     let Handover {
         load_base,
         info,
@@ -207,10 +216,8 @@ extern "C" fn boot_on_own_stack() -> ! {
     ));
     #[cfg(feature = "planted-faults")]
     super::planted::arm();
-    if info.modules.is_empty() {
-        log::info!("The loader brought no module: there is no first domain to start");
-    }
-    idle::run()
+    start_first_domain(&info, &options);
+    scheduler::run()
 }
 
 fn symbol_state() -> &'static str {
@@ -219,6 +226,42 @@ fn symbol_state() -> &'static str {
     } else {
         "missing"
     }
+}
+
+/// Builds the first domain of the loader's modules.
+fn start_first_domain(info: &BootInfo<'_>, options: &Options) {
+    let mut modules = info.modules.iter();
+    let Some(kernel) = modules.next() else {
+        log::info!("The loader brought no module: there is no first domain to start");
+        return;
+    };
+    let initrd = modules.next().map(|module| module.range);
+    let holes = memory_holes();
+    let arguments = kernel.arguments.as_bytes();
+    if let Err(error) = guest::build_first_domain(kernel.range, arguments, initrd, &holes, options)
+    {
+        death::die(
+            format_args!("the first domain can't be built: {error}"),
+            None,
+        );
+    }
+    smp::start_guests();
+}
+
+/// Frame numbers below the end of RAM that are not RAM.
+fn memory_holes() -> Vec<Pfns> {
+    boot_memory::with_map(|map| {
+        let mut holes = Vec::new();
+        let mut end = 0;
+        for ram in map.ram() {
+            let ram = ram.whole_frames();
+            if ram.start > end {
+                holes.push(Pfns::new(Pfn(end >> 12), Pfn(ram.start >> 12)));
+            }
+            end = ram.end;
+        }
+        holes
+    })
 }
 
 /// Reads the loader's information where it lies.
@@ -495,4 +538,24 @@ fn check_timer() {
         format_args!("the local APIC timer of CPU0 does not fire"),
         None,
     );
+}
+
+/// Whether a frame is RAM by firmware's word.
+pub(super) fn is_ram(mfn: Mfn) -> bool {
+    boot_memory::with_map(|map| map.is_ram(PhysRange::from_len(mfn.address(), 4096)))
+}
+
+/// Whether a frame holds registers of a device that the hypervisor drives itself.
+pub(super) fn is_hypervisors_device(mfn: Mfn) -> bool {
+    let acpi = ACPI.lock();
+    let is_io_apic = acpi.madt.as_ref().is_some_and(|madt| {
+        madt.io_apics
+            .iter()
+            .any(|io_apic| u64::from(io_apic.address) >> 12 == mfn.0)
+    });
+    let is_hpet = acpi
+        .hpet
+        .as_ref()
+        .is_some_and(|hpet| hpet.address >> 12 == mfn.0);
+    is_io_apic || is_hpet || apic::window_address() >> 12 == mfn.0
 }

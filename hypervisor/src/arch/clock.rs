@@ -3,6 +3,8 @@
 use super::{msr, paging, port};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
+use guest_abi::time::VcpuTimeInfo;
+use zerocopy::FromZeros;
 
 /// Nanoseconds in a TSC tick times 2^32; until it is measured, those of a fast TSC (8 GHz), so that early
 /// time stamps are not later than later ones.
@@ -262,4 +264,24 @@ impl fmt::Display for NoClock {
             "neither HPET nor ACPI PM timer nor PIT counts: the rate of the TSC can't be learned",
         )
     }
+}
+
+/// The clock as a guest is to read it: now, and the rate.
+pub(super) fn vcpu_time() -> VcpuTimeInfo {
+    let mut time = VcpuTimeInfo::new_zeroed();
+    time.tsc_timestamp = msr::tsc();
+    time.system_time = ticks_to_ns(
+        time.tsc_timestamp
+            .saturating_sub(ORIGIN.load(Ordering::Relaxed)),
+    );
+    // `NS_PER_TICK` is a fraction of 2^32; the multiplier has 32 bits, the largest part of which is used.
+    let rate = NS_PER_TICK.load(Ordering::Relaxed);
+    let shift = 32 - rate.leading_zeros() as i32;
+    time.tsc_shift = shift as i8;
+    time.tsc_to_system_mul = if shift >= 0 {
+        rate >> shift
+    } else {
+        rate << -shift
+    } as u32;
+    time
 }

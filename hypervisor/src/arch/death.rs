@@ -200,3 +200,40 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         None => die(format_args!("assertion or bug: {}", info.message()), None),
     }
 }
+
+/// Whether the administrator wants the machine to stay as it is after a crash.
+pub(crate) fn is_staying() -> bool {
+    STAY.load(Ordering::Relaxed)
+}
+
+/// Stops all other processors, unless one of them is at it already.
+fn stop_machine() {
+    x86_64::instructions::interrupts::disable();
+    let cpu = percpu::current_cpu();
+    if DYING
+        .compare_exchange(0, cpu + 1, Ordering::AcqRel, Ordering::Acquire)
+        .is_err()
+    {
+        halt();
+    }
+    stop_others(cpu);
+}
+
+/// Stops everything: the first domain has ended.
+pub(crate) fn halt_machine() -> ! {
+    stop_machine();
+    halt()
+}
+
+/// Reboots: the first domain has ended.
+pub(crate) fn reboot_machine() -> ! {
+    stop_machine();
+    reboot()
+}
+
+/// Reboots after the pause that administrators have for reading.
+pub(crate) fn reboot_after_pause() -> ! {
+    stop_machine();
+    clock::wait_ms(PAUSE_S * 1000);
+    reboot()
+}

@@ -28,6 +28,7 @@ bitflags::bitflags! {
         const INVPCID = 1 << 13;
         const ARAT = 1 << 14;
         const MCE = 1 << 15;
+        const RDTSCP = 1 << 16;
     }
 }
 
@@ -75,6 +76,7 @@ fn detect() -> Features {
         (Features::INVPCID, seven.ebx, 10),
         (Features::ARAT, six.eax, 2),
         (Features::MCE, one.edx, 7),
+        (Features::RDTSCP, extended.edx, 27),
     ];
     table
         .into_iter()
@@ -125,6 +127,14 @@ pub(super) fn find() -> Result<Features, Missing> {
     Ok(found)
 }
 
+/// CR4 as the hypervisor runs with it: every processor has the same.
+static CR4: AtomicU64 = AtomicU64::new(0);
+
+/// CR4 as the hypervisor runs with it.
+pub(super) fn hypervisor_cr4() -> u64 {
+    CR4.load(Ordering::Relaxed)
+}
+
 /// Sets the control registers of this processor, the same on every one. Says whether it lacks something
 /// that the first one has.
 ///
@@ -168,6 +178,7 @@ pub(super) unsafe fn set_up_processor() -> Result<(), Features> {
     unsafe {
         Cr0::write_raw(cr0.bits());
         Cr4::write_raw(cr4.bits());
+        CR4.store(cr4.bits(), Ordering::Relaxed);
         msr::write(
             msr::EFER,
             msr::read(msr::EFER) | msr::EFER_SCE | msr::EFER_NXE,

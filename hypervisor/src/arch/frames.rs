@@ -2,13 +2,14 @@
 
 use super::boot_memory;
 use super::layout::{self, FRAME_TABLE_START, M2P_START};
+use super::memory::Machine;
 use super::paging::{self, Access};
 use crate::lock::IrqLock;
 use crate::machine::phys::PhysRange;
-use crate::mm::block::Scrub;
+use crate::mm::block::{CleanBlock, Scrub};
 use crate::mm::buddy::{Buddy, Order, Request};
 use crate::mm::frame::{Frame, FrameTable};
-use crate::mm::tlb::{FlushStamp, Suspects, Tlb};
+use crate::mm::held::HeldFrame;
 use core::mem::size_of;
 use guest_abi::ids::{Mfn, PAGE_SIZE};
 use spin::Once;
@@ -20,7 +21,7 @@ static TABLE: Once<FrameTable<'static>> = Once::new();
 static ALLOCATOR: IrqLock<Buddy> = IrqLock::new(Buddy::new());
 
 /// The frame table.
-pub(super) fn table() -> FrameTable<'static> {
+pub(crate) fn table() -> FrameTable<'static> {
     *TABLE
         .get()
         .expect("the frame table is used before it is there")
@@ -46,25 +47,12 @@ impl Scrub for Zero {
     }
 }
 
-/// Translation buffers before the first domain exists: no frame ever had an owner, so none is stale.
-struct NoDomains;
-
-impl Tlb for NoDomains {
-    fn stamp(&self) -> FlushStamp {
-        FlushStamp(0)
-    }
-
-    fn flush_since(&self, suspects: Suspects, _: FlushStamp) {
-        unreachable!("translations of {suspects:?} are to be flushed before there is a domain");
-    }
-}
-
 /// A zeroed frame for the hypervisor itself.
 pub(super) fn zeroed_frame() -> Option<Mfn> {
     let block = ALLOCATOR
         .lock()
         .allocate(table(), Request::anywhere(Order::FRAME))?;
-    Some(block.clean(table(), &NoDomains, &Zero).keep(table()))
+    Some(block.clean(table(), &Machine, &Zero).keep(table()))
 }
 
 /// Maps `entry_size` bytes for each frame below `end` from `start` on: RAM, all bytes `fill`, for pieces
@@ -74,6 +62,7 @@ fn map_pieces(
     end: Mfn,
     entry_size: u64,
     fill: u8,
+    guests_view: Option<u64>,
     has_ram: impl Fn(PhysRange) -> bool,
 ) {
     let hole = boot_memory::zeroed_frames(1);
@@ -94,7 +83,12 @@ fn map_pieces(
             let backing = boot_memory::raw(PIECE, PIECE);
             clear(backing, PIECE);
             // SAFETY: the window is the table's, each piece is mapped once, the backing is its own.
-            unsafe { paging::map_table(at, backing, PIECE, Access::Data) };
+            unsafe {
+                paging::map_table(at, backing, PIECE, Access::Data);
+                if let Some(view) = guests_view {
+                    paging::map_table(view + piece * PIECE, backing, PIECE, Access::GuestConstant);
+                }
+            }
         } else {
             for page in (0..PIECE).step_by(PAGE_SIZE) {
                 // SAFETY: as above; nobody writes to the shared frame, and nobody can.
@@ -126,9 +120,22 @@ pub(super) fn start(end: Mfn, has_ram: impl Fn(PhysRange) -> bool) {
         end,
         size_of::<Frame>() as u64,
         0,
+        None,
         &has_ram,
     );
-    map_pieces(M2P_START, end, size_of::<u64>() as u64, 0xff, &has_ram);
+    let entry = size_of::<u64>() as u64;
+    assert!(
+        end.0 * entry <= layout::M2P_OWN_END - layout::M2P_OWN_START,
+        "too much RAM for the machine-to-physical table"
+    );
+    map_pieces(
+        layout::M2P_OWN_START,
+        end,
+        entry,
+        0xff,
+        Some(M2P_START),
+        &has_ram,
+    );
     // SAFETY: mapped for good just now, zeroed, and all-zero is the entry of a frame nobody knows. Entries
     // of holes are read-only memory: they are never written, because nothing can raise a count from 0.
     let frames =
@@ -146,4 +153,66 @@ pub(super) fn start(end: Mfn, has_ram: impl Fn(PhysRange) -> bool) {
         }
     });
     TABLE.call_once(|| table);
+}
+
+/// A clean block, for whoever gives it an owner.
+pub(super) fn allocate(order: Order) -> Option<CleanBlock> {
+    let block = ALLOCATOR
+        .lock()
+        .allocate(table(), Request::anywhere(order))?;
+    Some(block.clean(table(), &Machine, &Zero))
+}
+
+/// A clean block below 2^`bits` bytes, if a number is given.
+pub(super) fn allocate_below(order: Order, bits: Option<u32>) -> Option<CleanBlock> {
+    let request = Request {
+        max_address_bits: bits,
+        ..Request::anywhere(order)
+    };
+    let block = ALLOCATOR.lock().allocate(table(), request)?;
+    Some(block.clean(table(), &Machine, &Zero))
+}
+
+/// Takes back a frame that nobody references any more.
+pub(super) fn free(frame: HeldFrame) {
+    let (mfn, order) = frame.into_mfn();
+    free_block(mfn, order);
+}
+
+fn free_block(mfn: Mfn, order: Order) {
+    if let Err(error) = ALLOCATOR.lock().free(table(), mfn, order) {
+        log::error!("{mfn} can't be freed: {error:?}; it is lost");
+    }
+}
+
+/// A large piece of memory for a while, shown by the direct map.
+pub(super) struct Buffer {
+    mfn: Mfn,
+    order: Order,
+    length: usize,
+}
+
+impl Buffer {
+    /// `length` bytes, zeroed; none if there is no free block as large.
+    pub(super) fn new(length: usize) -> Option<Self> {
+        let frames = length.div_ceil(PAGE_SIZE).next_power_of_two();
+        let order = Order::new(frames.trailing_zeros())?;
+        let mfn = allocate(order)?.keep(table());
+        Some(Self { mfn, order, length })
+    }
+
+    /// Its bytes.
+    #[allow(clippy::mut_from_ref)]
+    pub(super) fn bytes(&self) -> &mut [u8] {
+        // SAFETY: the block is this buffer's alone; the builder asks once.
+        unsafe {
+            core::slice::from_raw_parts_mut(paging::direct::<u8>(self.mfn.address()), self.length)
+        }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        free_block(self.mfn, self.order);
+    }
 }

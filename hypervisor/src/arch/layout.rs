@@ -24,6 +24,19 @@ pub const STACKS_START: u64 = 0xffff_8280_0000_0000;
 /// Bytes of address space for one processor's stacks; a power of two.
 pub const STACK_BLOCK: u64 = 128 * 1024;
 
+/// The machine-to-physical table once more, writable, for the hypervisor itself.
+pub const M2P_OWN_START: u64 = 0xffff_8281_0000_0000;
+/// End of that window: 14 TiB of RAM.
+pub const M2P_OWN_END: u64 = 0xffff_8288_0000_0000;
+
+/// Entry areas, two pages for each processor.
+pub const ENTRY_AREA_START: u64 = 0xffff_8288_0000_0000;
+
+/// Per-vCPU area: descriptor tables, different in each domain.
+pub const PER_DOMAIN_START: u64 = 0xffff_8080_0000_0000;
+/// Bytes of it for one vCPU: 16 pages of GDT, 16 pages of LDT.
+pub const PER_VCPU_BYTES: u64 = 32 * 4096;
+
 /// Device registers, mapped uncached on demand.
 pub const DEVICES_START: u64 = 0xffff_8290_0000_0000;
 /// End of the device window.

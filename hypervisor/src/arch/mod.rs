@@ -20,21 +20,31 @@ mod boot_memory;
 #[cfg(target_os = "none")]
 mod clock;
 #[cfg(target_os = "none")]
-mod death;
+pub(crate) mod death;
+#[cfg(target_os = "none")]
+mod debug;
+#[cfg(target_os = "none")]
+mod entry_area;
 #[cfg(target_os = "none")]
 mod features;
 #[cfg(target_os = "none")]
+mod fpu;
+#[cfg(target_os = "none")]
 mod frames;
+#[cfg(target_os = "none")]
+pub(crate) mod guest;
 #[cfg(target_os = "none")]
 mod heap;
 #[cfg(target_os = "none")]
-mod idle;
-#[cfg(target_os = "none")]
 mod ioapic;
+#[cfg(target_os = "none")]
+pub(crate) mod memory;
 #[cfg(target_os = "none")]
 mod msr;
 #[cfg(target_os = "none")]
 mod paging;
+#[cfg(target_os = "none")]
+mod per_domain;
 #[cfg(target_os = "none")]
 mod percpu;
 #[cfg(all(target_os = "none", feature = "planted-faults"))]
@@ -42,7 +52,13 @@ mod planted;
 #[cfg(target_os = "none")]
 mod port;
 #[cfg(target_os = "none")]
+pub(crate) mod scheduler;
+#[cfg(target_os = "none")]
 mod serial;
+#[cfg(target_os = "none")]
+pub(crate) mod shared;
+#[cfg(target_os = "none")]
+mod smap;
 #[cfg(target_os = "none")]
 mod smp;
 #[cfg(target_os = "none")]
@@ -50,8 +66,28 @@ mod symbols;
 #[cfg(target_os = "none")]
 mod tables;
 #[cfg(target_os = "none")]
+pub(crate) mod tlb;
+#[cfg(target_os = "none")]
 mod traps;
 #[cfg(target_os = "none")]
 mod vga;
 #[cfg(target_os = "none")]
 mod watchdog;
+
+#[cfg(target_os = "none")]
+pub(crate) use fpu::FpuArea;
+#[cfg(target_os = "none")]
+pub(crate) use per_domain::PerDomainArea;
+
+/// Whether a device of the hypervisor's own has some of the I/O ports `first` to `last`: interrupt
+/// controllers, interval timer, and the serial line of the console.
+#[cfg(target_os = "none")]
+pub(crate) fn owns_port(first: u32, last: u32) -> bool {
+    let overlaps = |from: u32, to: u32| first <= to && last >= from;
+    overlaps(0x20, 0x21)
+        || overlaps(0xa0, 0xa1)
+        || overlaps(0x40, 0x43)
+        || serial::owns_port(first, last)
+}
+#[cfg(target_os = "none")]
+pub(crate) use frames::table as frame_table;

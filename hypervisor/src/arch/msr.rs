@@ -4,10 +4,21 @@ use core::arch::asm;
 use core::arch::x86_64::{__cpuid_count, _rdtsc, CpuidResult};
 
 pub(super) const APIC_BASE: u32 = 0x1b;
+pub(super) const SYSENTER_CS: u32 = 0x174;
+pub(super) const SYSENTER_ESP: u32 = 0x175;
+pub(super) const SYSENTER_EIP: u32 = 0x176;
 pub(super) const PAT: u32 = 0x277;
 pub(super) const TSC_DEADLINE: u32 = 0x6e0;
 pub(super) const X2APIC_FIRST: u32 = 0x800;
 pub(super) const EFER: u32 = 0xc000_0080;
+pub(super) const STAR: u32 = 0xc000_0081;
+pub(super) const LSTAR: u32 = 0xc000_0082;
+pub(super) const CSTAR: u32 = 0xc000_0083;
+pub(super) const FMASK: u32 = 0xc000_0084;
+pub(super) const FS_BASE: u32 = 0xc000_0100;
+pub(super) const GS_BASE: u32 = 0xc000_0101;
+pub(super) const KERNEL_GS_BASE: u32 = 0xc000_0102;
+pub(super) const TSC_AUX: u32 = 0xc000_0103;
 
 /// Extended features: system calls and no-execute.
 pub(super) const EFER_SCE: u64 = 1 << 0;
@@ -57,4 +68,28 @@ pub(super) fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
         };
     }
     __cpuid_count(leaf, subleaf)
+}
+
+/// Reads the model-specific register `index`, if the processor has it.
+pub(super) fn read_if_there(index: u32) -> Option<u64> {
+    let (low, high, ok): (u32, u32, u32);
+    // SAFETY: a register that is not there faults, and goes on at label 3 (exception table).
+    unsafe {
+        asm!(
+            "2: rdmsr",
+            "mov {ok:e}, 1",
+            "3:",
+            ".pushsection .extable, \"a\", @progbits",
+            ".balign 4",
+            ".long 2b - .",
+            ".long 3b - .",
+            ".popsection",
+            ok = inout(reg) 0u32 => ok,
+            in("ecx") index,
+            out("eax") low,
+            out("edx") high,
+            options(nostack),
+        );
+    }
+    (ok != 0).then_some(u64::from(high) << 32 | u64::from(low))
 }

@@ -17,6 +17,7 @@ use guest_abi::ids::Mfn;
 
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
+const USER: u64 = 1 << 2;
 const UNCACHED: u64 = 1 << 3 | 1 << 4;
 const ACCESSED_DIRTY: u64 = 1 << 5 | 1 << 6;
 const LARGE: u64 = 1 << 7;
@@ -35,6 +36,8 @@ pub(super) enum Access {
     Data,
     /// Device registers: read and written, uncached.
     Device,
+    /// Read by guests (and by us).
+    GuestConstant,
 }
 
 impl Access {
@@ -45,6 +48,7 @@ impl Access {
             Self::Constant => common | NO_EXECUTE,
             Self::Data => common | WRITABLE | NO_EXECUTE,
             Self::Device => common | WRITABLE | NO_EXECUTE | UNCACHED,
+            Self::GuestConstant => common | USER | NO_EXECUTE,
         }
     }
 }
@@ -196,6 +200,14 @@ pub(super) fn image_range(load_base: u64) -> (u64, u64) {
     )
 }
 
+/// Where the loader put the image's first byte.
+static LOAD_BASE: AtomicU64 = AtomicU64::new(0);
+
+/// Machine address of `address` in the image.
+pub(super) fn image_address(address: u64) -> u64 {
+    address - IMAGE_OFFSET - layout::IMAGE_UNMOVED + LOAD_BASE.load(Ordering::Relaxed)
+}
+
 /// Builds the hypervisor's page tables and starts using them. `ram` are the machine-address ranges that
 /// the direct map shows, multiples of 4096, sorted, disjoint.
 ///
@@ -204,7 +216,8 @@ pub(super) fn image_range(load_base: u64) -> (u64, u64) {
 pub(super) unsafe fn start(load_base: u64, ram: impl Iterator<Item = (u64, u64)>) {
     let root = new_table();
     let image = Image::get();
-    let physical = |address: u64| address - IMAGE_OFFSET - layout::IMAGE_UNMOVED + load_base;
+    LOAD_BASE.store(load_base, Ordering::Relaxed);
+    let physical = image_address;
     let (fixed_start, fixed_end) = (physical(image.text.0), physical(image.constants.1));
     // SAFETY: alone; the windows are disjoint by layout.rs; parts of the image start on pages.
     unsafe {
@@ -320,4 +333,26 @@ pub(super) unsafe fn map_device(address: u64, length: u64) -> u64 {
 /// Machine address of the root of the hypervisor's page tables.
 pub(super) fn root() -> u64 {
     ROOT.load(Ordering::Acquire)
+}
+
+/// Fills the hypervisor's slots of a guest root: those of its own root, and the domain's own area.
+pub(super) fn copy_hypervisor_slots(to: Mfn, per_domain: u64) {
+    let from = Mfn::of_address(root());
+    let own = table_index(layout::PER_DOMAIN_START, 4);
+    for index in
+        table_index(layout::HYPERVISOR_START, 4)..=table_index(layout::HYPERVISOR_END - 1, 4)
+    {
+        // SAFETY: both are roots: ours, and a guest's that is about to come into force.
+        unsafe {
+            set_entry(
+                to,
+                index,
+                if index == own {
+                    per_domain
+                } else {
+                    entry(from, index)
+                },
+            )
+        };
+    }
 }

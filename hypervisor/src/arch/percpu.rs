@@ -16,8 +16,10 @@
 //! An overflow of any of them meets an unmapped page: a page fault becomes a double fault, which has a
 //! stack of its own, and the processor can still say what happened.
 
+use super::guest::running::Running;
 use super::layout::{STACK_BLOCK, STACKS_START};
-use super::traps::TrapFrame;
+use super::scheduler;
+use crate::registers::Registers;
 use core::arch::asm;
 use core::mem::{offset_of, size_of};
 
@@ -39,14 +41,32 @@ pub(super) struct CpuInfo {
     /// Puts the end of the hardware frame below on a 16-byte boundary, where the processor wants it.
     align: u64,
     /// Registers of the guest while the hypervisor works for it.
-    pub(super) guest: TrapFrame,
+    pub(super) guest: Registers,
     /// Number of this processor, from 0 in the order in which they were started.
     pub(super) cpu: u32,
-    reserved: [u32; 3],
+    /// The vCPU that this processor runs.
+    pub(super) running: Option<Running>,
+}
+
+impl CpuInfo {
+    /// The block that `frame` is the guest frame of.
+    ///
+    /// # Safety
+    /// `frame` is `CpuInfo.guest` of the calling processor, and there is no other reference to the block
+    /// while the result is used. The entry code calls into Rust with it once at a time.
+    pub(super) unsafe fn of_frame<'a>(frame: *mut Registers) -> &'a mut Self {
+        // SAFETY: the frame is inside a CpuInfo (caller).
+        unsafe { &mut *frame.byte_sub(offset_of!(CpuInfo, guest)).cast::<Self>() }
+    }
+
+    /// Whether something waits to be done before the guest goes on.
+    pub(super) fn has_work(&self) -> bool {
+        scheduler::has_work(self.cpu)
+    }
 }
 
 const _: () = {
-    assert!((offset_of!(CpuInfo, guest) + offset_of!(TrapFrame, es)) % 16 == 0);
+    assert!((offset_of!(CpuInfo, guest) + offset_of!(Registers, es)) % 16 == 0);
     assert!(size_of::<CpuInfo>().is_multiple_of(16));
 };
 
@@ -80,7 +100,7 @@ pub(super) const fn info_address(cpu: u32) -> u64 {
 
 /// What the processor loads into RSP when it enters from a guest: just above the hardware frame.
 pub(super) const fn entry_stack(cpu: u32) -> u64 {
-    info_address(cpu) + offset_of!(CpuInfo, guest) as u64 + offset_of!(TrapFrame, es) as u64
+    info_address(cpu) + offset_of!(CpuInfo, guest) as u64 + offset_of!(Registers, es) as u64
 }
 
 /// Writes the [`CpuInfo`] of processor `cpu`.
@@ -93,9 +113,9 @@ pub(super) unsafe fn install(cpu: u32) {
     unsafe {
         info.write(CpuInfo {
             align: 0,
-            guest: TrapFrame::ZERO,
+            guest: Registers::ZERO,
             cpu,
-            reserved: [0; 3],
+            running: None,
         });
     }
 }
@@ -113,4 +133,9 @@ pub(super) fn current_cpu() -> u32 {
     } else {
         0
     }
+}
+
+/// Address of the guest frame of processor `cpu`.
+pub(super) const fn guest_frame(cpu: u32) -> u64 {
+    info_address(cpu) + offset_of!(CpuInfo, guest) as u64
 }

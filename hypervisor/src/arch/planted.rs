@@ -2,7 +2,7 @@
 //!
 //! `test=fault:NAME@CPU` on the command line plants one; the functions are named for the backtrace.
 
-use super::{apic, idle, percpu, port};
+use super::{apic, death, percpu, port};
 use crate::options::{PlantedFault, TestRequest};
 use core::arch::asm;
 use core::hint::black_box;
@@ -56,7 +56,7 @@ pub(super) fn on_processor(this: u32) {
 pub(super) fn pass() -> ! {
     // SAFETY: a port that no PC uses, but for QEMU's test device.
     unsafe { port::write_u32(0xf4, 0x10) };
-    idle::run()
+    death::halt()
 }
 
 #[inline(never)]

@@ -33,8 +33,25 @@ pub(super) unsafe fn read_u32(port: u16) -> u32 {
 ///
 /// # Safety
 /// As [`write_u8`].
-#[cfg(feature = "planted-faults")]
 pub(super) unsafe fn write_u32(port: u16, value: u32) {
+    // SAFETY: caller.
+    unsafe { Port::new(port).write(value) };
+}
+
+/// Reads a 16-bit word from `port`.
+///
+/// # Safety
+/// As [`read_u8`].
+pub(super) unsafe fn read_u16(port: u16) -> u16 {
+    // SAFETY: caller.
+    unsafe { Port::new(port).read() }
+}
+
+/// Writes a 16-bit word to `port`.
+///
+/// # Safety
+/// As [`write_u8`].
+pub(super) unsafe fn write_u16(port: u16, value: u16) {
     // SAFETY: caller.
     unsafe { Port::new(port).write(value) };
 }

@@ -3,6 +3,7 @@
 use crate::console::Sink;
 use crate::lock::IrqLock;
 use crate::options::{Baud, Com1, Parity};
+use core::sync::atomic::{AtomicU16, Ordering};
 use uart_16550::backend::PioBackend;
 use uart_16550::spec::registers::{self, WordLength};
 use uart_16550::{BaudRate, Config, Uart16550};
@@ -10,6 +11,17 @@ use uart_16550::{BaudRate, Config, Uart16550};
 /// How often the transmitter is asked before a byte is given up: a line that nobody drains must not stop
 /// the machine. Ten times what 300 baud needs for a byte at 1 µs a question.
 const PATIENCE: u32 = 400_000;
+
+/// First I/O port of the console's line, 0 while there is none.
+static PORT: AtomicU16 = AtomicU16::new(0);
+
+/// Whether the console's line has some of the I/O ports `first` to `last`.
+pub(super) fn owns_port(first: u32, last: u32) -> bool {
+    match u32::from(PORT.load(Ordering::Relaxed)) {
+        0 => false,
+        port => first <= port + 7 && last >= port,
+    }
+}
 
 /// One serial line.
 pub(super) struct SerialLine(IrqLock<Option<Uart16550<PioBackend>>>);
@@ -60,6 +72,7 @@ impl SerialLine {
             return false;
         }
         *self.0.lock() = Some(uart);
+        PORT.store(wanted.io_base, Ordering::Relaxed);
         true
     }
 }

@@ -1,9 +1,11 @@
 //! The other processors: starting them, and knowing which run.
 
 use super::percpu::MAX_CPUS;
-use super::{apic, boot_memory, clock, death, features, paging, percpu, tables, watchdog};
+use super::{
+    apic, boot_memory, clock, death, entry_area, features, paging, percpu, tables, watchdog,
+};
 use core::ptr;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// What the trampoline in boot/entry.S reads, in its order.
 #[repr(C)]
@@ -102,6 +104,7 @@ pub(super) unsafe fn start_others(
             break;
         }
         paging::map_stacks(cpu);
+        entry_area::map(cpu);
         // SAFETY: just mapped; the processor does not run yet.
         unsafe { percpu::install(cpu) };
         APIC_IDS[cpu as usize].store(apic_id, Ordering::Relaxed);
@@ -157,7 +160,10 @@ fn arrives(cpu: u32, apic_id: u32, page: u8) -> bool {
 /// First Rust code of another processor, on its own stack.
 pub(super) extern "C" fn secondary_main(cpu: u32) -> ! {
     // SAFETY: the stack block is mapped and this is its processor; interrupts have been off since reset.
-    unsafe { tables::load_own(cpu) };
+    unsafe {
+        tables::load_own(cpu);
+        entry_area::load(cpu);
+    }
     // SAFETY: the final page tables are in use.
     if let Err(lacks) = unsafe { features::set_up_processor() } {
         LACKING.store(lacks.bits(), Ordering::Relaxed);
@@ -179,5 +185,21 @@ pub(super) extern "C" fn secondary_main(cpu: u32) -> ! {
     watchdog::start_processor();
     #[cfg(feature = "planted-faults")]
     super::planted::on_processor(cpu);
-    super::idle::run()
+    while !GUESTS.load(Ordering::Acquire) {
+        x86_64::instructions::interrupts::enable_and_hlt();
+    }
+    super::scheduler::run()
+}
+
+/// The first domain is built: processors may run vCPUs.
+static GUESTS: AtomicBool = AtomicBool::new(false);
+
+/// Lets all processors run vCPUs.
+pub(super) fn start_guests() {
+    GUESTS.store(true, Ordering::Release);
+    for (cpu, apic_id) in online() {
+        if cpu != percpu::current_cpu() {
+            apic::send(apic_id, apic::Message::Interrupt(super::traps::VECTOR_WAKE));
+        }
+    }
 }

@@ -5,10 +5,11 @@
 //! are simply not mapped, and nothing of ours refers to them.
 
 use super::percpu::{self, MAX_CPUS};
-use super::traps;
+use super::{paging, traps};
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::mem::size_of;
+use guest_abi::ids::Mfn;
 
 /// Ring-0 code, and the data selector behind it that SYSCALL loads.
 pub(super) const CODE: u16 = 0xe008;
@@ -160,4 +161,68 @@ pub(super) unsafe fn load_own(cpu: u32) {
             percpu::interrupt_stack_tops(cpu),
         )
     };
+}
+
+/// Selector of the LDT descriptor.
+const LDT: u16 = 0xe050;
+
+/// The frame that holds the hypervisor's GDT entries of processor `cpu`.
+pub(super) fn frame(cpu: u32) -> Mfn {
+    // SAFETY: only the address is taken; in bounds, as everywhere.
+    let tables = unsafe { &raw const (*TABLES.0.get())[cpu as usize] };
+    Mfn::of_address(paging::image_address(tables as u64))
+}
+
+/// Uses the processor's own GDT, which has no guest's entries.
+///
+/// # Safety
+/// `cpu` is the calling processor; no guest selector is loaded.
+pub(super) unsafe fn load_hypervisor_gdt(cpu: u32) {
+    // SAFETY: as in `frame`.
+    let tables = unsafe { &raw const (*TABLES.0.get())[cpu as usize] };
+    let gdt = Pointer {
+        limit: 0xefff,
+        base: (tables as u64).wrapping_sub(GUEST_BYTES),
+    };
+    // SAFETY: the same descriptors as those in use, at another address; no LDT.
+    unsafe {
+        asm!("lgdt [{}]", "lldt {:x}", in(reg) &gdt, in(reg) 0u32, options(nostack, preserves_flags))
+    };
+}
+
+/// Uses the GDT at `address`, whose last pages are those of the calling processor, and an LDT behind it.
+///
+/// # Safety
+/// `address` is the area of vCPU `vcpu`, mapped by the root in use.
+pub(super) unsafe fn load_guest_gdt(address: u64, ldt_entries: u32) {
+    let gdt = Pointer {
+        limit: 0xefff,
+        base: address,
+    };
+    // SAFETY: caller; the descriptors in use are the same as before.
+    unsafe { asm!("lgdt [{}]", in(reg) &gdt, options(nostack, preserves_flags)) };
+    // SAFETY: as above.
+    unsafe { load_ldt(address, ldt_entries) };
+}
+
+/// Loads the LDT of the vCPU whose GDT is at `gdt_address`: `entries` entries, 0 for none.
+///
+/// # Safety
+/// As [`load_guest_gdt`], with the GDT loaded.
+pub(super) unsafe fn load_ldt(gdt_address: u64, entries: u32) {
+    if entries == 0 {
+        // SAFETY: a null LDT makes every LDT selector invalid.
+        unsafe { asm!("lldt {:x}", in(reg) 0u32, options(nostack, preserves_flags)) };
+        return;
+    }
+    let base = gdt_address + 16 * 4096;
+    let limit = u64::from(entries.min(8192)) * 8 - 1;
+    let low = limit & 0xffff | (base & 0xff_ffff) << 16 | 0x82 << 40 | (base >> 24 & 0xff) << 56;
+    let slot = (gdt_address + u64::from(LDT)) as *mut u64;
+    // SAFETY: the slot is in the hypervisor's page of this processor's GDT (caller).
+    unsafe {
+        slot.write_volatile(low);
+        slot.add(1).write_volatile(base >> 32);
+        asm!("lldt {:x}", in(reg) LDT, options(nostack, preserves_flags));
+    }
 }

@@ -1,12 +1,66 @@
 /*
- * One stub for each of the 256 vectors, 16 bytes apart, and what they have in common.
+ * The ways in and out: one stub for each of the 256 vectors, the SYSCALL and SYSENTER stubs that each
+ * processor has a copy of, and the return to the guest.
  *
- * On arrival the processor has pushed, from high to low: SS RSP RFLAGS CS RIP [error code]. A stub makes
- * the rest of a TrapFrame (traps.rs): the error code where there is none, the vector in its upper half,
- * then the general registers.
+ * Everything builds a `Registers` frame (registers.rs). For an entry from a guest the frame is the one in
+ * the processor's CpuInfo, at the top of its stack: that is where the hardware starts to push.
+ *
+ *     high   gs fs ds es         (written at a context switch only)
+ *            ss rsp rflags cs rip    pushed by the hardware, or by a stub in its place
+ *            vector:error code
+ *            rdi rsi rdx rcx rax r8 r9 r10 r11 rbx rbp r12 r13 r14 r15
+ *     low    <- RSP while Rust runs, less the alignment of a call
  */
     .section .text.entry, "ax", @progbits
     .code64
+
+    .macro push_general
+    push rdi
+    push rsi
+    push rdx
+    push rcx
+    push rax
+    push r8
+    push r9
+    push r10
+    push r11
+    push rbx
+    push rbp
+    push r12
+    push r13
+    push r14
+    push r15
+    .endm
+
+    .macro pop_general
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rbp
+    pop rbx
+    pop r11
+    pop r10
+    pop r9
+    pop r8
+    pop rax
+    pop rcx
+    pop rdx
+    pop rsi
+    pop rdi
+    .endm
+
+    /*
+     * Ends a guest's right to have the hypervisor touch user pages (EFLAGS.AC). Three bytes of nothing;
+     * boot puts CLAC in their place where there is SMAP.
+     */
+    .macro forbid_user_pages
+1771: .byte 0x0f, 0x1f, 0x00
+    .pushsection .smap_patch, "a", @progbits
+    .balign 4
+    .long 1771b - .
+    .popsection
+    .endm
 
     .macro trap_stub vector
     .balign 16
@@ -15,7 +69,11 @@
     push 0
     .endif
     mov dword ptr [rsp + 4], \vector
+    .if (\vector == 2) || (\vector == 8) || (\vector == 18)
+    jmp trap_on_own_stack
+    .else
     jmp trap_common
+    .endif
     .endm
 
     .balign 16
@@ -33,46 +91,167 @@ trap_stubs:
 
 /*
  * In: error code and vector on top of the hardware frame.
- * Calls trap_entry(&mut TrapFrame) with interrupts off; returns with what the frame then holds.
+ * From a guest: calls guest_entry(&mut Registers), then goes back to whatever guest is to run.
+ * From the hypervisor: calls trap_entry(&mut Registers) with interrupts off; returns with what the frame
+ * then holds.
  */
     .balign 16
     .type trap_common, @function
 trap_common:
     cld
-    push rdi
-    push rsi
-    push rdx
-    push rcx
-    push rax
-    push r8
-    push r9
-    push r10
-    push r11
-    push rbx
-    push rbp
-    push r12
-    push r13
-    push r14
-    push r15
+    push_general
+    test byte ptr [rsp + {FRAME_CS}], 3
+    jz trap_from_hypervisor
+    forbid_user_pages
+    mov rdi, rsp
+    xor ebp, ebp
+    sub rsp, 8
+    call {guest_entry}
+    jmp exit_to_guest_aligned
+    .size trap_common, . - trap_common
+
+/*
+ * NMI, double fault and machine check have stacks of their own and may come from anywhere, the middle of
+ * any other entry included. They touch nothing of the guest and go back where they came from.
+ */
+    .type trap_on_own_stack, @function
+trap_on_own_stack:
+    cld
+    push_general
+    forbid_user_pages
+trap_from_hypervisor:
     mov rdi, rsp
     sub rsp, 8
     call {trap_entry}
     add rsp, 8
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbp
-    pop rbx
-    pop r11
-    pop r10
-    pop r9
-    pop r8
-    pop rax
-    pop rcx
-    pop rdx
-    pop rsi
-    pop rdi
+    pop_general
     add rsp, 8
     iretq
-    .size trap_common, . - trap_common
+    .size trap_on_own_stack, . - trap_on_own_stack
+
+/*
+ * Goes to the guest that the processor is to run, for the first time on this stack.
+ * In: RDI = address of CpuInfo.guest. Never returns.
+ */
+    .balign 16
+    .global enter_guests
+    .type enter_guests, @function
+enter_guests:
+    lea rsp, [rdi - 8]
+    xor ebp, ebp
+exit_to_guest_aligned:
+    /* Interrupts are off from here on, or prepare_exit switches them off. It returns with them off. */
+    lea rdi, [rsp + 8]
+    call {prepare_exit}
+    add rsp, 8
+    test al, al
+    pop_general
+    jnz exit_by_sysret
+    add rsp, 8
+    /* The frame is the guest's wish; what is wrong with it faults here and is the guest's problem. */
+    .global exit_iret
+exit_iret:
+    iretq
+    .pushsection .extable, "a", @progbits
+    .balign 4
+    .long exit_iret - .
+    .long exit_fault - .
+    .popsection
+    .size enter_guests, . - enter_guests
+
+/*
+ * Where a faulting return goes on: RSP is at the frame's RIP again, all general registers are the guest's.
+ * An entry like any other, of a kind of its own.
+ */
+    .type exit_fault, @function
+exit_fault:
+    push 0
+    mov dword ptr [rsp + 4], {RETURN_FAULT}
+    push_general
+    xor ebp, ebp
+    mov rdi, rsp
+    sub rsp, 8
+    call {guest_entry}
+    jmp exit_to_guest_aligned
+    .size exit_fault, . - exit_fault
+
+/*
+ * The quick way out, for a frame that SYSRET can express: RCX and R11 are the frame's RIP and RFLAGS (the
+ * caller checked), CS and SS are the flat 64-bit ones, RIP is canonical.
+ * In: RSP at the frame's vector.
+ */
+    .type exit_by_sysret, @function
+exit_by_sysret:
+    mov rcx, [rsp + 8]
+    mov r11, [rsp + 24]
+    mov rsp, [rsp + 32]
+    sysretq
+    .size exit_by_sysret, . - exit_by_sysret
+
+/*
+ * A page of its own, mapped once more for each processor; the page behind each mapping is that
+ * processor's and holds the words that the stubs use. They touch nothing else before they are on the
+ * hypervisor's stack.
+ * Contract: R11 = RFLAGS, RCX = RIP of the guest (SYSCALL); interrupts off.
+ */
+    .section .text.entry_stubs, "ax", @progbits
+    .balign 4096
+    .global entry_stubs_start, entry_stubs_syscall, entry_stubs_syscall32, entry_stubs_sysenter, entry_stubs_end
+entry_stubs_start:
+    .set entry_data, entry_stubs_start + 4096       /* the next page, wherever this one is mapped */
+entry_stubs_syscall:
+    mov [rip + entry_data + {ENTRY_GUEST_RSP}], rsp
+    mov rsp, [rip + entry_data + {ENTRY_STACK}]
+    push {FLAT_SS}
+    push qword ptr [rip + entry_data + {ENTRY_GUEST_RSP}]
+    push r11
+    push {FLAT_CS64}
+    push rcx
+    push 0
+    mov dword ptr [rsp + 4], {SYSCALL}
+    jmp qword ptr [rip + entry_data + {ENTRY_TARGET}]
+    .balign 16
+entry_stubs_syscall32:
+    mov [rip + entry_data + {ENTRY_GUEST_RSP}], rsp
+    mov rsp, [rip + entry_data + {ENTRY_STACK}]
+    push {FLAT_SS}
+    push qword ptr [rip + entry_data + {ENTRY_GUEST_RSP}]
+    push r11
+    push {FLAT_CS32}
+    push rcx
+    push 0
+    mov dword ptr [rsp + 4], {SYSCALL32}
+    jmp qword ptr [rip + entry_data + {ENTRY_TARGET}]
+    .balign 16
+    /* SYSENTER tells neither where it came from nor with which stack; RFLAGS but for IF, VM are intact. */
+entry_stubs_sysenter:
+    mov rsp, [rip + entry_data + {ENTRY_STACK}]
+    push {FLAT_SS}
+    push 0
+    pushfq
+    or dword ptr [rsp], 0x200
+    push 3
+    push 0
+    push 0
+    mov dword ptr [rsp + 4], {SYSENTER}
+    jmp qword ptr [rip + entry_data + {ENTRY_TARGET}]
+entry_stubs_end:
+    .balign 4096
+    .section .text.entry, "ax", @progbits
+
+/*
+ * In: a frame up to error code and vector, made by one of the stubs above.
+ */
+    .balign 16
+    .global system_call_common
+    .type system_call_common, @function
+system_call_common:
+    cld
+    push_general
+    forbid_user_pages
+    mov rdi, rsp
+    xor ebp, ebp
+    sub rsp, 8
+    call {guest_entry}
+    jmp exit_to_guest_aligned
+    .size system_call_common, . - system_call_common

@@ -1,58 +1,16 @@
 //! Exceptions and interrupts: the IDT, the frame that an entry leaves on the stack, and who handles what.
 
-use super::{apic, death, percpu, tables, watchdog};
+use super::entry_area::EntryData;
+use super::{apic, death, guest, percpu, scheduler, tables, tlb, watchdog};
+use crate::registers::entry;
+use guest_abi::segment::{FLAT_RING3_CS32, FLAT_RING3_CS64, FLAT_RING3_SS};
 
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
-use core::mem::{offset_of, size_of};
+use core::mem::offset_of;
+use core::mem::size_of;
 
-/// Registers as an entry leaves them on the stack; the layout of `cpu_user_regs` of the guest ABI, so
-/// that a guest's context is copied and not translated. The segment registers at the end are there only
-/// for an entry from a guest.
-#[repr(C)]
-#[derive(Clone, Copy)]
-#[allow(missing_docs)]
-pub(super) struct TrapFrame {
-    pub r15: u64,
-    pub r14: u64,
-    pub r13: u64,
-    pub r12: u64,
-    pub rbp: u64,
-    pub rbx: u64,
-    pub r11: u64,
-    pub r10: u64,
-    pub r9: u64,
-    pub r8: u64,
-    pub rax: u64,
-    pub rcx: u64,
-    pub rdx: u64,
-    pub rsi: u64,
-    pub rdi: u64,
-    pub error_code: u32,
-    pub vector: u32,
-    pub rip: u64,
-    pub cs: u64,
-    pub rflags: u64,
-    pub rsp: u64,
-    pub ss: u64,
-    pub es: u64,
-    pub ds: u64,
-    pub fs: u64,
-    pub gs: u64,
-}
-
-const _: () = {
-    assert!(size_of::<TrapFrame>() == 200);
-    assert!(offset_of!(TrapFrame, error_code) == 120);
-    assert!(offset_of!(TrapFrame, rip) == 128);
-    assert!(offset_of!(TrapFrame, es) == 168);
-};
-
-impl TrapFrame {
-    /// All registers zero.
-    // SAFETY: every field is an integer.
-    pub(super) const ZERO: Self = unsafe { core::mem::zeroed() };
-}
+pub(super) use crate::registers::Registers as TrapFrame;
 
 /// Exception vectors that are told apart here.
 mod vector {
@@ -64,6 +22,8 @@ mod vector {
 
 /// Interrupt vectors of the hypervisor's own.
 pub(super) const VECTOR_TIMER: u8 = 0xf0;
+pub(super) const VECTOR_WAKE: u8 = 0xf1;
+pub(super) const VECTOR_FLUSH: u8 = 0xf2;
 pub(super) const VECTOR_APIC_ERROR: u8 = 0xfe;
 pub(super) const VECTOR_SPURIOUS: u8 = 0xff;
 
@@ -90,7 +50,23 @@ pub(super) fn idt_address() -> u64 {
     &raw const IDT as u64
 }
 
-global_asm!(include_str!("trap_entry.S"), trap_entry = sym trap_entry);
+global_asm!(
+    include_str!("trap_entry.S"),
+    trap_entry = sym trap_entry,
+    guest_entry = sym guest::entry::guest_entry,
+    prepare_exit = sym guest::exit::prepare_exit,
+    FRAME_CS = const offset_of!(TrapFrame, cs),
+    RETURN_FAULT = const entry::RETURN_FAULT,
+    SYSCALL = const entry::SYSCALL,
+    SYSCALL32 = const entry::SYSCALL32,
+    SYSENTER = const entry::SYSENTER,
+    FLAT_SS = const FLAT_RING3_SS,
+    FLAT_CS32 = const FLAT_RING3_CS32,
+    FLAT_CS64 = const FLAT_RING3_CS64,
+    ENTRY_GUEST_RSP = const offset_of!(EntryData, guest_rsp),
+    ENTRY_STACK = const offset_of!(EntryData, stack),
+    ENTRY_TARGET = const offset_of!(EntryData, target),
+);
 
 unsafe extern "C" {
     /// 256 entry stubs, 16 bytes each.
@@ -154,6 +130,7 @@ fn nmi(frame: &TrapFrame) {
 
 fn exception(frame: &mut TrapFrame) {
     if let Some(fixup) = fixup(frame.rip) {
+        guest::exit::note_fault(frame.rip, frame.vector, frame.error_code);
         frame.rip = fixup;
         return;
     }
@@ -229,10 +206,17 @@ fn name(vector: u32) -> &'static str {
     }
 }
 
-fn interrupt(vector: u8) {
+pub(super) fn interrupt(vector: u8) {
     match vector {
+        // Its effect is the way back through the exit path.
+        VECTOR_WAKE => apic::end_of_interrupt(),
+        VECTOR_FLUSH => {
+            tlb::flush_asked();
+            apic::end_of_interrupt();
+        }
         VECTOR_TIMER => {
             watchdog::heartbeat();
+            scheduler::timer_fired();
             apic::end_of_interrupt();
         }
         VECTOR_APIC_ERROR => {

@@ -7,7 +7,7 @@
 
 use super::percpu::{self, MAX_CPUS};
 use super::traps::TrapFrame;
-use super::{apic, clock, death, ioapic, port};
+use super::{apic, clock, death, ioapic, port, scheduler};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 const TICK_NS: u64 = 1_000_000_000;
@@ -66,9 +66,17 @@ pub(super) fn heartbeat() {
     if let Some(beats) = BEATS.get(cpu) {
         beats.fetch_add(1, Ordering::Relaxed);
     }
-    if IS_ON.load(Ordering::Relaxed) {
+    if IS_ON.load(Ordering::Relaxed) && !scheduler::is_started() {
         arm();
     }
+}
+
+/// The latest moment at which the timer of a processor must fire next, ns of system time; `None` if the
+/// watchdog does not care.
+pub(super) fn next_beat() -> Option<u64> {
+    IS_ON
+        .load(Ordering::Relaxed)
+        .then(|| clock::now_ns() + TICK_NS)
 }
 
 /// Timer interrupts that processor `cpu` has taken.

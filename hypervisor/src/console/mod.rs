@@ -171,3 +171,10 @@ pub fn start_logging(level: LevelFilter) {
     let _ = log::set_logger(&LOGGER);
     log::set_max_level(level);
 }
+
+/// Writes what a guest prints, as it is.
+pub fn write_guest(bytes: &[u8]) {
+    if !DYING.load(Ordering::Relaxed) {
+        CONSOLE.lock().put(bytes);
+    }
+}

@@ -37,11 +37,7 @@ mod string;
 #[cfg(test)]
 mod decode_tests;
 #[cfg(test)]
-mod execute_tests;
-#[cfg(test)]
 mod oracle;
-#[cfg(test)]
-mod privileged_tests;
 #[cfg(test)]
 mod test_machine;
 #[cfg(test)]

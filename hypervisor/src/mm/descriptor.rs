@@ -70,6 +70,17 @@ impl DescriptorPage {
     pub const fn mfn(&self) -> Mfn {
         self.mfn
     }
+
+    /// The frame, for a place that remembers only its number. The page stays in use;
+    /// [`Self::recall`] makes a value of it again.
+    pub const fn remember(self) -> Mfn {
+        self.mfn
+    }
+
+    /// The opposite of [`Self::remember`], once for each.
+    pub const fn recall(mfn: Mfn) -> Self {
+        Self { mfn }
+    }
 }
 
 impl<P: Platform> Mm<'_, P> {

@@ -22,6 +22,17 @@ impl Root {
     pub const fn mfn(&self) -> Mfn {
         self.mfn
     }
+
+    /// The frame, for a place that remembers only its number. The root stays in use;
+    /// [`Self::recall`] makes a value of it again.
+    pub const fn remember(self) -> Mfn {
+        self.mfn
+    }
+
+    /// The opposite of [`Self::remember`], once for each.
+    pub const fn recall(mfn: Mfn) -> Self {
+        Self { mfn }
+    }
 }
 
 impl<P: Platform> Mm<'_, P> {

@@ -53,4 +53,41 @@ impl<P: Platform> Mm<'_, P> {
             slot: slot_of(address, Level::L1),
         })
     }
+
+    /// Entry `slot` of `table`.
+    ///
+    /// # Errors
+    /// [`MmError::NotATable`] or [`MmError::WrongOwner`] if `table` is no L1 table of the lock's domain in
+    /// force.
+    #[inline]
+    pub fn l1_entry(&self, lock: &PtLock<'_>, table: Mfn, slot: Slot) -> Result<u64, MmError> {
+        self.own_table(lock, table, Level::L1)?;
+        Ok(self.platform.read(table, slot))
+    }
+
+    /// Whether `mfn` is an L1 table of the lock's domain in force.
+    #[inline]
+    #[must_use]
+    pub fn is_l1_table(&self, lock: &PtLock<'_>, mfn: Mfn) -> bool {
+        self.own_table(lock, mfn, Level::L1).is_ok()
+    }
+
+    /// The frame that `address` is mapped to from `root`, as [`Self::walk`] walks.
+    ///
+    /// # Errors
+    /// As for [`Self::walk`]; [`MmError::NotMapped`].
+    pub fn mapped_frame(
+        &self,
+        lock: &PtLock<'_>,
+        root: Mfn,
+        address: Vaddr,
+    ) -> Result<Mfn, MmError> {
+        let place = self.walk(lock, root, address)?;
+        let entry = self.platform.read(place.table, place.slot);
+        if pte::is_present(entry) {
+            Ok(pte::mfn(entry))
+        } else {
+            Err(MmError::NotMapped)
+        }
+    }
 }

@@ -8,8 +8,6 @@
 //! accessed and dirty bits under us, and a narrow store must not write back stale neighbours.
 
 mod frequent;
-#[cfg(test)]
-mod tests;
 
 use crate::emulate::execute;
 use crate::emulate::fetch;

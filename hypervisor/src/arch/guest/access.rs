@@ -1,0 +1,184 @@
+//! Reading and writing the memory of the guest that runs, at its own addresses.
+//!
+//! An address is the guest's claim: it is checked to lie outside the hypervisor's part of the address
+//! space, and the access itself may fault, which the exception table turns into an error. Nothing is ever
+//! referenced in place: bytes are copied in once and used from the copy.
+//!
+//! Faults of the guest's own making are the only ones that are recovered: a non-canonical address, a page
+//! that is not there, a page that is read-only.
+
+use crate::arch::layout::{HYPERVISOR_END, HYPERVISOR_START};
+use core::arch::asm;
+use core::mem::{MaybeUninit, size_of};
+use guest_abi::ids::Vaddr;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// The guest's memory could not be read or written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct AccessFault;
+
+/// Whether `length` bytes at `address` are outside the hypervisor's part of the address space.
+fn is_guest_range(address: u64, length: usize) -> bool {
+    let Some(end) = address.checked_add(length as u64) else {
+        return false;
+    };
+    end <= HYPERVISOR_START || address >= HYPERVISOR_END
+}
+
+/// Lets supervisor code touch user pages (SMAP) while it lives.
+macro_rules! with_user_pages {
+    ($($code:literal),* $(,)?) => {
+        concat!(
+            // Patched to STAC and CLAC at boot where the processor has SMAP.
+            "1772: .byte 0x0f, 0x1f, 0x00\n",
+            $($code, "\n",)*
+            "1773: .byte 0x0f, 0x1f, 0x00\n",
+            ".pushsection .smap_patch, \"a\", @progbits\n",
+            ".balign 4\n",
+            ".long 1773b - .\n",
+            ".popsection\n",
+            ".pushsection .smap_patch_stac, \"a\", @progbits\n",
+            ".balign 4\n",
+            ".long 1772b - .\n",
+            ".popsection\n",
+        )
+    };
+}
+
+/// Copies `length` bytes between a guest address and our own memory. Returns how many were not copied.
+///
+/// # Safety
+/// The side that is ours is valid for `length` bytes; the guest's side was checked by [`is_guest_range`].
+unsafe fn copy(to: u64, from: u64, length: usize) -> usize {
+    let left: usize;
+    // SAFETY: our side is valid (caller); a fault on the guest's side goes on at label 3 with what is left
+    // in RCX. The direction flag is clear (ABI).
+    unsafe {
+        asm!(
+            with_user_pages!(
+                "2: rep movsb",
+                "3:",
+                ".pushsection .extable, \"a\", @progbits",
+                ".balign 4",
+                ".long 2b - .",
+                ".long 3b - .",
+                ".popsection",
+            ),
+            inout("rcx") length => left,
+            inout("rdi") to => _,
+            inout("rsi") from => _,
+            options(nostack),
+        );
+    }
+    left
+}
+
+/// Reads a value from the guest.
+///
+/// # Errors
+/// Some byte of it can't be read.
+pub(crate) fn read<T: FromBytes>(address: Vaddr) -> Result<T, AccessFault> {
+    if !is_guest_range(address.0, size_of::<T>()) {
+        return Err(AccessFault);
+    }
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the destination is as long as a `T`.
+    if unsafe { copy(value.as_mut_ptr() as u64, address.0, size_of::<T>()) } != 0 {
+        return Err(AccessFault);
+    }
+    // SAFETY: all bytes are written, and any bytes are a `T` (FromBytes).
+    Ok(unsafe { value.assume_init() })
+}
+
+/// Writes a value to the guest.
+///
+/// # Errors
+/// Some byte of it can't be written; those before it may have been.
+pub(crate) fn write<T: IntoBytes + Immutable>(
+    address: Vaddr,
+    value: &T,
+) -> Result<(), AccessFault> {
+    write_bytes(address, value.as_bytes())
+}
+
+/// Reads bytes from the guest.
+///
+/// # Errors
+/// Some of them can't be read; `bytes` then holds anything.
+pub(crate) fn read_bytes(address: Vaddr, bytes: &mut [u8]) -> Result<(), AccessFault> {
+    if !is_guest_range(address.0, bytes.len()) {
+        return Err(AccessFault);
+    }
+    // SAFETY: the destination is as long as the slice.
+    match unsafe { copy(bytes.as_mut_ptr() as u64, address.0, bytes.len()) } {
+        0 => Ok(()),
+        _ => Err(AccessFault),
+    }
+}
+
+/// Reads up to `bytes.len()` bytes and says how many could be read.
+pub(crate) fn read_some(address: Vaddr, bytes: &mut [u8]) -> usize {
+    if !is_guest_range(address.0, bytes.len()) {
+        return 0;
+    }
+    // SAFETY: the destination is as long as the slice.
+    bytes.len() - unsafe { copy(bytes.as_mut_ptr() as u64, address.0, bytes.len()) }
+}
+
+/// Writes bytes to the guest.
+///
+/// # Errors
+/// Some of them can't be written; those before may have been.
+pub(crate) fn write_bytes(address: Vaddr, bytes: &[u8]) -> Result<(), AccessFault> {
+    if !is_guest_range(address.0, bytes.len()) {
+        return Err(AccessFault);
+    }
+    // SAFETY: the source is as long as the slice.
+    match unsafe { copy(address.0, bytes.as_ptr() as u64, bytes.len()) } {
+        0 => Ok(()),
+        _ => Err(AccessFault),
+    }
+}
+
+/// Writes the words of an exception frame, lowest first.
+///
+/// # Errors
+/// As [`write_bytes`].
+pub(crate) fn write_words<const N: usize>(
+    address: Vaddr,
+    words: &[u64; N],
+) -> Result<(), AccessFault> {
+    if !is_guest_range(address.0, N * 8) {
+        return Err(AccessFault);
+    }
+    let failed: u64;
+    // SAFETY: reads N words of ours; a fault on the guest's side goes on at label 4.
+    unsafe {
+        asm!(
+            with_user_pages!(
+                "2: mov {scratch}, [{from} + 8 * {index}]",
+                "3: mov [{to} + 8 * {index}], {scratch}",
+                "inc {index}",
+                "cmp {index}, {count}",
+                "jne 2b",
+                "4:",
+                ".pushsection .extable, \"a\", @progbits",
+                ".balign 4",
+                ".long 3b - .",
+                ".long 4b - .",
+                ".popsection",
+            ),
+            from = in(reg) words.as_ptr(),
+            to = in(reg) address.0,
+            count = const N,
+            index = inout(reg) 0u64 => failed,
+            scratch = out(reg) _,
+            options(nostack),
+        );
+    }
+    if failed == N as u64 {
+        Ok(())
+    } else {
+        Err(AccessFault)
+    }
+}

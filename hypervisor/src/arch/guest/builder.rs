@@ -1,0 +1,338 @@
+//! Building the first domain: its kernel is the loader's first module, its initial RAM disk the second.
+
+use crate::arch::memory::mm;
+use crate::arch::shared::{SharedInfoPlace, SharedPlace};
+use crate::arch::{fpu, frames, paging, scheduler, smp};
+use crate::console;
+use crate::cpu_policy::Policy;
+use crate::domain::context::Context;
+use crate::domain::{Domain, Domains};
+use crate::image::command_line::CommandLine;
+use crate::image::elf::Kernel;
+use crate::image::layout::{Layout, Request};
+use crate::image::pfns::Pfns;
+use crate::image::start::{self, Devices};
+use crate::image::tables::{self, Entry, Level, Table, TableWriter};
+use crate::image::{DomainKind, ImageError, bzimage};
+use crate::machine::phys::PhysRange;
+use crate::mm::block::SharedAccess;
+use crate::mm::buddy::Order;
+use crate::mm::error::Stop;
+use crate::mm::platform::MachineToPhys;
+use crate::mm::typ;
+use crate::options::Options;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::convert::Infallible;
+use core::fmt;
+use guest_abi::features::Features;
+use guest_abi::ids::{DomId, Mfn, PAGE_SIZE, Pfn, VcpuId};
+
+/// Entry bit by which the hypervisor tells guest-kernel pages from user ones.
+const GUEST_KERNEL: u64 = 1 << 52;
+
+/// Why there is no first domain. A sentence for the person at the console.
+#[derive(Debug)]
+pub(in crate::arch) enum BuildError {
+    /// The kernel file.
+    Image(ImageError),
+    /// No room to unpack it.
+    NoRoomToUnpack(usize),
+    /// Memory ran out.
+    NoMemory {
+        /// Pages that the domain should have.
+        wanted: u64,
+        /// Pages that it got.
+        got: u64,
+    },
+    /// The tables that we built were refused, which is our own mistake.
+    Tables(Stop),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image(error) => write!(f, "{error}"),
+            Self::NoRoomToUnpack(bytes) => {
+                write!(
+                    f,
+                    "no {} KiB of memory in one piece to unpack the kernel: give the machine more memory",
+                    bytes >> 10
+                )
+            }
+            Self::NoMemory { wanted, got } => {
+                write!(
+                    f,
+                    "dom0_mem asks for {wanted} pages, {got} are free: ask for less"
+                )
+            }
+            Self::Tables(stop) => write!(f, "the initial page tables are refused: {stop:?}"),
+        }
+    }
+}
+
+impl From<ImageError> for BuildError {
+    fn from(error: ImageError) -> Self {
+        Self::Image(error)
+    }
+}
+
+/// A module, as bytes.
+fn module_bytes(range: PhysRange) -> &'static [u8] {
+    // SAFETY: the loader put the module there and nobody writes to it; its frames are reserved, so they are
+    // never given out, and the direct map shows them.
+    unsafe {
+        core::slice::from_raw_parts(
+            paging::direct::<u8>(range.start).cast_const(),
+            range.len() as usize,
+        )
+    }
+}
+
+/// The domain's frames, in pieces: (first pfn, first mfn, frames).
+struct Frames(Vec<(u64, Mfn, u64)>);
+
+impl Frames {
+    fn mfn(&self, pfn: Pfn) -> Mfn {
+        let after = self.0.partition_point(|&(first, _, _)| first <= pfn.0);
+        match after.checked_sub(1).and_then(|index| self.0.get(index)) {
+            Some(&(first, mfn, count)) if pfn.0 - first < count => Mfn(mfn.0 + (pfn.0 - first)),
+            _ => unreachable!("{pfn} is not one of the first domain's"),
+        }
+    }
+
+    fn page(&self, pfn: Pfn) -> &'static mut [u8; PAGE_SIZE] {
+        // SAFETY: a frame of the domain that is being built; nothing runs in it, and the builder uses one
+        // page at a time.
+        unsafe { &mut *paging::direct::<[u8; PAGE_SIZE]>(self.mfn(pfn).address()) }
+    }
+}
+
+/// Writes page tables into the domain's frames.
+struct Writer<'f>(&'f Frames);
+
+impl TableWriter for Writer<'_> {
+    type Error = Infallible;
+
+    fn clear(&mut self, table: Table) -> Result<(), Infallible> {
+        self.0.page(table.pfn).fill(0);
+        Ok(())
+    }
+
+    fn set(&mut self, table: Table, entry: Entry) -> Result<(), Infallible> {
+        let kernel = if table.level == Level::L1 {
+            GUEST_KERNEL
+        } else {
+            0
+        };
+        let value = self.0.mfn(entry.target).address() | entry.flags.bits() | kernel;
+        let page = self.0.page(table.pfn);
+        if let Some(slot) = page.get_mut(entry.index * 8..entry.index * 8 + 8) {
+            slot.copy_from_slice(&value.to_le_bytes());
+        }
+        Ok(())
+    }
+}
+
+/// Pages for the first domain: what `dom0_mem` says, else all but a share for the hypervisor and guests.
+fn pages_wanted(options: &Options) -> u64 {
+    let free = frames::free_frames() * PAGE_SIZE as u64;
+    // Some for guests' control structures, and DMA memory below 4 GiB.
+    let spare = (free / 16).min(128 << 20);
+    let available = free - spare;
+    let memory = &options.dom0_mem;
+    let mut bytes = memory
+        .amount
+        .map_or(available, |amount| amount.of(available));
+    if let Some(min) = memory.min {
+        bytes = bytes.max(min.of(available));
+    }
+    if let Some(max) = memory.max {
+        bytes = bytes.min(max.of(available));
+    }
+    bytes.min(available) / PAGE_SIZE as u64
+}
+
+/// Gives the domain `pages` frames, the largest pieces first.
+fn take_frames(domain: &Domain, pages: u64) -> Result<Frames, BuildError> {
+    let mut pieces = Vec::new();
+    let mut pfn = 0;
+    let mut order = Order::MAX.get();
+    while pfn < pages {
+        let left = pages - pfn;
+        while order > 0 && 1u64 << order > left {
+            order -= 1;
+        }
+        let Some(size) = Order::new(order) else { break };
+        match frames::allocate(size) {
+            Some(block) => {
+                let mfn = domain.adopt(block);
+                for index in 0..1u64 << order {
+                    crate::arch::memory::Machine.set(Mfn(mfn.0 + index), pfn + index);
+                }
+                pieces.push((pfn, mfn, 1u64 << order));
+                pfn += 1u64 << order;
+            }
+            None if order == 0 => {
+                return Err(BuildError::NoMemory {
+                    wanted: pages,
+                    got: pfn,
+                });
+            }
+            None => order -= 1,
+        }
+    }
+    Ok(Frames(pieces))
+}
+
+/// Builds the first domain and makes its vCPUs ready to run.
+pub(in crate::arch) fn build_first_domain(
+    kernel: PhysRange,
+    kernel_arguments: &[u8],
+    initrd: Option<PhysRange>,
+    holes: &[Pfns],
+    options: &Options,
+) -> Result<(), BuildError> {
+    let opened = bzimage::open(module_bytes(kernel)).map_err(ImageError::from)?;
+    let unpacked;
+    let elf = match &opened {
+        bzimage::KernelFile::Elf(elf) => *elf,
+        bzimage::KernelFile::Packed(payload) => {
+            unpacked = frames::Buffer::new(payload.unpacked_len)
+                .ok_or(BuildError::NoRoomToUnpack(payload.unpacked_len))?;
+            let bytes = unpacked.bytes();
+            payload
+                .unpack(bytes, &mut |_| {})
+                .map_err(ImageError::from)?;
+            &*bytes
+        }
+    };
+    let kernel = Kernel::parse(elf).map_err(ImageError::from)?;
+    let offered = Features::PAE_PGDIR_ABOVE_4GB | Features::WRITABLE_PAGE_TABLES;
+    kernel
+        .check_features(DomainKind::Dom0, offered)
+        .map_err(ImageError::from)?;
+    let pages = pages_wanted(options);
+    let request = Request {
+        kind: DomainKind::Dom0,
+        nr_pages: pages,
+        initrd_len: initrd.map_or(0, |range| range.len()),
+        screen_info_len: 0,
+        holes,
+    };
+    let layout = Layout::new(&kernel, &request).map_err(ImageError::from)?;
+
+    let policy = Policy::for_host(&super::emulation::Host);
+    fpu::set_permitted(policy.xcr0_permitted);
+    let processors = smp::online().count() as u32;
+    let vcpus = options
+        .dom0_max_vcpus
+        .map_or(processors, |count| processors.clamp(count.min, count.max));
+    let id = DomId::DOM0;
+    let shared =
+        frames::allocate(Order::FRAME).ok_or(BuildError::NoMemory { wanted: 1, got: 0 })?;
+    let shared_info = shared.share_with(frames::table(), id, SharedAccess::ReadWrite);
+    // SAFETY: the hypervisor holds its reference on the frame until the domain is gone.
+    let place = SharedInfoPlace(unsafe { SharedPlace::new(shared_info, 0) });
+    let domain = Arc::new(Domain::new(id, policy, place, vcpus));
+    Domains.add(domain.clone());
+    domain.make_vcpus(vcpus, |vcpu| vcpu % processors);
+    place.set_wall_clock(0, 0);
+
+    domain.set_max_pages(pages);
+    let frames = take_frames(&domain, pages)?;
+    fill(
+        &frames,
+        &layout,
+        &kernel,
+        initrd,
+        shared_info,
+        kernel_arguments,
+    );
+    let root = frames.mfn(layout.page_tables.start());
+    let root = domain
+        .with_tables(|lock| {
+            mm().pin(lock, root, typ::Level::L4)?;
+            mm().get_root(lock, root)
+        })
+        .map_err(BuildError::Tables)?
+        .remember();
+
+    let mut context = Box::new(Context::new(root));
+    let registers = start::registers(&layout);
+    context.registers.rip = registers.rip;
+    context.registers.rsp = registers.rsp;
+    context.registers.rsi = registers.rsi;
+    context.kernel_stack = (registers.ss, guest_abi::ids::Vaddr(registers.rsp));
+    let Some(first) = domain.vcpu(VcpuId(0)) else {
+        unreachable!("a domain without vCPUs")
+    };
+    if first.initialise(context).is_err() {
+        unreachable!("a vCPU that was just made is initialised already");
+    }
+    let (_, _) = first.run.up();
+    console::line(format_args!(
+        "First domain: {pages} pages ({} MiB), {vcpus} vCPUs, kernel at {}, entry {}",
+        pages >> 8,
+        layout.kernel,
+        layout.entry
+    ));
+    for vcpu in domain.vcpus() {
+        scheduler::adopt(vcpu);
+    }
+    Ok(())
+}
+
+/// Fills the domain's memory: kernel, RAM disk, list of frames, page tables, start of day.
+fn fill(
+    frames: &Frames,
+    layout: &Layout,
+    kernel: &Kernel<'_>,
+    initrd: Option<PhysRange>,
+    shared_info: Mfn,
+    arguments: &[u8],
+) {
+    for pfn in layout.kernel.iter() {
+        kernel.fill_page(pfn, frames.page(pfn));
+    }
+    if let Some(page) = layout.hypercall_page {
+        start::write_hypercall_page(frames.page(page));
+    }
+    if let (Some(place), Some(range)) = (&layout.initrd, initrd) {
+        for (pfn, piece) in place.pfns.iter().zip(module_bytes(range).chunks(PAGE_SIZE)) {
+            if let Some(to) = frames.page(pfn).get_mut(..piece.len()) {
+                to.copy_from_slice(piece);
+            }
+        }
+    }
+    let mut next = 0;
+    for pfn in layout.p2m.iter() {
+        for slot in frames.page(pfn).chunks_exact_mut(8) {
+            let value = if next < layout.nr_pages {
+                frames.mfn(Pfn(next)).0
+            } else {
+                u64::MAX
+            };
+            slot.copy_from_slice(&value.to_le_bytes());
+            next += 1;
+        }
+    }
+    let Ok(()) = tables::write(layout, &mut Writer(frames));
+    let (line, cut) = CommandLine::cut([arguments]);
+    if let Some(error) = cut {
+        console::line(format_args!("warning: first domain: {error}"));
+    }
+    let devices = Devices::Dom0 {
+        screen_info_len: 0,
+        power_management: 0,
+    };
+    let info = start::start_info(layout, shared_info.address(), devices, &line);
+    let bytes = zerocopy::IntoBytes::as_bytes(&info);
+    if let Some(to) = frames
+        .page(layout.start_info.start())
+        .get_mut(..bytes.len())
+    {
+        to.copy_from_slice(bytes);
+    }
+}

@@ -1,0 +1,487 @@
+//! The guest that runs, as the emulator sees it.
+
+use super::access;
+use super::bounce::CannotDeliver;
+use super::entry::{deliver_exception, deliver_page_fault, vector};
+use super::running::Guest;
+use super::state;
+use crate::arch::{clock, fpu, msr, port};
+use crate::cpu_policy::control::{self, TaskSwitched};
+use crate::cpu_policy::cpuid::{
+    self, CpuidCaller, CpuidOrigin, CpuidState, HostCpuid, Leaf, TscInfo,
+};
+use crate::cpu_policy::iopl::Iopl;
+use crate::cpu_policy::msr as msr_policy;
+use crate::cpu_policy::msr::{BaseRegister, MsrContext, MsrRead, MsrWrite};
+use crate::cpu_policy::{GuestMode, xstate};
+use crate::emulate::insn::{Gpr, Segment, Width};
+use crate::emulate::machine::{
+    CodeSegment, DataSegment, Exchange, Fault, GuestContext, InsnMachine, Outcome, ShortFetch, Stop,
+};
+use crate::emulate::privileged::PvCpu;
+use crate::emulate::{forced as forced_prefix, privileged as privileged_instructions};
+use core::arch::asm;
+use guest_abi::ids::Vaddr;
+use guest_abi::segment::{FLAT_RING3_CS32, FLAT_RING3_CS64};
+
+/// The processor's own CPUID.
+pub(in crate::arch) struct Host;
+
+impl HostCpuid for Host {
+    fn leaf(&self, leaf: u32, subleaf: u32) -> Leaf {
+        let words = msr::cpuid(leaf, subleaf);
+        Leaf {
+            eax: words.eax,
+            ebx: words.ebx,
+            ecx: words.ecx,
+            edx: words.edx,
+        }
+    }
+}
+
+/// A trapped guest.
+pub(in crate::arch) struct Trapped<'a, 'g>(pub(in crate::arch) &'a mut Guest<'g>);
+
+/// Error-code bits of a page fault that an access of the guest's raises: user access, and a write.
+const PF_USER: u32 = 1 << 2;
+const PF_WRITE: u32 = 1 << 1;
+
+fn fault(address: u64, error_code: u32) -> Stop {
+    Stop::Fault(Fault::page(address, error_code | PF_USER))
+}
+
+impl GuestContext for Trapped<'_, '_> {
+    fn gpr(&self, register: Gpr) -> u64 {
+        let r = &self.0.registers;
+        match register {
+            Gpr::Rax => r.rax,
+            Gpr::Rcx => r.rcx,
+            Gpr::Rdx => r.rdx,
+            Gpr::Rbx => r.rbx,
+            Gpr::Rsp => r.rsp,
+            Gpr::Rbp => r.rbp,
+            Gpr::Rsi => r.rsi,
+            Gpr::Rdi => r.rdi,
+            Gpr::R8 => r.r8,
+            Gpr::R9 => r.r9,
+            Gpr::R10 => r.r10,
+            Gpr::R11 => r.r11,
+            Gpr::R12 => r.r12,
+            Gpr::R13 => r.r13,
+            Gpr::R14 => r.r14,
+            Gpr::R15 => r.r15,
+        }
+    }
+
+    fn set_gpr(&mut self, register: Gpr, value: u64) {
+        let r = &mut self.0.registers;
+        let slot = match register {
+            Gpr::Rax => &mut r.rax,
+            Gpr::Rcx => &mut r.rcx,
+            Gpr::Rdx => &mut r.rdx,
+            Gpr::Rbx => &mut r.rbx,
+            Gpr::Rsp => &mut r.rsp,
+            Gpr::Rbp => &mut r.rbp,
+            Gpr::Rsi => &mut r.rsi,
+            Gpr::Rdi => &mut r.rdi,
+            Gpr::R8 => &mut r.r8,
+            Gpr::R9 => &mut r.r9,
+            Gpr::R10 => &mut r.r10,
+            Gpr::R11 => &mut r.r11,
+            Gpr::R12 => &mut r.r12,
+            Gpr::R13 => &mut r.r13,
+            Gpr::R14 => &mut r.r14,
+            Gpr::R15 => &mut r.r15,
+        };
+        *slot = value;
+    }
+
+    fn rip(&self) -> u64 {
+        self.0.registers.rip
+    }
+
+    fn set_rip(&mut self, rip: u64) {
+        self.0.registers.rip = rip;
+    }
+
+    fn rflags(&self) -> u64 {
+        self.0.registers.rflags
+    }
+
+    fn set_rflags(&mut self, rflags: u64) {
+        self.0.registers.rflags = rflags;
+    }
+
+    fn code_segment(&mut self) -> CodeSegment {
+        let selector = self.0.registers.cs as u16;
+        if selector == FLAT_RING3_CS64 {
+            return CodeSegment::Bits64;
+        }
+        if selector == FLAT_RING3_CS32 {
+            return CodeSegment::Bits32 {
+                base: 0,
+                limit: u32::MAX,
+            };
+        }
+        // A code segment of the guest's own: LAR tells what it is.
+        match access_rights(selector) {
+            Some(rights) if rights & 1 << 21 != 0 => CodeSegment::Bits64,
+            Some(rights) if rights & 1 << 22 != 0 => CodeSegment::Bits32 {
+                base: 0,
+                limit: u32::MAX,
+            },
+            _ => CodeSegment::Unsupported,
+        }
+    }
+
+    fn segment_base(&mut self, segment: Segment) -> u64 {
+        let (fs, gs, _) = state::bases();
+        match segment {
+            Segment::Fs => fs,
+            Segment::Gs => gs,
+            _ => 0,
+        }
+    }
+
+    fn data_segment(&mut self, _: Segment) -> Option<DataSegment> {
+        // 32-bit processes use flat segments.
+        Some(DataSegment {
+            base: 0,
+            limit: u32::MAX,
+            is_readable: true,
+            is_writable: true,
+            is_expand_down: false,
+            is_big: true,
+        })
+    }
+
+    fn fetch(&mut self, address: u64, window: &mut [u8; 16]) -> Result<(), ShortFetch> {
+        let count = access::read_some(Vaddr(address), window);
+        if count == window.len() {
+            return Ok(());
+        }
+        let at = address.wrapping_add(count as u64);
+        Err(ShortFetch {
+            available: count as u8,
+            fault: Fault::page(at, PF_USER),
+        })
+    }
+
+    fn read(&mut self, address: u64, width: Width) -> Result<u64, Stop> {
+        let mut bytes = [0u8; 8];
+        let Some(used) = bytes.get_mut(..width.bytes() as usize) else {
+            return Err(Stop::Unhandleable);
+        };
+        access::read_bytes(Vaddr(address), used).map_err(|_| fault(address, 0))?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn write(&mut self, address: u64, width: Width, value: u64) -> Result<(), Stop> {
+        let bytes = value.to_le_bytes();
+        let Some(used) = bytes.get(..width.bytes() as usize) else {
+            return Err(Stop::Unhandleable);
+        };
+        access::write_bytes(Vaddr(address), used).map_err(|_| fault(address, PF_WRITE))
+    }
+
+    fn probe_write(&mut self, address: u64, width: Width) -> Result<(), Stop> {
+        let value = self.read(address, width)?;
+        self.write(address, width, value)
+    }
+
+    fn compare_exchange(&mut self, _: u64, _: Width, _: u64, _: u64) -> Result<Exchange, Stop> {
+        // Only stores to page tables are emulated with a destination in memory, and those go elsewhere.
+        Err(Stop::Unhandleable)
+    }
+}
+
+/// Access rights of a selector, as LAR tells them; `None` if it is not to be loaded.
+fn access_rights(selector: u16) -> Option<u32> {
+    let (rights, is_valid): (u32, u8);
+    // SAFETY: LAR faults on nothing that a selector can be.
+    unsafe {
+        asm!("lar {rights:e}, {selector:e}", "setz {valid}",
+             rights = out(reg) rights, selector = in(reg) u32::from(selector), valid = out(reg_byte) is_valid,
+             options(nostack));
+    }
+    (is_valid != 0).then_some(rights)
+}
+
+fn cr0() -> u64 {
+    x86_64::registers::control::Cr0::read_raw()
+}
+
+impl InsnMachine for Trapped<'_, '_> {
+    fn read_port(&mut self, at: u16, width: Width) -> Result<u32, Stop> {
+        if !self.may_use_port(at, width) {
+            // A port that is not the domain's reads as nothing connected.
+            return Ok(u32::MAX);
+        }
+        // SAFETY: the first domain owns all devices but those of the hypervisor, which `may_use_port` keeps.
+        Ok(unsafe {
+            match width {
+                Width::Byte => u32::from(port::read_u8(at)),
+                Width::Word => u32::from(port::read_u16(at)),
+                _ => port::read_u32(at),
+            }
+        })
+    }
+
+    fn write_port(&mut self, at: u16, width: Width, value: u32) -> Result<(), Stop> {
+        if !self.may_use_port(at, width) {
+            return Ok(());
+        }
+        // SAFETY: as in `read_port`.
+        unsafe {
+            match width {
+                Width::Byte => port::write_u8(at, value as u8),
+                Width::Word => port::write_u16(at, value as u16),
+                _ => port::write_u32(at, value),
+            }
+        }
+        Ok(())
+    }
+
+    fn io_breakpoints(&mut self, port: u16, width: Width) -> u64 {
+        self.0
+            .context
+            .debug
+            .io_breakpoints(port, width.bytes() as u32)
+    }
+
+    fn read_cr(&mut self, number: u8) -> Result<u64, Stop> {
+        let context = &self.0.context;
+        match number {
+            0 => {
+                let ts = if context.is_task_switched {
+                    TaskSwitched::Set
+                } else {
+                    TaskSwitched::Clear
+                };
+                Ok(control::read_cr0(cr0(), ts))
+            }
+            2 => Ok(self.0.vcpu.info().cr2()),
+            3 => Ok(context.kernel_root.address()),
+            4 => Ok(state::cr4(context)),
+            _ => Err(Stop::Unhandleable),
+        }
+    }
+
+    fn write_cr(&mut self, number: u8, value: u64) -> Result<(), Stop> {
+        match number {
+            0 => {
+                let ts = control::write_cr0(cr0() & !control::CR0_TS, value)
+                    .map_err(|_| Stop::Fault(Fault::GENERAL_PROTECTION))?;
+                fpu::set_guest_trap(self.0.context, ts == TaskSwitched::Set);
+            }
+            2 => self.0.vcpu.info().set_cr2(value),
+            4 => state::set_cr4(self.0.context, self.0.domain, value),
+            _ => return Err(Stop::Unhandleable),
+        }
+        Ok(())
+    }
+
+    fn clear_task_switched(&mut self) -> Result<(), Stop> {
+        fpu::set_guest_trap(self.0.context, false);
+        Ok(())
+    }
+
+    fn read_dr(&mut self, number: u8) -> Result<u64, Stop> {
+        state::debug_register(self.0.context, u32::from(number))
+            .map_err(|_| Stop::Fault(Fault::INVALID_OPCODE))
+    }
+
+    fn write_dr(&mut self, number: u8, value: u64) -> Result<(), Stop> {
+        use crate::cpu_policy::debug::DebugError;
+        state::set_debug_register(self.0.context, u32::from(number), value).map_err(|error| {
+            Stop::Fault(match error {
+                DebugError::NoRegister => Fault::INVALID_OPCODE,
+                _ => Fault::GENERAL_PROTECTION,
+            })
+        })
+    }
+
+    fn read_msr(&mut self, index: u32) -> Result<u64, Stop> {
+        let (fs, gs, other_gs) = state::bases();
+        match msr_policy::read(index, &self.msr_context()) {
+            MsrRead::Value(value) => Ok(value),
+            MsrRead::Base(BaseRegister::Fs) => Ok(fs),
+            MsrRead::Base(BaseRegister::Gs) => Ok(gs),
+            MsrRead::Base(BaseRegister::KernelGs) => Ok(other_gs),
+            MsrRead::Host { keep, set } => {
+                let value =
+                    msr::read_if_there(index).ok_or(Stop::Fault(Fault::GENERAL_PROTECTION))?;
+                Ok(value & keep | set)
+            }
+            MsrRead::TimeStamp => Ok(msr::tsc()),
+            MsrRead::TscAux => Ok(u64::from(self.0.context.tsc_aux)),
+            MsrRead::SpecCtrl => Ok(0),
+            MsrRead::ZeroIfHostHas if msr::read_if_there(index).is_some() => Ok(0),
+            MsrRead::ZeroIfHostHas | MsrRead::Fault => Err(Stop::Fault(Fault::GENERAL_PROTECTION)),
+        }
+    }
+
+    fn write_msr(&mut self, index: u32, value: u64) -> Result<(), Stop> {
+        match msr_policy::write(index, value, &self.msr_context()) {
+            MsrWrite::Base(BaseRegister::Fs, base) => state::set_fs_base(base),
+            MsrWrite::Base(BaseRegister::Gs, base) => state::set_gs_base(base),
+            MsrWrite::Base(BaseRegister::KernelGs, base) => state::set_other_gs_base(base),
+            MsrWrite::TscAux(value) => {
+                self.0.context.tsc_aux = value;
+                // SAFETY: shown to guests only where the register exists.
+                unsafe { msr::write(msr::TSC_AUX, u64::from(value)) };
+            }
+            MsrWrite::Ignore => {}
+            MsrWrite::SpecCtrl(_)
+            | MsrWrite::Command(_)
+            | MsrWrite::HypercallPage(_)
+            | MsrWrite::Fault => {
+                return Err(Stop::Fault(Fault::GENERAL_PROTECTION));
+            }
+        }
+        Ok(())
+    }
+
+    fn cpuid(&mut self, origin: CpuidOrigin, leaf: u32, subleaf: u32) -> Result<Leaf, Stop> {
+        let caller = CpuidCaller {
+            is_dom0: self.0.domain.is_hardware_domain(),
+            mode: self.0.context.mode,
+            origin,
+        };
+        let khz = clock::tsc_khz() as u32;
+        let state = CpuidState {
+            cr4: self.0.context.cr4,
+            xcr0: self.0.context.xcr0,
+            tsc: TscInfo {
+                guest_khz: khz,
+                host_khz: khz,
+                ..TscInfo::default()
+            },
+        };
+        Ok(cpuid::guest_cpuid(
+            &Host,
+            self.0.domain.policy(),
+            caller,
+            &state,
+            leaf,
+            subleaf,
+        ))
+    }
+
+    fn time_stamp(&mut self) -> Result<u64, Stop> {
+        Ok(msr::tsc())
+    }
+
+    fn time_stamp_aux(&mut self) -> Result<u32, Stop> {
+        Ok(self.0.context.tsc_aux)
+    }
+
+    fn write_back_caches(&mut self) -> Result<(), Stop> {
+        if self.0.domain.is_hardware_domain() {
+            state::write_back_caches();
+        }
+        Ok(())
+    }
+
+    fn read_xcr(&mut self, index: u32) -> Result<u64, Stop> {
+        if index == 0 {
+            Ok(self.0.context.xcr0)
+        } else {
+            Err(Stop::Fault(Fault::GENERAL_PROTECTION))
+        }
+    }
+
+    fn write_xcr(&mut self, index: u32, value: u64) -> Result<(), Stop> {
+        let permitted = self.0.domain.policy().xcr0_permitted;
+        if index != 0 || permitted == 0 || xstate::validate_xcr0(value, permitted).is_err() {
+            return Err(Stop::Fault(Fault::GENERAL_PROTECTION));
+        }
+        fpu::set_xcr0(self.0.context, value);
+        Ok(())
+    }
+
+    fn invalidate_page(&mut self, _: u64) -> Result<(), Stop> {
+        Err(Stop::Unhandleable)
+    }
+}
+
+impl Trapped<'_, '_> {
+    fn msr_context(&self) -> MsrContext<'_> {
+        // SAFETY: EFER exists in long mode.
+        let hardware_efer = unsafe { msr::read(msr::EFER) };
+        MsrContext {
+            policy: self.0.domain.policy(),
+            is_dom0: self.0.domain.is_hardware_domain(),
+            is_boot_vcpu: self.0.vcpu.id().0 == 0,
+            has_gp_handler: self.0.context.traps[vector::GENERAL_PROTECTION as usize]
+                .address
+                .0
+                != 0,
+            hardware_efer,
+        }
+    }
+
+    /// Whether the domain may touch these ports: the first one all but those that the hypervisor drives.
+    fn may_use_port(&self, port: u16, width: Width) -> bool {
+        let last = u32::from(port) + width.bytes() as u32 - 1;
+        self.0.domain.is_hardware_domain() && !crate::arch::owns_port(u32::from(port), last)
+    }
+}
+
+impl PvCpu for Trapped<'_, '_> {
+    fn mode(&self) -> GuestMode {
+        self.0.context.mode
+    }
+
+    fn iopl(&self) -> Iopl {
+        self.0.context.iopl
+    }
+
+    fn io_bitmap_ports(&self) -> u32 {
+        self.0.context.io_bitmap.1
+    }
+
+    fn io_bitmap_byte(&mut self, index: u32) -> Option<u8> {
+        if !self.0.context.is_kernel() {
+            // The bitmap is in the kernel's address space, which is not the one in use.
+            return None;
+        }
+        access::read(Vaddr(
+            self.0.context.io_bitmap.0.0.wrapping_add(u64::from(index)),
+        ))
+        .ok()
+    }
+}
+
+/// Settles an emulation. `true` if nothing is left to deliver.
+pub(super) fn settle(guest: &mut Guest<'_>, outcome: Outcome) -> Result<bool, CannotDeliver> {
+    match outcome {
+        Outcome::Done { debug: 0 } | Outcome::Retry => Ok(true),
+        Outcome::Done { debug } => {
+            guest.context.debug.report(debug);
+            deliver_exception(guest, vector::DEBUG, 0)?;
+            Ok(true)
+        }
+        Outcome::Inject(fault) => {
+            let error_code = fault.error_code.unwrap_or(0);
+            match fault.cr2 {
+                Some(address) => deliver_page_fault(guest, address, error_code)?,
+                None => deliver_exception(guest, u32::from(fault.vector), error_code)?,
+            }
+            Ok(true)
+        }
+        Outcome::NotHandled => Ok(false),
+    }
+}
+
+/// A general protection fault without an error code: perhaps an instruction that is emulated.
+pub(in crate::arch) fn privileged(guest: &mut Guest<'_>) -> Result<bool, CannotDeliver> {
+    let outcome = privileged_instructions::emulate(&mut Trapped(guest));
+    settle(guest, outcome)
+}
+
+/// An invalid opcode: perhaps a marked CPUID.
+pub(in crate::arch) fn forced(guest: &mut Guest<'_>) -> Result<bool, CannotDeliver> {
+    let outcome = forced_prefix::emulate(&mut Trapped(guest));
+    settle(guest, outcome)
+}

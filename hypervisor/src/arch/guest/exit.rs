@@ -1,0 +1,82 @@
+//! The last steps before a guest goes on: other work first, then its events, then the quickest way back.
+
+use super::bounce::{self, Bounce};
+use super::running::Guest;
+use crate::arch::percpu::{self, CpuInfo};
+use crate::arch::scheduler;
+use crate::domain::context::{Callback, EventMask, ReturnFault, is_canonical};
+use crate::registers::{Registers, rflags};
+use guest_abi::segment::{FLAT_RING3_CS64, FLAT_RING3_SS};
+
+/// Flags with which SYSRET behaves as IRET would.
+const SYSRET_FLAGS: u64 = !(rflags::TRAP | rflags::RESUME | rflags::VM | rflags::NESTED);
+
+/// Called on the way to a guest with the frame at the top of the stack. Returns, interrupts off, when a
+/// guest may run; `true` if SYSRET can express its frame.
+pub(in crate::arch) extern "C" fn prepare_exit(frame: *mut Registers) -> bool {
+    // SAFETY: trap_entry.S passes the frame of this processor's CpuInfo, and nobody else holds it.
+    let info = unsafe { CpuInfo::of_frame(frame) };
+    loop {
+        x86_64::instructions::interrupts::disable();
+        if info.has_work() || info.running.is_none() {
+            scheduler::work(info);
+            continue;
+        }
+        let Some(mut guest) = Guest::of(info) else {
+            continue;
+        };
+        if !guest.vcpu.info().is_upcall_pending() || guest.vcpu.info().upcall_mask() != 0 {
+            break;
+        }
+        let event = Callback {
+            mask: EventMask::Mask,
+            ..guest.context.callbacks.event
+        };
+        let bounce = Bounce {
+            to: event,
+            error_code: None,
+            clears: bounce::ENTRY_CLEARS,
+        };
+        match bounce::deliver(&mut guest, bounce) {
+            Ok(()) => break,
+            Err(error) => {
+                let vcpu = guest.vcpu.clone();
+                guest
+                    .domain
+                    .crash(&vcpu, format_args!("an event can't be delivered: {error}"));
+            }
+        }
+    }
+    let registers = &mut info.guest;
+    // The hardware's flags of a guest: interrupts on, privilege level 0.
+    registers.rflags = registers.rflags & !(rflags::IOPL | rflags::VM | rflags::NESTED)
+        | rflags::INTERRUPT
+        | rflags::FIXED;
+    registers.cs == u64::from(FLAT_RING3_CS64)
+        && registers.ss == u64::from(FLAT_RING3_SS)
+        && registers.rip == registers.rcx
+        && registers.rflags == registers.r11
+        && registers.rflags & SYSRET_FLAGS == registers.rflags
+        && is_canonical(registers.rip)
+}
+
+unsafe extern "C" {
+    /// The IRET that goes to guests.
+    static exit_iret: u8;
+}
+
+/// Called when an instruction that may fault has faulted: if it is the return to the guest, the guest will
+/// have the exception.
+pub(in crate::arch) fn note_fault(rip: u64, vector: u32, error_code: u32) {
+    if rip != &raw const exit_iret as u64 {
+        return;
+    }
+    let info = percpu::info_address(percpu::current_cpu()) as *mut CpuInfo;
+    // SAFETY: this processor's own block; the return has begun, so no other reference to it is alive.
+    if let Some(running) = unsafe { &mut (*info).running } {
+        running.context.return_fault = Some(ReturnFault {
+            vector: vector as u8,
+            error_code,
+        });
+    }
+}

@@ -1,0 +1,14 @@
+//! Running guests: the way in from one, what happens then, and the way back.
+
+pub(crate) mod access;
+mod bounce;
+mod builder;
+mod emulation;
+pub(super) mod entry;
+pub(super) mod exit;
+mod page_fault;
+pub(crate) mod running;
+pub(crate) mod state;
+pub(super) mod switch;
+
+pub(super) use builder::build_first_domain;

@@ -1,0 +1,182 @@
+//! The machine's half of the memory room: page-table entries, translation buffers, the
+//! machine-to-physical table, and where freed frames go.
+
+use super::frames::{self, Zero};
+use super::layout::M2P_OWN_START;
+use super::shared::{SharedPlace, VcpuInfoPlace};
+use super::{features, paging, percpu, scheduler, tlb};
+use crate::domain::Domains;
+use crate::mm::block::{CleanBlock, Scrub};
+use crate::mm::buddy::Order;
+use crate::mm::held::HeldFrame;
+use crate::mm::platform::{
+    Device, FrameSink, IoRights, MachineToPhys, PageContents, PageTables, Preempt, Privilege, Slot,
+};
+use crate::mm::reference::{Mm, WritableRef};
+use crate::mm::tlb::{FlushStamp, Suspects, Tlb};
+use core::sync::atomic::{AtomicU64, Ordering};
+use guest_abi::ids::{DomId, Mfn, PAGE_SIZE};
+use guest_abi::memory_map::E820Entry;
+use guest_abi::shared_info::VcpuInfo;
+use zerocopy::FromZeros;
+
+/// The machine, as the memory room needs it.
+pub(crate) struct Machine;
+
+/// The memory room over this machine.
+pub(crate) fn mm() -> Mm<'static, Machine> {
+    Mm::new(frames::table(), &Machine)
+}
+
+fn entry(table: Mfn, slot: Slot) -> &'static AtomicU64 {
+    let address = paging::direct::<u64>(table.address() + 8 * u64::from(slot.number()));
+    // SAFETY: callers name frames with an entry in the frame table that are referenced: RAM, shown by the
+    // direct map. Everybody accesses them atomically: we, and the processors' walkers.
+    unsafe { AtomicU64::from_ptr(address) }
+}
+
+impl PageTables for Machine {
+    #[inline]
+    fn read(&self, table: Mfn, slot: Slot) -> u64 {
+        entry(table, slot).load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn write(&self, table: Mfn, slot: Slot, value: u64) {
+        entry(table, slot).store(value, Ordering::Release);
+    }
+
+    #[inline]
+    fn compare_exchange(&self, table: Mfn, slot: Slot, old: u64, new: u64) -> Result<(), u64> {
+        entry(table, slot)
+            .compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
+            .map(|_| ())
+    }
+
+    fn install_hypervisor_slots(&self, root: Mfn) {
+        let owner = frames::table()
+            .get(root)
+            .and_then(|frame| frame.owner().domain());
+        let per_domain = owner
+            .and_then(|id| Domains.find(id))
+            .map_or(0, |domain| domain.per_domain().root_entry());
+        paging::copy_hypervisor_slots(root, per_domain);
+    }
+}
+
+impl Scrub for Machine {
+    fn scrub(&self, mfn: Mfn) {
+        Zero.scrub(mfn);
+    }
+}
+
+impl PageContents for Machine {
+    fn copy(&self, to: Mfn, from: Mfn) {
+        // SAFETY: both are referenced frames of RAM; guests may write to them at the same time, so bytes are
+        // copied as bytes and mean nothing to us. They may be the same.
+        unsafe {
+            core::ptr::copy(
+                paging::direct::<u8>(from.address()).cast_const(),
+                paging::direct::<u8>(to.address()),
+                PAGE_SIZE,
+            );
+        }
+    }
+}
+
+impl IoRights for Machine {
+    fn device(&self, domain: DomId, mfn: Mfn) -> Device {
+        if mfn.0 >= 1 << (features::address_bits() - 12) {
+            return Device::None;
+        }
+        if domain != DomId::DOM0 || super::boot::is_hypervisors_device(mfn) {
+            return Device::Forbidden;
+        }
+        if super::boot::is_ram(mfn) {
+            Device::None
+        } else {
+            Device::Allowed
+        }
+    }
+}
+
+impl Preempt for Machine {
+    #[inline]
+    fn should_yield(&self) -> bool {
+        // While the first domain is built there is nobody to yield to.
+        scheduler::is_started() && scheduler::has_work(percpu::current_cpu())
+    }
+}
+
+impl FrameSink for Machine {
+    fn release(&self, frame: HeldFrame) {
+        if let Some(domain) = frame.owner().and_then(|id| Domains.find(id)) {
+            domain.forget_frame(&frame);
+        }
+        self.set(frame.mfn(), u64::MAX);
+        frames::free(frame);
+    }
+}
+
+impl MachineToPhys for Machine {
+    fn set(&self, mfn: Mfn, pfn: u64) {
+        if mfn.0 >= frames::table().end().0 {
+            return;
+        }
+        // SAFETY: inside the table, which is mapped for every frame of RAM; only frames with an owner, which
+        // are RAM, come here. Guests read it at any time, each entry as a whole.
+        unsafe { AtomicU64::from_ptr((M2P_OWN_START + 8 * mfn.0) as *mut u64) }
+            .store(pfn, Ordering::Relaxed);
+    }
+}
+
+impl Privilege for Machine {
+    fn may_map_foreign(&self, subject: DomId, _: DomId) -> bool {
+        Domains
+            .find(subject)
+            .is_some_and(|domain| domain.is_privileged())
+    }
+}
+
+impl Tlb for Machine {
+    fn stamp(&self) -> FlushStamp {
+        tlb::stamp()
+    }
+
+    fn flush_since(&self, _: Suspects, stamp: FlushStamp) {
+        tlb::flush_since(stamp);
+    }
+}
+
+/// One past the highest frame of RAM.
+pub(crate) fn frames_end() -> Mfn {
+    frames::table().end()
+}
+
+/// A clean block for a domain, below 2^`bits` bytes if a number is given.
+pub(crate) fn allocate(order: Order, bits: Option<u32>) -> Option<CleanBlock> {
+    frames::allocate_below(order, bits)
+}
+
+/// Calls `take` with each range of the machine's memory map, as the first domain is to see it.
+pub(crate) fn for_each_range(mut take: impl FnMut(E820Entry)) {
+    super::boot_memory::with_map(|map| {
+        for range in map.ranges() {
+            let mut entry = E820Entry::new_zeroed();
+            entry.addr = range.range.start.into();
+            entry.size = range.range.len().into();
+            entry.range_type = range.kind.to_e820().into();
+            take(entry);
+        }
+    });
+}
+
+/// The `vcpu_info` at `offset` of a frame on which a writable reference is held, which its holder keeps for as
+/// long as the place is used.
+pub(crate) fn vcpu_info_in(frame: &WritableRef, offset: u32) -> VcpuInfoPlace {
+    assert!(
+        offset.is_multiple_of(8) && offset as usize + core::mem::size_of::<VcpuInfo>() <= PAGE_SIZE
+    );
+    // SAFETY: writable memory of a guest, held (caller); the whole structure lies in the frame.
+    VcpuInfoPlace(unsafe { SharedPlace::new(frame.mfn(), u64::from(offset)) })
+}

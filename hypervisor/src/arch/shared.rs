@@ -1,0 +1,195 @@
+//! Frames that guest and hypervisor both write: `shared_info` and the `vcpu_info` of each vCPU.
+//!
+//! Everything in them is accessed atomically and field by field; there is never a reference to a structure
+//! that a guest could change under it.
+
+use super::paging;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use guest_abi::ids::Mfn;
+use guest_abi::shared_info::{ArchVcpuInfo, SharedInfo, VcpuInfo};
+use guest_abi::time::VcpuTimeInfo;
+
+/// A place in a frame that is mapped for good in the direct map and on which a reference is held.
+#[derive(Clone, Copy)]
+pub(crate) struct SharedPlace(u64);
+
+impl SharedPlace {
+    /// `offset` bytes into frame `mfn`.
+    ///
+    /// # Safety
+    /// The frame is RAM and stays referenced, as writable memory or as the hypervisor's own, for as long as
+    /// the place is used; what is used of it lies in the frame.
+    pub(crate) unsafe fn new(mfn: Mfn, offset: u64) -> Self {
+        Self(paging::direct::<u8>(mfn.address() + offset) as u64)
+    }
+
+    /// The place as a number, to be kept in an atomic.
+    pub(crate) const fn raw(self) -> u64 {
+        self.0
+    }
+
+    /// The place that [`Self::raw`] gave.
+    ///
+    /// # Safety
+    /// `raw` is from [`Self::raw`] of a place that is still valid.
+    pub(crate) const unsafe fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    fn u8(self, offset: usize) -> &'static AtomicU8 {
+        // SAFETY: inside the frame (`new`); atomics may be shared with whoever else writes.
+        unsafe { AtomicU8::from_ptr((self.0 + offset as u64) as *mut u8) }
+    }
+
+    fn u32(self, offset: usize) -> &'static AtomicU32 {
+        debug_assert!((self.0 + offset as u64).is_multiple_of(4));
+        // SAFETY: as `u8`; aligned: frames and `vcpu_info` are, and so are the fields.
+        unsafe { AtomicU32::from_ptr((self.0 + offset as u64) as *mut u32) }
+    }
+
+    fn u64(self, offset: usize) -> &'static AtomicU64 {
+        debug_assert!((self.0 + offset as u64).is_multiple_of(8));
+        // SAFETY: as `u32`.
+        unsafe { AtomicU64::from_ptr((self.0 + offset as u64) as *mut u64) }
+    }
+}
+
+/// The `vcpu_info` of one vCPU.
+#[derive(Clone, Copy)]
+pub(crate) struct VcpuInfoPlace(pub(crate) SharedPlace);
+
+impl VcpuInfoPlace {
+    pub(crate) fn is_upcall_pending(self) -> bool {
+        self.0
+            .u8(offset_of!(VcpuInfo, evtchn_upcall_pending))
+            .load(Ordering::SeqCst)
+            != 0
+    }
+
+    /// Sets the pending byte; says whether it was set.
+    pub(crate) fn set_upcall_pending(self) -> bool {
+        self.0
+            .u8(offset_of!(VcpuInfo, evtchn_upcall_pending))
+            .swap(1, Ordering::SeqCst)
+            != 0
+    }
+
+    pub(crate) fn upcall_mask(self) -> u8 {
+        self.0
+            .u8(offset_of!(VcpuInfo, evtchn_upcall_mask))
+            .load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_upcall_mask(self, mask: u8) {
+        self.0
+            .u8(offset_of!(VcpuInfo, evtchn_upcall_mask))
+            .store(mask, Ordering::SeqCst);
+    }
+
+    /// Sets a bit of the selector; says whether it was set.
+    pub(crate) fn select(self, word: u32) -> bool {
+        let bit = 1u64 << (word & 63);
+        self.0
+            .u64(offset_of!(VcpuInfo, evtchn_pending_sel))
+            .fetch_or(bit, Ordering::SeqCst)
+            & bit
+            != 0
+    }
+
+    pub(crate) fn set_selector(self, value: u64) {
+        self.0
+            .u64(offset_of!(VcpuInfo, evtchn_pending_sel))
+            .store(value, Ordering::SeqCst);
+    }
+
+    /// Copies another one here, word by word. Either may change meanwhile.
+    pub(crate) fn copy_from(self, other: Self) {
+        for offset in (0..core::mem::size_of::<VcpuInfo>()).step_by(8) {
+            self.0
+                .u64(offset)
+                .store(other.0.u64(offset).load(Ordering::SeqCst), Ordering::SeqCst);
+        }
+    }
+
+    pub(crate) fn cr2(self) -> u64 {
+        self.0
+            .u64(offset_of!(VcpuInfo, arch) + offset_of!(ArchVcpuInfo, cr2))
+            .load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_cr2(self, value: u64) {
+        self.0
+            .u64(offset_of!(VcpuInfo, arch) + offset_of!(ArchVcpuInfo, cr2))
+            .store(value, Ordering::Relaxed);
+    }
+
+    /// Writes the clock: odd version, fields, even version.
+    pub(crate) fn set_time(self, time: &VcpuTimeInfo) {
+        const AT: usize = offset_of!(VcpuInfo, time);
+        let version = self.0.u32(AT + offset_of!(VcpuTimeInfo, version));
+        let odd = version.load(Ordering::Relaxed) | 1;
+        version.store(odd, Ordering::Relaxed);
+        fence(Ordering::Release);
+        let put =
+            |offset: usize, value: u64| self.0.u64(AT + offset).store(value, Ordering::Relaxed);
+        put(offset_of!(VcpuTimeInfo, tsc_timestamp), time.tsc_timestamp);
+        put(offset_of!(VcpuTimeInfo, system_time), time.system_time);
+        self.0
+            .u32(AT + offset_of!(VcpuTimeInfo, tsc_to_system_mul))
+            .store(time.tsc_to_system_mul, Ordering::Relaxed);
+        self.0
+            .u8(AT + offset_of!(VcpuTimeInfo, tsc_shift))
+            .store(time.tsc_shift as u8, Ordering::Relaxed);
+        self.0
+            .u8(AT + offset_of!(VcpuTimeInfo, flags))
+            .store(time.flags.bits(), Ordering::Relaxed);
+        version.store(odd.wrapping_add(1), Ordering::Release);
+    }
+}
+
+/// A domain's `shared_info`.
+#[derive(Clone, Copy)]
+pub(crate) struct SharedInfoPlace(pub(crate) SharedPlace);
+
+impl SharedInfoPlace {
+    /// The word of the pending bitmap that holds `port`.
+    pub(crate) fn pending(self, port: u32) -> (&'static AtomicU64, u64) {
+        self.bit(offset_of!(SharedInfo, evtchn_pending), port)
+    }
+
+    /// The word of the mask bitmap that holds `port`.
+    pub(crate) fn mask(self, port: u32) -> (&'static AtomicU64, u64) {
+        self.bit(offset_of!(SharedInfo, evtchn_mask), port)
+    }
+
+    fn bit(self, bitmap: usize, port: u32) -> (&'static AtomicU64, u64) {
+        let word = (port / 64 % 64) as usize;
+        (self.0.u64(bitmap + 8 * word), 1 << (port % 64))
+    }
+
+    /// Place of the `vcpu_info` of vCPU `vcpu`, if it is one of those that have one here.
+    pub(crate) fn vcpu_info(self, vcpu: u32) -> Option<VcpuInfoPlace> {
+        let count = guest_abi::shared_info::LEGACY_MAX_VCPUS as u32;
+        let offset = u64::from(vcpu) * core::mem::size_of::<VcpuInfo>() as u64;
+        (vcpu < count).then_some(VcpuInfoPlace(SharedPlace(self.0.0 + offset)))
+    }
+
+    /// Sets the wall clock: UTC at system time 0.
+    pub(crate) fn set_wall_clock(self, seconds: u64, nanoseconds: u32) {
+        let version = self.0.u32(offset_of!(SharedInfo, wc_version));
+        let odd = version.load(Ordering::Relaxed) | 1;
+        version.store(odd, Ordering::Relaxed);
+        fence(Ordering::Release);
+        self.0
+            .u32(offset_of!(SharedInfo, wc_sec))
+            .store(seconds as u32, Ordering::Relaxed);
+        self.0
+            .u32(offset_of!(SharedInfo, wc_sec_hi))
+            .store((seconds >> 32) as u32, Ordering::Relaxed);
+        self.0
+            .u32(offset_of!(SharedInfo, wc_nsec))
+            .store(nanoseconds, Ordering::Relaxed);
+        version.store(odd.wrapping_add(1), Ordering::Release);
+    }
+}

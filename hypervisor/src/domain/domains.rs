@@ -1,0 +1,185 @@
+//! A domain, and the list of all of them.
+//!
+//! Order of locks: the list of domains before any domain's own locks; it is only held for a look.
+
+use super::events::DomainBits;
+use super::shutdown::ShutdownState;
+use super::vcpu::Vcpu;
+use crate::arch::shared::SharedInfoPlace;
+use crate::arch::{PerDomainArea, frame_table};
+use crate::cpu_policy::Policy;
+use crate::event::PortTable;
+use crate::lock::IrqLock;
+use crate::mm::block::CleanBlock;
+use crate::mm::held::HeldFrame;
+use crate::mm::lock::{PtDomain, PtLock};
+use crate::mm::ownership::DomainFrames;
+use crate::mm::pte::EntryPolicy;
+use crate::sync::{Lock, rank};
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
+use guest_abi::event_channel::NR_PORTS_2L;
+use guest_abi::ids::{DomId, Mfn, VcpuId};
+use guest_abi::vm_assist::VmAssist;
+use spin::Once;
+
+/// A domain.
+pub(crate) struct Domain {
+    pub(super) id: DomId,
+    pub(super) bits: DomainBits,
+    pub(super) ports: PortTable,
+    pub(super) shutdown: ShutdownState,
+    vcpus: Once<Vec<Arc<Vcpu>>>,
+    per_domain: PerDomainArea,
+    policy: Policy,
+    /// Bit n: assist number n is on.
+    vm_assist: AtomicU64,
+    /// Its page-table lock.
+    tables: Lock<PtDomain, { rank::PAGE_TABLES }>,
+    frames: Lock<DomainFrames, { rank::DOMAIN_FRAMES }>,
+    /// The most frames that it may have.
+    max_pages: AtomicU64,
+}
+
+impl Domain {
+    /// A domain without vCPUs and memory, but for the frame that it shares with the hypervisor.
+    pub(crate) fn new(id: DomId, policy: Policy, shared: SharedInfoPlace, max_vcpus: u32) -> Self {
+        let entries = if id.0 == 0 {
+            EntryPolicy::WITH_DEVICES
+        } else {
+            EntryPolicy::ORDINARY
+        };
+        let ports =
+            PortTable::new(NR_PORTS_2L - 1, max_vcpus).expect("no heap for the ports of a domain");
+        Self {
+            id,
+            bits: DomainBits { shared },
+            ports,
+            shutdown: ShutdownState::new(),
+            vcpus: Once::new(),
+            per_domain: PerDomainArea::new(max_vcpus),
+            policy,
+            vm_assist: AtomicU64::new(0),
+            tables: Lock::new(PtDomain::new(id, entries)),
+            frames: Lock::new(DomainFrames::new()),
+            max_pages: AtomicU64::new(0),
+        }
+    }
+
+    /// Makes its vCPUs, each down; `processor` says where each lives.
+    pub(crate) fn make_vcpus(&self, count: u32, processor: impl Fn(u32) -> u32) {
+        self.vcpus.call_once(|| {
+            (0..count)
+                .map(|id| {
+                    // Without a place of its own a vCPU uses that of the first until it registers one.
+                    let info = self
+                        .bits
+                        .shared
+                        .vcpu_info(id)
+                        .or_else(|| self.bits.shared.vcpu_info(0));
+                    let info = info.expect("the first vCPU has a place");
+                    info.set_upcall_mask(1);
+                    Arc::new(Vcpu::new(VcpuId(id), self.id, info, processor(id)))
+                })
+                .collect()
+        });
+    }
+
+    /// Gives the domain the frames of a block. Returns the first.
+    pub(crate) fn adopt(&self, block: CleanBlock) -> Mfn {
+        self.frames.lock().adopt(frame_table(), block, self.id)
+    }
+
+    /// A frame of the domain is about to be freed.
+    pub(crate) fn forget_frame(&self, frame: &HeldFrame) {
+        self.frames.lock().forget(frame_table(), frame);
+    }
+
+    /// Frames that it has.
+    pub(crate) fn total_pages(&self) -> u32 {
+        self.frames.lock().total()
+    }
+
+    /// The most frames that it may have.
+    pub(crate) fn max_pages(&self) -> u64 {
+        self.max_pages.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_max_pages(&self, pages: u64) {
+        self.max_pages.store(pages, Ordering::Relaxed);
+    }
+
+    /// Does `work` with the domain's page-table lock held.
+    pub(crate) fn with_tables<R>(&self, work: impl FnOnce(&mut PtLock<'_>) -> R) -> R {
+        work(&mut self.tables.lock().locked())
+    }
+
+    pub(crate) const fn id(&self) -> DomId {
+        self.id
+    }
+
+    pub(crate) const fn is_hardware_domain(&self) -> bool {
+        self.id.0 == 0
+    }
+
+    pub(crate) const fn is_privileged(&self) -> bool {
+        self.id.0 == 0
+    }
+
+    pub(crate) const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    pub(crate) const fn per_domain(&self) -> &PerDomainArea {
+        &self.per_domain
+    }
+
+    /// All its vCPUs, by number.
+    pub(crate) fn vcpus(&self) -> &[Arc<Vcpu>] {
+        self.vcpus.get().map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn vcpu(&self, id: VcpuId) -> Option<&Arc<Vcpu>> {
+        self.vcpus().get(id.0 as usize)
+    }
+
+    pub(crate) fn set_assist(&self, assist: VmAssist, is_on: bool) {
+        let bit = 1 << assist as u32;
+        if is_on {
+            self.vm_assist.fetch_or(bit, Ordering::Relaxed);
+        } else {
+            self.vm_assist.fetch_and(!bit, Ordering::Relaxed);
+        }
+    }
+
+    fn has_assist(&self, assist: VmAssist) -> bool {
+        self.vm_assist.load(Ordering::Relaxed) & 1 << assist as u32 != 0
+    }
+
+    pub(crate) fn has_architectural_iopl(&self) -> bool {
+        self.has_assist(VmAssist::ArchitecturalIopl)
+    }
+}
+
+/// All domains.
+pub(crate) struct Domains;
+
+static ALL: IrqLock<BTreeMap<u16, Arc<Domain>>> = IrqLock::new(BTreeMap::new());
+
+impl Domains {
+    /// The domain with this number.
+    pub(crate) fn find(&self, id: DomId) -> Option<Arc<Domain>> {
+        ALL.lock().get(&id.0).cloned()
+    }
+
+    /// The domain of a vCPU.
+    pub(crate) fn find_for(&self, vcpu: &Vcpu) -> Option<Arc<Domain>> {
+        self.find(vcpu.domain())
+    }
+
+    pub(crate) fn add(&self, domain: Arc<Domain>) {
+        ALL.lock().insert(domain.id.0, domain);
+    }
+}

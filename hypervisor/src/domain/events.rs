@@ -1,0 +1,112 @@
+//! A domain as the event room sees it.
+
+use super::domains::{Domain, Domains};
+use crate::arch::scheduler;
+use crate::arch::shared::SharedInfoPlace;
+use crate::event::{EventDomain, EventDomains, EventError, Pirqs, PortTable, SharedInfo, wait};
+use crate::sched::run_state::Change;
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+use guest_abi::ids::{DomId, Port, VcpuId};
+
+/// The bits of one domain.
+pub(crate) struct DomainBits {
+    pub(super) shared: SharedInfoPlace,
+}
+
+impl SharedInfo for Domain {
+    fn set_pending(&self, port: Port) -> bool {
+        let (word, bit) = self.bits.shared.pending(port.0);
+        word.fetch_or(bit, Ordering::SeqCst) & bit != 0
+    }
+    fn clear_pending(&self, port: Port) {
+        let (word, bit) = self.bits.shared.pending(port.0);
+        word.fetch_and(!bit, Ordering::SeqCst);
+    }
+    fn is_pending(&self, port: Port) -> bool {
+        let (word, bit) = self.bits.shared.pending(port.0);
+        word.load(Ordering::SeqCst) & bit != 0
+    }
+    fn is_masked(&self, port: Port) -> bool {
+        let (word, bit) = self.bits.shared.mask(port.0);
+        word.load(Ordering::SeqCst) & bit != 0
+    }
+    fn clear_mask(&self, port: Port) -> bool {
+        let (word, bit) = self.bits.shared.mask(port.0);
+        word.fetch_and(!bit, Ordering::SeqCst) & bit != 0
+    }
+    fn select(&self, vcpu: VcpuId, word: u32) -> bool {
+        self.vcpu(vcpu).is_none_or(|vcpu| vcpu.info().select(word))
+    }
+    fn set_upcall_pending(&self, vcpu: VcpuId) -> bool {
+        self.vcpu(vcpu)
+            .is_none_or(|vcpu| vcpu.info().set_upcall_pending())
+    }
+    fn is_upcall_pending(&self, vcpu: VcpuId) -> bool {
+        self.vcpu(vcpu)
+            .is_some_and(|vcpu| vcpu.info().is_upcall_pending())
+    }
+    fn clear_upcall_mask(&self, vcpu: VcpuId) {
+        if let Some(vcpu) = self.vcpu(vcpu) {
+            vcpu.info().set_upcall_mask(0);
+        }
+    }
+    fn is_upcall_masked(&self, vcpu: VcpuId) -> bool {
+        self.vcpu(vcpu)
+            .is_some_and(|vcpu| vcpu.info().upcall_mask() != 0)
+    }
+}
+
+/// No physical interrupts yet: every number is one that the domain does not have.
+pub(crate) struct NoPirqs;
+
+impl Pirqs for NoPirqs {
+    fn bind(&self, _: u32, _: Port, _: bool) -> Result<(), EventError> {
+        Err(EventError::Invalid)
+    }
+    fn activate(&self, _: u32, _: Port) {}
+    fn unbind(&self, _: u32, _: Port) {}
+    fn retarget(&self, _: u32, _: VcpuId) {}
+}
+
+impl EventDomain for Domain {
+    type Shared = Self;
+    type Pirqs = NoPirqs;
+
+    fn id(&self) -> DomId {
+        self.id
+    }
+    fn ports(&self) -> &PortTable {
+        &self.ports
+    }
+    fn shared(&self) -> &Self {
+        self
+    }
+    fn pirqs(&self) -> &NoPirqs {
+        &NoPirqs
+    }
+    fn has_vcpu(&self, vcpu: VcpuId) -> bool {
+        self.vcpu(vcpu).is_some()
+    }
+    fn kick(&self, vcpu: VcpuId) {
+        let Some(vcpu) = self.vcpu(vcpu) else { return };
+        if wait::end(self, vcpu.id(), &vcpu.run) == Change::BecameRunnable {
+            scheduler::wake(vcpu);
+        } else {
+            scheduler::poke(vcpu);
+        }
+    }
+    fn charge(&self, _: usize) -> Result<(), EventError> {
+        Ok(())
+    }
+    fn uncharge(&self, _: usize) {}
+}
+
+impl EventDomains for Domains {
+    type Domain = Domain;
+    type Ref<'a> = Arc<Domain>;
+
+    fn get(&self, id: DomId) -> Option<Arc<Domain>> {
+        self.find(id)
+    }
+}

@@ -1,0 +1,16 @@
+//! Domains and their virtual processors: what they are made of, how they begin and end.
+
+pub mod context;
+#[cfg(target_os = "none")]
+mod domains;
+#[cfg(target_os = "none")]
+mod events;
+#[cfg(target_os = "none")]
+mod shutdown;
+#[cfg(target_os = "none")]
+mod vcpu;
+
+#[cfg(target_os = "none")]
+pub(crate) use domains::{Domain, Domains};
+#[cfg(target_os = "none")]
+pub(crate) use vcpu::{NEVER, Vcpu};

@@ -1,0 +1,117 @@
+//! A virtual processor.
+
+use super::context::Context;
+use crate::arch::FpuArea;
+use crate::arch::shared::{SharedPlace, VcpuInfoPlace};
+use crate::lock::IrqLock;
+use crate::sched::run_state::RunState;
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use guest_abi::ids::{DomId, VcpuId};
+
+/// What others may touch of a vCPU while it runs, and its context while it does not.
+pub(crate) struct Vcpu {
+    id: VcpuId,
+    domain: DomId,
+    /// Whether it may run, and why not.
+    pub(crate) run: RunState,
+    /// Its state; `None` while a processor runs it and holds the state.
+    context: IrqLock<Option<Box<Context>>>,
+    /// Place of its `vcpu_info`, as `SharedPlace::raw`.
+    info: AtomicU64,
+    /// Whether the guest has registered a place of its own.
+    has_own_info: AtomicBool,
+    /// Whether its context has been set up at least once.
+    is_initialised: AtomicBool,
+    /// The processor that runs it or ran it last.
+    processor: AtomicU32,
+    /// System time at which the single-shot timer fires, ns; `u64::MAX` when it is off.
+    pub(crate) timer: AtomicU64,
+    /// Period of the periodic timer in ns, 0 when it is off.
+    pub(crate) period: AtomicU64,
+    /// When the periodic timer fires next, ns.
+    pub(crate) next_tick: AtomicU64,
+    /// When a poll ends, ns; `u64::MAX` for never.
+    pub(crate) poll_deadline: AtomicU64,
+    /// Its floating-point state while it does not run.
+    pub(crate) fpu: FpuArea,
+}
+
+/// A timer that is off.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+impl Vcpu {
+    /// A vCPU that is down, with `vcpu_info` at `info`.
+    pub(crate) fn new(id: VcpuId, domain: DomId, info: VcpuInfoPlace, processor: u32) -> Self {
+        Self {
+            id,
+            domain,
+            run: RunState::down(),
+            context: IrqLock::new(None),
+            info: AtomicU64::new(info.0.raw()),
+            has_own_info: AtomicBool::new(false),
+            is_initialised: AtomicBool::new(false),
+            processor: AtomicU32::new(processor),
+            timer: AtomicU64::new(NEVER),
+            period: AtomicU64::new(0),
+            next_tick: AtomicU64::new(NEVER),
+            poll_deadline: AtomicU64::new(NEVER),
+            fpu: FpuArea::new(),
+        }
+    }
+
+    pub(crate) const fn id(&self) -> VcpuId {
+        self.id
+    }
+
+    pub(crate) const fn domain(&self) -> DomId {
+        self.domain
+    }
+
+    /// Its `vcpu_info`.
+    pub(crate) fn info(&self) -> VcpuInfoPlace {
+        // SAFETY: only `raw` of valid places is stored; their frames stay referenced while the vCPU exists.
+        VcpuInfoPlace(unsafe { SharedPlace::from_raw(self.info.load(Ordering::Acquire)) })
+    }
+
+    /// Moves the `vcpu_info`. `false` if the guest has done so before.
+    pub(crate) fn set_info(&self, place: VcpuInfoPlace) -> bool {
+        if self.has_own_info.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        self.info.store(place.0.raw(), Ordering::Release);
+        true
+    }
+
+    /// Takes the context to run it or to look at it. `None` while somebody else has it.
+    pub(crate) fn take_context(&self) -> Option<Box<Context>> {
+        self.context.lock().take()
+    }
+
+    /// Gives the context back.
+    pub(crate) fn put_context(&self, context: Box<Context>) {
+        *self.context.lock() = Some(context);
+    }
+
+    /// Sets the context up for the first time. Gives it back if it was before.
+    pub(crate) fn initialise(&self, context: Box<Context>) -> Result<(), Box<Context>> {
+        if self.is_initialised.swap(true, Ordering::AcqRel) {
+            return Err(context);
+        }
+        self.put_context(context);
+        Ok(())
+    }
+
+    /// Whether the guest has registered a place of its own for `vcpu_info`.
+    pub(crate) fn has_own_info(&self) -> bool {
+        self.has_own_info.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_initialised(&self) -> bool {
+        self.is_initialised.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn processor(&self) -> u32 {
+        self.processor.load(Ordering::Relaxed)
+    }
+}

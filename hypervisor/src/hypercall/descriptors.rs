@@ -1,0 +1,210 @@
+//! Descriptor tables: GDT, LDT, single descriptors.
+
+#![forbid(unsafe_code)]
+
+use super::{Outcome, read};
+use crate::arch::guest::running::Guest;
+use crate::arch::guest::state;
+use crate::arch::memory::mm;
+use crate::domain::context::{Context, GDT_PAGES, is_canonical};
+use crate::domain::{Domain, Vcpu};
+use crate::mm::descriptor::DescriptorPage;
+use crate::mm::error::Stop;
+use crate::mm::platform::Slot;
+use guest_abi::errno::Errno;
+use guest_abi::ids::{Mfn, PAGE_SIZE, Vaddr};
+use guest_abi::segment::{FIRST_RESERVED_GDT_ENTRY, MAX_LDT_ENTRIES};
+
+/// Entries in a page.
+const ENTRIES_PER_PAGE: u32 = PAGE_SIZE as u32 / 8;
+
+/// Replaces the vCPU's GDT.
+pub(super) fn set_gdt(guest: &mut Guest<'_>, arguments: [u64; 6]) -> Outcome {
+    let [list, entries, ..] = arguments;
+    if entries > FIRST_RESERVED_GDT_ENTRY as u64 {
+        return Err(Errno::EINVAL).into();
+    }
+    let entries = entries as u32;
+    let count = entries.div_ceil(ENTRIES_PER_PAGE) as usize;
+    let mut frames = [Mfn(0); GDT_PAGES];
+    for (index, frame) in (0u64..).zip(frames.iter_mut().take(count)) {
+        match list
+            .checked_add(8 * index)
+            .ok_or(Errno::EFAULT)
+            .and_then(read::<u64>)
+        {
+            Ok(mfn) => *frame = Mfn(mfn),
+            Err(errno) => return Err(errno).into(),
+        }
+    }
+    let Some(wanted) = frames.get(..count) else {
+        return Err(Errno::EINVAL).into();
+    };
+    match take(guest.domain, wanted) {
+        Ok(()) => {}
+        Err(Stop::Preempted) => return Outcome::Again(arguments),
+        Err(Stop::Failed(_)) => return Err(Errno::EINVAL).into(),
+    }
+    drop_gdt(guest);
+    let area = guest.domain.per_domain();
+    for (page, &frame) in wanted.iter().enumerate() {
+        area.set_gdt_page(guest.vcpu.id(), page, Some(frame));
+    }
+    guest.context.tables.gdt = frames;
+    guest.context.tables.gdt_entries = entries;
+    state::reload_root(guest.context);
+    Ok(0).into()
+}
+
+/// Takes a descriptor-page reference on each frame, or on none.
+fn take(domain: &Domain, frames: &[Mfn]) -> Result<(), Stop> {
+    domain.with_tables(|lock| {
+        for (index, &frame) in frames.iter().enumerate() {
+            match mm().get_descriptors(lock, frame) {
+                Ok(page) => {
+                    let _ = page.remember();
+                }
+                Err(stop) => {
+                    for &taken in frames.iter().take(index) {
+                        mm().put_descriptors(lock, DescriptorPage::recall(taken));
+                    }
+                    return Err(stop);
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Takes the GDT that a new context names, for a vCPU that has not run yet.
+pub(super) fn take_gdt(domain: &Domain, vcpu: &Vcpu, context: &Context) -> Result<(), Errno> {
+    let frames = context
+        .tables
+        .gdt
+        .get(..gdt_pages(context))
+        .ok_or(Errno::EINVAL)?;
+    loop {
+        match take(domain, frames) {
+            Ok(()) => break,
+            Err(Stop::Preempted) => {}
+            Err(Stop::Failed(_)) => return Err(Errno::EINVAL),
+        }
+    }
+    for (page, &frame) in frames.iter().enumerate() {
+        domain
+            .per_domain()
+            .set_gdt_page(vcpu.id(), page, Some(frame));
+    }
+    Ok(())
+}
+
+/// Gives the GDT of a context up that was never used.
+pub(super) fn drop_gdt_frames(domain: &Domain, context: &Context) {
+    domain.with_tables(|lock| {
+        for &frame in context.tables.gdt.iter().take(gdt_pages(context)) {
+            mm().put_descriptors(lock, DescriptorPage::recall(frame));
+        }
+    });
+}
+
+fn gdt_pages(context: &Context) -> usize {
+    context.tables.gdt_entries.div_ceil(ENTRIES_PER_PAGE) as usize
+}
+
+/// Gives up the frames of the vCPU's GDT.
+fn drop_gdt(guest: &mut Guest<'_>) {
+    let tables = &mut guest.context.tables;
+    let count = tables.gdt_entries.div_ceil(ENTRIES_PER_PAGE) as usize;
+    let area = guest.domain.per_domain();
+    for page in 0..count {
+        area.set_gdt_page(guest.vcpu.id(), page, None);
+    }
+    // Nobody may find the old pages any more before they can become something else.
+    state::reload_root(guest.context);
+    let tables = &mut guest.context.tables;
+    guest.domain.with_tables(|lock| {
+        for &frame in tables.gdt.iter().take(count) {
+            mm().put_descriptors(lock, DescriptorPage::recall(frame));
+        }
+    });
+    tables.gdt_entries = 0;
+}
+
+/// Stores one descriptor.
+pub(super) fn update_descriptor(guest: &Guest<'_>, arguments: [u64; 6]) -> Outcome {
+    let [address, descriptor, ..] = arguments;
+    if address % 8 != 0 {
+        return Err(Errno::EINVAL).into();
+    }
+    let (mfn, slot) = (Mfn::of_address(address), Slot::of_address(address));
+    match guest
+        .domain
+        .with_tables(|lock| mm().update_descriptor(lock, mfn, slot, descriptor))
+    {
+        Ok(()) => Ok(0).into(),
+        Err(Stop::Preempted) => Outcome::Again(arguments),
+        Err(Stop::Failed(_)) => Err(Errno::EINVAL).into(),
+    }
+}
+
+/// Sets the LDT: its pages are looked at when they are first used.
+pub(super) fn set_ldt(guest: &mut Guest<'_>, base: Vaddr, entries: u32) -> Result<(), Errno> {
+    if !base.0.is_multiple_of(PAGE_SIZE as u64)
+        || !is_canonical(base.0)
+        || entries > MAX_LDT_ENTRIES
+    {
+        return Err(Errno::EINVAL);
+    }
+    drop_ldt_pages(guest);
+    guest.context.tables.ldt_base = base;
+    guest.context.tables.ldt_entries = entries;
+    state::reload_ldt(guest.context, guest.vcpu.id());
+    Ok(())
+}
+
+/// Forgets the LDT pages that are mapped; they are found again when they are used.
+pub(super) fn drop_ldt_pages(guest: &mut Guest<'_>) {
+    let mut dropped = [None; 16];
+    for (page, slot) in guest.context.ldt_pages.iter_mut().enumerate() {
+        if let (Some(frame), Some(keep)) = (slot.take(), dropped.get_mut(page)) {
+            guest
+                .domain
+                .per_domain()
+                .set_ldt_page(guest.vcpu.id(), page, None);
+            *keep = Some(frame);
+        }
+    }
+    if dropped.iter().all(Option::is_none) {
+        return;
+    }
+    state::reload_root(guest.context);
+    guest.domain.with_tables(|lock| {
+        for frame in dropped.into_iter().flatten() {
+            mm().put_descriptors(lock, DescriptorPage::recall(frame));
+        }
+    });
+}
+
+/// Maps the LDT page that the processor has just missed. `false` if the guest has none there.
+pub(crate) fn map_ldt_page(guest: &mut Guest<'_>, page: usize) -> bool {
+    let tables = &guest.context.tables;
+    if page as u32 >= tables.ldt_entries.div_ceil(ENTRIES_PER_PAGE) {
+        return false;
+    }
+    let address = Vaddr(tables.ldt_base.0.wrapping_add((page * PAGE_SIZE) as u64));
+    let root = guest.context.kernel_root;
+    let taken = guest.domain.with_tables(|lock| {
+        let frame = mm().mapped_frame(lock, root, address)?;
+        mm().get_descriptors(lock, frame)
+    });
+    let (Ok(frame), Some(slot)) = (taken, guest.context.ldt_pages.get_mut(page)) else {
+        return false;
+    };
+    let frame = frame.remember();
+    guest
+        .domain
+        .per_domain()
+        .set_ldt_page(guest.vcpu.id(), page, Some(frame));
+    *slot = Some(frame);
+    true
+}

@@ -1,0 +1,431 @@
+//! Page tables: updates, pins, roots, flushes.
+
+#![forbid(unsafe_code)]
+
+use super::{Answer, Outcome, read, write};
+use crate::arch::guest::running::Guest;
+use crate::arch::guest::state;
+use crate::arch::memory::{Machine, mm};
+use crate::arch::{scheduler, tlb};
+use crate::domain::context::Context;
+use crate::domain::{Domain, Domains};
+use crate::mm::error::{MmError, Stop};
+use crate::mm::mmu_update::{Parties, Request};
+use crate::mm::pin::Root;
+use crate::mm::typ::Level;
+use crate::mm::update::{AccessedDirty, Owed};
+use alloc::sync::Arc;
+use core::mem::size_of;
+use guest_abi::errno::Errno;
+use guest_abi::ids::{DomId, Mfn, Vaddr, VcpuId};
+use guest_abi::mmu::{
+    MmuUpdate, MmuextOp, MmuextOperation, UPDATE_PREEMPTED, UVMF_ALL, UVMF_FLUSHTYPE_MASK,
+    UVMF_INVLPG, UVMF_TLB_FLUSH,
+};
+
+/// Requests that are copied in at a time.
+const PIECE: usize = 16;
+
+/// Where a list of requests stands.
+struct List {
+    at: u64,
+    left: u32,
+    /// Requests done in earlier calls.
+    before: u32,
+    done: u32,
+    done_at: u64,
+    who: u64,
+}
+
+impl List {
+    fn new([at, count, done_at, who, ..]: [u64; 6]) -> Result<Self, Errno> {
+        let count = count as u32;
+        let before = match count & UPDATE_PREEMPTED {
+            0 => 0,
+            _ if done_at == 0 => 0,
+            _ => read(done_at)?,
+        };
+        Ok(Self {
+            at,
+            left: count & !UPDATE_PREEMPTED,
+            before,
+            done: 0,
+            done_at,
+            who,
+        })
+    }
+
+    fn advance(&mut self, entries: u32, size: usize) {
+        self.at = self.at.wrapping_add(u64::from(entries) * size as u64);
+        self.left -= entries;
+        self.done += entries;
+    }
+
+    /// Says how many requests are done.
+    fn report(&self) -> Result<(), Errno> {
+        if self.done_at == 0 {
+            return Ok(());
+        }
+        write(self.done_at, &self.before.saturating_add(self.done))
+    }
+
+    fn end(&self, answer: Answer) -> Outcome {
+        match self.report() {
+            Ok(()) => answer.into(),
+            Err(errno) => Err(errno).into(),
+        }
+    }
+
+    fn again(&self) -> Outcome {
+        match self.report() {
+            Ok(()) => Outcome::Again([
+                self.at,
+                u64::from(self.left | UPDATE_PREEMPTED),
+                self.done_at,
+                self.who,
+                0,
+                0,
+            ]),
+            Err(errno) => Err(errno).into(),
+        }
+    }
+}
+
+fn resolve(guest: &Guest<'_>, id: u16) -> DomId {
+    if DomId(id) == DomId::SELF {
+        guest.domain.id()
+    } else {
+        DomId(id)
+    }
+}
+
+/// Tells the processors that run the domain what an update owes them.
+fn settle(domain: &Domain, owed: Owed) {
+    if owed.is_flush {
+        flush_domain(domain, |_| true);
+    }
+}
+
+/// Flushes the processors of those vCPUs for which `wanted` holds.
+fn flush_domain(domain: &Domain, wanted: impl Fn(VcpuId) -> bool) {
+    tlb::flush(|cpu| {
+        domain
+            .vcpus()
+            .iter()
+            .any(|vcpu| vcpu.processor() == cpu && wanted(vcpu.id()))
+    });
+}
+
+pub(super) fn mmu_update(guest: &Guest<'_>, arguments: [u64; 6]) -> Outcome {
+    let mut list = match List::new(arguments) {
+        Ok(list) => list,
+        Err(errno) => return Err(errno).into(),
+    };
+    let caller = guest.domain.id();
+    let (frames_of, tables_of) = (list.who as u16, (list.who >> 16) as u16);
+    let frame_owner = resolve(guest, frames_of);
+    let subject: Arc<Domain> = match tables_of {
+        0 => guest.domain.clone(),
+        other => match Domains.find(resolve(guest, other - 1)) {
+            Some(domain) => domain,
+            None => return Err(Errno::ESRCH).into(),
+        },
+    };
+    if frame_owner != caller && frame_owner != DomId::IO && Domains.find(frame_owner).is_none() {
+        return Err(Errno::ESRCH).into();
+    }
+    let parties = match Parties::new(&Machine, caller, subject.id(), frame_owner) {
+        Ok(parties) => parties,
+        Err(error) => return Err(error.errno()).into(),
+    };
+    while list.left != 0 {
+        let mut requests = [Request { ptr: 0, val: 0 }; PIECE];
+        let mut count = 0;
+        for slot in requests.iter_mut().take(list.left as usize) {
+            let at = list
+                .at
+                .wrapping_add((count * size_of::<MmuUpdate>()) as u64);
+            match read::<MmuUpdate>(at) {
+                Ok(update) => {
+                    *slot = Request {
+                        ptr: update.ptr,
+                        val: update.val,
+                    }
+                }
+                Err(errno) if count == 0 => return list.end(Err(errno)),
+                Err(_) => break,
+            }
+            count += 1;
+        }
+        let Some(requests) = requests.get(..count) else {
+            break;
+        };
+        let (mut done, mut owed) = (0, Owed::NOTHING);
+        let result = subject
+            .with_tables(|lock| mm().mmu_update(lock, parties, requests, &mut done, &mut owed));
+        settle(&subject, owed);
+        list.advance(done as u32, size_of::<MmuUpdate>());
+        match result {
+            Ok(()) => {}
+            Err(Stop::Failed(error)) => return list.end(Err(error.errno())),
+            Err(Stop::Preempted) => return list.again(),
+        }
+        if list.left != 0 && scheduler::should_yield() {
+            return list.again();
+        }
+    }
+    list.end(Ok(0))
+}
+
+/// Which processors a guest wants flushed.
+enum Scope {
+    Here,
+    Everywhere,
+    Some([u64; 4]),
+}
+
+/// vCPUs that a mask names: as many words as the domain has vCPUs for, 256 at the most.
+fn read_mask(guest: &Guest<'_>, at: u64) -> Result<[u64; 4], Errno> {
+    let mut mask = [0u64; 4];
+    let bytes = guest.domain.vcpus().len().div_ceil(8);
+    for index in 0..bytes.min(32) {
+        let byte: u8 = read(at.checked_add(index as u64).ok_or(Errno::EFAULT)?)?;
+        if let Some(word) = mask.get_mut(index / 8) {
+            *word |= u64::from(byte) << (8 * (index % 8));
+        }
+    }
+    Ok(mask)
+}
+
+fn flush(guest: &Guest<'_>, scope: &Scope, page: Option<u64>) {
+    match (scope, page) {
+        (Scope::Here, Some(address)) => tlb::flush_page_local(address),
+        (Scope::Here, None) => tlb::flush_local(),
+        (Scope::Everywhere, _) => flush_domain(guest.domain, |_| true),
+        (Scope::Some(mask), _) => flush_domain(guest.domain, |vcpu| {
+            mask.get((vcpu.0 / 64) as usize)
+                .is_some_and(|word| word >> (vcpu.0 % 64) & 1 != 0)
+        }),
+    }
+}
+
+pub(super) fn update_va_mapping(
+    guest: &Guest<'_>,
+    arguments: [u64; 6],
+    frame_owner: Option<u16>,
+) -> Outcome {
+    let [address, value, flags, ..] = arguments;
+    let frame_owner = resolve(guest, frame_owner.unwrap_or(DomId::SELF.0));
+    if let Err(error) = Parties::new(&Machine, guest.domain.id(), guest.domain.id(), frame_owner) {
+        return Err(error.errno()).into();
+    }
+    let root = guest.context.kernel_root;
+    let result = guest.domain.with_tables(|lock| {
+        let place = mm()
+            .walk(lock, root, Vaddr(address))
+            .map_err(|_| MmError::BadFrame)?;
+        mm().update_l1(
+            lock,
+            place.table,
+            place.slot,
+            value,
+            AccessedDirty::Replace,
+            frame_owner,
+        )
+    });
+    match result {
+        Ok(()) => {}
+        Err(Stop::Failed(error)) => return Err(error.errno()).into(),
+        Err(Stop::Preempted) => return Outcome::Again(arguments),
+    }
+    let page = match flags & UVMF_FLUSHTYPE_MASK {
+        UVMF_TLB_FLUSH => None,
+        UVMF_INVLPG => Some(address),
+        _ => return Ok(0).into(),
+    };
+    let scope = match flags & !UVMF_FLUSHTYPE_MASK {
+        0 => Scope::Here,
+        UVMF_ALL => Scope::Everywhere,
+        pointer => match read_mask(guest, pointer) {
+            Ok(mask) => Scope::Some(mask),
+            Err(errno) => return Err(errno).into(),
+        },
+    };
+    flush(guest, &scope, page);
+    Ok(0).into()
+}
+
+pub(super) fn mmuext_op(guest: &mut Guest<'_>, arguments: [u64; 6]) -> Outcome {
+    let mut list = match List::new(arguments) {
+        Ok(list) => list,
+        Err(errno) => return Err(errno).into(),
+    };
+    let target_id = resolve(guest, list.who as u16);
+    let Some(target) = Domains.find(target_id) else {
+        return Err(Errno::ESRCH).into();
+    };
+    if target_id != guest.domain.id() && !guest.domain.is_privileged() {
+        return Err(Errno::EPERM).into();
+    }
+    while list.left != 0 {
+        let result = read::<MmuextOperation>(list.at)
+            .map_err(Refusal::Errno)
+            .and_then(|op| one(guest, &target, &op));
+        match result {
+            Ok(()) => list.advance(1, size_of::<MmuextOperation>()),
+            Err(Refusal::Errno(errno)) => return list.end(Err(errno)),
+            Err(Refusal::Preempted) => return list.again(),
+        }
+        if list.left != 0 && scheduler::should_yield() {
+            return list.again();
+        }
+    }
+    list.end(Ok(0))
+}
+
+enum Refusal {
+    Errno(Errno),
+    Preempted,
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl From<Stop> for Refusal {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Failed(error) => Self::Errno(error.errno()),
+            Stop::Preempted => Self::Preempted,
+        }
+    }
+}
+
+impl From<MmError> for Refusal {
+    fn from(error: MmError) -> Self {
+        Self::Errno(error.errno())
+    }
+}
+
+/// One extended operation.
+fn one(guest: &mut Guest<'_>, target: &Arc<Domain>, op: &MmuextOperation) -> Result<(), Refusal> {
+    let kind = MmuextOp::try_from(op.cmd).map_err(|_| Errno::ENOSYS)?;
+    let is_own = target.id() == guest.domain.id();
+    let is_foreign_allowed = matches!(
+        kind,
+        MmuextOp::PinL1Table
+            | MmuextOp::PinL2Table
+            | MmuextOp::PinL3Table
+            | MmuextOp::PinL4Table
+            | MmuextOp::UnpinTable
+            | MmuextOp::ClearPage
+            | MmuextOp::CopyPage
+    );
+    if !is_own && !is_foreign_allowed {
+        return Err(Errno::EPERM.into());
+    }
+    let pin = |level| target.with_tables(|lock| mm().pin(lock, op.mfn(), level));
+    match kind {
+        MmuextOp::PinL1Table => pin(Level::L1)?,
+        MmuextOp::PinL2Table => pin(Level::L2)?,
+        MmuextOp::PinL3Table => pin(Level::L3)?,
+        MmuextOp::PinL4Table => pin(Level::L4)?,
+        MmuextOp::UnpinTable => target.with_tables(|lock| mm().unpin(lock, op.mfn()))?,
+        MmuextOp::NewBaseptr => new_root(guest, op.mfn())?,
+        MmuextOp::NewUserBaseptr => new_user_root(guest, op.mfn())?,
+        MmuextOp::TlbFlushLocal => tlb::flush_local(),
+        MmuextOp::InvlpgLocal => tlb::flush_page_local(op.linear_addr().0),
+        MmuextOp::TlbFlushMulti | MmuextOp::InvlpgMulti => {
+            let mask = read_mask(guest, op.vcpu_mask().0)?;
+            flush(guest, &Scope::Some(mask), None);
+        }
+        MmuextOp::TlbFlushAll | MmuextOp::InvlpgAll => flush(guest, &Scope::Everywhere, None),
+        MmuextOp::FlushCache | MmuextOp::FlushCacheGlobal => {
+            if !guest.domain.is_hardware_domain() {
+                return Err(Errno::EACCES.into());
+            }
+            state::write_back_caches();
+        }
+        MmuextOp::SetLdt => super::descriptors::set_ldt(guest, op.linear_addr(), op.nr_ents())?,
+        MmuextOp::ClearPage => mm().clear_page(op.mfn(), target.id(), guest.domain.id())?,
+        MmuextOp::CopyPage => {
+            mm().copy_page(op.mfn(), op.src_mfn(), target.id(), guest.domain.id())?
+        }
+        MmuextOp::MarkSuper | MmuextOp::UnmarkSuper => return Err(Errno::EOPNOTSUPP.into()),
+    }
+    Ok(())
+}
+
+/// Loads a new kernel root.
+fn new_root(guest: &mut Guest<'_>, mfn: Mfn) -> Result<(), Refusal> {
+    let old = guest.context.kernel_root;
+    if old != mfn {
+        let new = guest.domain.with_tables(|lock| mm().get_root(lock, mfn))?;
+        super::descriptors::drop_ldt_pages(guest);
+        guest.context.kernel_root = new.remember();
+    }
+    state::reload_root(guest.context);
+    if old != mfn {
+        guest
+            .domain
+            .with_tables(|lock| mm().put_root(lock, Root::recall(old)));
+    }
+    Ok(())
+}
+
+/// Sets a new user root; frame 0 is none.
+fn new_user_root(guest: &mut Guest<'_>, mfn: Mfn) -> Result<(), Refusal> {
+    let old = guest.context.user_root;
+    let new = match mfn.0 {
+        0 => None,
+        _ => Some(
+            guest
+                .domain
+                .with_tables(|lock| mm().get_root(lock, mfn))?
+                .remember(),
+        ),
+    };
+    guest.context.user_root = new;
+    // Translations of the old one may be global: they must not be found under the new one.
+    tlb::flush_local();
+    if let Some(old) = old {
+        guest
+            .domain
+            .with_tables(|lock| mm().put_root(lock, Root::recall(old)));
+    }
+    Ok(())
+}
+
+/// Takes the roots that a new context names.
+pub(super) fn take_roots(domain: &Domain, context: &mut Context) -> Result<(), Errno> {
+    let take = |mfn| loop {
+        match domain.with_tables(|lock| mm().get_root(lock, mfn)) {
+            Ok(root) => return Ok(root.remember()),
+            Err(Stop::Failed(_)) => return Err(Errno::EINVAL),
+            // A root for a starting vCPU is nearly always in force already. What is left of another one is
+            // bounded by the guest's own tables, and validated piece by piece all the same.
+            Err(Stop::Preempted) => {}
+        }
+    };
+    take(context.kernel_root)?;
+    if let Some(user) = context.user_root
+        && let Err(errno) = take(user)
+    {
+        context.user_root = None;
+        drop_roots(domain, context);
+        return Err(errno);
+    }
+    Ok(())
+}
+
+/// Gives the roots of a context up.
+pub(super) fn drop_roots(domain: &Domain, context: &Context) {
+    for mfn in [Some(context.kernel_root), context.user_root]
+        .into_iter()
+        .flatten()
+    {
+        domain.with_tables(|lock| mm().put_root(lock, Root::recall(mfn)));
+    }
+}

@@ -1,0 +1,182 @@
+//! The hall: from a hypercall's number to the room that does it, and back.
+//!
+//! Here, and only here, arguments are read from guest memory and results written to it. A handler reads
+//! what it needs once, checks it, calls a room with typed values, and turns what that says into an answer.
+
+#![forbid(unsafe_code)]
+
+mod console_io;
+pub(crate) mod descriptors;
+mod event_channel;
+mod memory_op;
+mod mmu;
+mod physdev;
+mod processor;
+mod sched_op;
+mod vcpu_op;
+mod version;
+
+use crate::arch::guest::access;
+use crate::arch::guest::running::Guest;
+use crate::arch::scheduler;
+use alloc::boxed::Box;
+use core::mem::size_of;
+use guest_abi::errno::Errno;
+use guest_abi::hypercall::Hypercall;
+use guest_abi::ids::Vaddr;
+use guest_abi::multicall::MulticallEntry;
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
+
+/// What a hypercall comes to.
+pub(crate) enum Outcome {
+    /// It is done: the guest's RAX.
+    Done(u64),
+    /// It is not done: the guest makes the same call again, with these arguments.
+    Again([u64; 6]),
+    /// The guest's registers are as they shall be.
+    Resume,
+}
+
+/// What most handlers return.
+type Answer = Result<u64, Errno>;
+
+impl From<Answer> for Outcome {
+    fn from(answer: Answer) -> Self {
+        Self::Done(match answer {
+            Ok(value) => value,
+            Err(errno) => errno.to_return() as u64,
+        })
+    }
+}
+
+/// Reads an argument that a guest points to.
+fn read<T: FromBytes>(address: u64) -> Result<T, Errno> {
+    access::read(Vaddr(address)).map_err(|_| Errno::EFAULT)
+}
+
+/// Reads an argument that is too large for the stack.
+fn read_boxed<T: FromBytes + FromZeros + IntoBytes>(address: u64) -> Result<Box<T>, Errno> {
+    let mut value = T::new_box_zeroed().map_err(|_| Errno::ENOMEM)?;
+    access::read_bytes(Vaddr(address), value.as_mut_bytes()).map_err(|_| Errno::EFAULT)?;
+    Ok(value)
+}
+
+/// Writes a result to where a guest wants it.
+fn write<T: IntoBytes + Immutable>(address: u64, value: &T) -> Result<(), Errno> {
+    access::write(Vaddr(address), value).map_err(|_| Errno::EFAULT)
+}
+
+/// Does the hypercall that the guest's registers ask for.
+pub(crate) fn enter(guest: &mut Guest<'_>) {
+    let number = guest.registers.rax;
+    let arguments = guest.registers.arguments();
+    match call(guest, number, arguments) {
+        Outcome::Done(value) => guest.registers.rax = value,
+        Outcome::Again(arguments) => again(guest, arguments),
+        Outcome::Resume => {}
+    }
+}
+
+/// Lets the guest make its call again: RIP goes back over the SYSCALL, so that events are delivered first.
+fn again(guest: &mut Guest<'_>, arguments: [u64; 6]) {
+    let registers = &mut *guest.registers;
+    registers.rip = registers.rip.wrapping_sub(2);
+    [
+        registers.rdi,
+        registers.rsi,
+        registers.rdx,
+        registers.r10,
+        registers.r8,
+        registers.r9,
+    ] = arguments;
+}
+
+fn call(guest: &mut Guest<'_>, number: u64, arguments: [u64; 6]) -> Outcome {
+    let Ok(number) = Hypercall::try_from(number) else {
+        return Err(Errno::ENOSYS).into();
+    };
+    let [a, b, c, _, _, _] = arguments;
+    match number {
+        Hypercall::SetTrapTable => processor::set_trap_table(guest, a).into(),
+        Hypercall::StackSwitch => processor::stack_switch(guest, a, b).into(),
+        Hypercall::FpuTaskswitch => processor::fpu_taskswitch(guest, a).into(),
+        Hypercall::SetDebugreg => processor::set_debugreg(guest, a, b).into(),
+        Hypercall::GetDebugreg => processor::get_debugreg(guest, a).into(),
+        Hypercall::SetSegmentBase => processor::set_segment_base(guest, a, b).into(),
+        Hypercall::CallbackOp => processor::callback_op(guest, a, b).into(),
+        Hypercall::VmAssist => processor::vm_assist(guest, a, b).into(),
+        Hypercall::Iret => processor::iret(guest),
+        Hypercall::Multicall => multicall(guest, arguments),
+        Hypercall::Version => version::version(guest, a, b).into(),
+        Hypercall::ConsoleIo => console_io::console_io(guest, a, b, c),
+        Hypercall::SchedOp => sched_op::sched_op(guest, a, b).into(),
+        Hypercall::SetTimerOp => vcpu_op::set_timer_op(guest, a).into(),
+        Hypercall::VcpuOp => vcpu_op::vcpu_op(guest, a, b, c).into(),
+        Hypercall::EventChannelOp => event_channel::event_channel_op(guest, a, b).into(),
+        Hypercall::MmuUpdate => mmu::mmu_update(guest, arguments),
+        Hypercall::UpdateVaMapping => mmu::update_va_mapping(guest, arguments, None),
+        Hypercall::UpdateVaMappingOtherdomain => {
+            mmu::update_va_mapping(guest, arguments, Some(arguments[3] as u16))
+        }
+        Hypercall::MmuextOp => mmu::mmuext_op(guest, arguments),
+        Hypercall::SetGdt => descriptors::set_gdt(guest, arguments),
+        Hypercall::UpdateDescriptor => descriptors::update_descriptor(guest, arguments),
+        Hypercall::MemoryOp => memory_op::memory_op(guest, arguments),
+        Hypercall::PhysdevOp => physdev::physdev_op(guest, a, b).into(),
+        _ => Err(Errno::ENOSYS).into(),
+    }
+}
+
+/// A list of hypercalls in one. Stops after an `iret`, whose registers are then in force.
+fn multicall(guest: &mut Guest<'_>, arguments: [u64; 6]) -> Outcome {
+    const ENTRY: u64 = size_of::<MulticallEntry>() as u64;
+    let [mut list, mut left, ..] = arguments;
+    left &= 0xffff_ffff;
+    while left != 0 {
+        let entry: MulticallEntry = match read(list) {
+            Ok(entry) => entry,
+            Err(errno) => return Err(errno).into(),
+        };
+        let outcome = if entry.op == Hypercall::Multicall as u64 {
+            Err(Errno::EINVAL).into()
+        } else {
+            call(guest, entry.op, entry.args)
+        };
+        let result = list + core::mem::offset_of!(MulticallEntry, result) as u64;
+        match outcome {
+            Outcome::Done(value) => {
+                if let Err(errno) = write(result, &value) {
+                    return Err(errno).into();
+                }
+            }
+            Outcome::Again(args) => {
+                let at = list + core::mem::offset_of!(MulticallEntry, args) as u64;
+                if let Err(errno) = write(at, &args) {
+                    return Err(errno).into();
+                }
+                return Outcome::Again([
+                    list,
+                    left,
+                    arguments[2],
+                    arguments[3],
+                    arguments[4],
+                    arguments[5],
+                ]);
+            }
+            Outcome::Resume => return Outcome::Resume,
+        }
+        list = list.wrapping_add(ENTRY);
+        left -= 1;
+        if left != 0 && scheduler::should_yield() {
+            return Outcome::Again([
+                list,
+                left,
+                arguments[2],
+                arguments[3],
+                arguments[4],
+                arguments[5],
+            ]);
+        }
+    }
+    Ok(0).into()
+}

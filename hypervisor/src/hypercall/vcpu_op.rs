@@ -1,0 +1,156 @@
+//! vCPU life cycle and timers.
+
+#![forbid(unsafe_code)]
+
+use super::{Answer, read};
+use crate::arch::guest::running::Guest;
+use crate::arch::memory::{self, mm};
+use crate::arch::{guest, scheduler};
+use crate::domain::{NEVER, Vcpu};
+use crate::sched::run_state::Change;
+use alloc::boxed::Box;
+use core::mem::size_of;
+use core::sync::atomic::Ordering;
+use guest_abi::errno::Errno;
+use guest_abi::ids::{PAGE_SIZE, VcpuId};
+use guest_abi::sched_op::ShutdownReason;
+use guest_abi::shared_info::VcpuInfo;
+use guest_abi::vcpu_context::VcpuGuestContext;
+use guest_abi::vcpu_op::{RegisterVcpuInfo, SetPeriodicTimer, SetSingleshotTimer, VcpuOp};
+
+/// The shortest period of a periodic timer, ns.
+const MIN_PERIOD_NS: u64 = 1_000_000;
+/// A time further ahead than this is a guest's mistake (a negative number, in most cases), ns.
+const MAX_AHEAD_NS: u64 = 1 << 50;
+
+/// Old single-shot timer: an absolute time in ns, 0 for none.
+pub(super) fn set_timer_op(guest: &Guest<'_>, timeout: u64) -> Answer {
+    let now = scheduler::now_ns();
+    let deadline = match timeout {
+        0 => NEVER,
+        late if late > i64::MAX as u64 || late.saturating_sub(now) > MAX_AHEAD_NS => {
+            now + 100_000_000
+        }
+        time => time,
+    };
+    guest.vcpu.timer.store(deadline, Ordering::Release);
+    scheduler::timers_changed();
+    Ok(0)
+}
+
+pub(super) fn vcpu_op(guest: &mut Guest<'_>, operation: u64, vcpu: u64, argument: u64) -> Answer {
+    let vcpu = u32::try_from(vcpu)
+        .ok()
+        .and_then(|id| guest.domain.vcpu(VcpuId(id)))
+        .ok_or(Errno::ENOENT)?
+        .clone();
+    let operation = u32::try_from(operation)
+        .ok()
+        .and_then(|op| VcpuOp::try_from(op).ok())
+        .ok_or(Errno::ENOSYS)?;
+    let is_self = vcpu.id() == guest.vcpu.id();
+    match operation {
+        VcpuOp::IsUp => return Ok(u64::from(vcpu.run.is_up())),
+        VcpuOp::Initialise => {
+            if vcpu.is_initialised() {
+                return Err(Errno::EEXIST);
+            }
+            let wish: Box<VcpuGuestContext> = super::read_boxed(argument)?;
+            let mut context = guest::state::context_from(guest.domain, &wish)?;
+            super::mmu::take_roots(guest.domain, &mut context)?;
+            if let Err(errno) = super::descriptors::take_gdt(guest.domain, &vcpu, &context) {
+                super::mmu::drop_roots(guest.domain, &context);
+                return Err(errno);
+            }
+            if let Err(context) = vcpu.initialise(context) {
+                super::descriptors::drop_gdt_frames(guest.domain, &context);
+                super::mmu::drop_roots(guest.domain, &context);
+                return Err(Errno::EEXIST);
+            }
+        }
+        VcpuOp::Up => {
+            if !vcpu.is_initialised() {
+                return Err(Errno::EINVAL);
+            }
+            let (_, change) = vcpu.run.up();
+            if change == Change::BecameRunnable {
+                scheduler::wake(&vcpu);
+            }
+        }
+        VcpuOp::Down => {
+            let others_up = guest
+                .domain
+                .vcpus()
+                .iter()
+                .any(|other| other.id() != vcpu.id() && other.run.is_up());
+            if !others_up {
+                guest.domain.shutdown(ShutdownReason::Poweroff);
+                return Ok(0);
+            }
+            let (_, change) = vcpu.run.take_down();
+            if change == Change::BecameIdle {
+                scheduler::poke(&vcpu);
+            }
+        }
+        VcpuOp::SetPeriodicTimer => {
+            let wish: SetPeriodicTimer = read(argument)?;
+            if wish.period_ns < MIN_PERIOD_NS || wish.period_ns > MAX_AHEAD_NS {
+                return Err(Errno::EINVAL);
+            }
+            vcpu.next_tick
+                .store(scheduler::now_ns() + wish.period_ns, Ordering::Release);
+            vcpu.period.store(wish.period_ns, Ordering::Release);
+            scheduler::poke(&vcpu);
+        }
+        VcpuOp::StopPeriodicTimer => vcpu.period.store(0, Ordering::Release),
+        VcpuOp::SetSingleshotTimer => {
+            if !is_self {
+                return Err(Errno::EINVAL);
+            }
+            let wish: SetSingleshotTimer = read(argument)?;
+            vcpu.timer
+                .store(wish.timeout_abs_ns.min(NEVER - 1), Ordering::Release);
+            scheduler::timers_changed();
+        }
+        VcpuOp::RegisterVcpuInfo => register_info(guest, &vcpu, &read(argument)?)?,
+        VcpuOp::StopSingleshotTimer => {
+            if !is_self {
+                return Err(Errno::EINVAL);
+            }
+            vcpu.timer.store(NEVER, Ordering::Release);
+        }
+        _ => return Err(Errno::ENOSYS),
+    }
+    Ok(0)
+}
+
+/// Moves a vCPU's `vcpu_info` into a frame of the guest's own.
+fn register_info(guest: &Guest<'_>, vcpu: &Vcpu, wish: &RegisterVcpuInfo) -> Result<(), Errno> {
+    if vcpu.id() != guest.vcpu.id() && vcpu.run.is_up() {
+        return Err(Errno::EINVAL);
+    }
+    let size = size_of::<VcpuInfo>() as u32;
+    if !wish.offset.is_multiple_of(8) || wish.offset > PAGE_SIZE as u32 - size {
+        return Err(Errno::ENXIO);
+    }
+    if vcpu.has_own_info() {
+        return Err(Errno::EINVAL);
+    }
+    let id = guest.domain.id();
+    let frame = mm()
+        .get_writable_frame(wish.mfn, id, id)
+        .map_err(|_| Errno::EINVAL)?;
+    let place = memory::vcpu_info_in(&frame, wish.offset);
+    place.copy_from(vcpu.info());
+    if !vcpu.set_info(place) {
+        mm().put_writable_frame(frame);
+        return Err(Errno::EINVAL);
+    }
+    // The vCPU keeps the frame for as long as it exists.
+    let _ = frame.remember();
+    // The guest may have lost an event between the copy and the move: it looks at all of them.
+    place.set_selector(u64::MAX);
+    place.set_upcall_pending();
+    scheduler::poke(vcpu);
+    Ok(())
+}
