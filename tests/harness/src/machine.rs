@@ -1,7 +1,7 @@
 //! The machine that QEMU pretends to be.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The I/O port of the device by which an image ends QEMU with a status.
 pub const EXIT_PORT: u16 = 0xf4;
@@ -65,10 +65,53 @@ impl Default for Machine {
     }
 }
 
+/// What a machine boots from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Medium {
+    /// A disc in the drive, by the firmware and the boot loader on it.
+    Disc(PathBuf),
+    /// An image for the first version of multiboot, which QEMU loads itself: quicker than any boot loader.
+    Direct {
+        /// The image.
+        image: PathBuf,
+        /// Its command line.
+        options: String,
+        /// A module.
+        module: PathBuf,
+        /// The module's command line, without commas.
+        line: String,
+    },
+}
+
+impl Medium {
+    fn arguments(&self) -> Vec<OsString> {
+        match self {
+            Self::Disc(iso) => vec!["-boot".into(), "d".into(), "-cdrom".into(), iso.into()],
+            Self::Direct {
+                image,
+                options,
+                module,
+                line,
+            } => {
+                let mut initrd = OsString::from(module);
+                initrd.push(format!(" {line}"));
+                vec![
+                    "-kernel".into(),
+                    image.into(),
+                    "-append".into(),
+                    options.into(),
+                    "-initrd".into(),
+                    initrd,
+                ]
+            }
+        }
+    }
+}
+
 impl Machine {
-    /// QEMU's arguments: this machine, booting `iso`, with its serial line on standard input and output and
+    /// QEMU's arguments: this machine, booting from `medium`, with its serial line on standard input and output and
     /// its monitor on the socket `monitor`, ending instead of rebooting.
-    pub fn arguments(&self, iso: &Path, monitor: &Path) -> Vec<OsString> {
+    pub fn arguments(&self, medium: &Medium, monitor: &Path) -> Vec<OsString> {
         let hpet = match self.hpet {
             Hpet::Present => "on",
             Hpet::Absent => "off",
@@ -109,8 +152,8 @@ impl Machine {
             "-device",
             &format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=4"),
         ]);
-        add(&["-serial", "stdio", "-boot", "d", "-cdrom"]);
-        arguments.push(iso.into());
+        add(&["-serial", "stdio"]);
+        arguments.extend(medium.arguments());
         arguments.extend(self.extra.iter().map(OsString::from));
         arguments
     }

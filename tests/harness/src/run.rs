@@ -3,7 +3,7 @@
 //! QEMU is started as the head of a process group of its own, and the kernel ends it when the thread that
 //! started it ends. Every way out of a [`Run`] ends the whole group, so that nothing outlives a test.
 
-use crate::machine::Machine;
+use crate::machine::{Machine, Medium};
 use crate::qemu::Qemu;
 use crate::serial::{Line, Serial};
 use crate::verdict::Ending;
@@ -54,11 +54,11 @@ pub struct Run {
 }
 
 impl Run {
-    /// Starts `machine` with `iso` in its drive. What it prints is kept in the file `log`.
-    pub fn start(qemu: &Qemu, machine: &Machine, iso: &Path, log: &Path) -> io::Result<Self> {
+    /// Starts `machine` from `medium`. What it prints is kept in the file `log`.
+    pub fn start(qemu: &Qemu, machine: &Machine, medium: &Medium, log: &Path) -> io::Result<Self> {
         let monitor = log.with_extension("monitor");
         let mut command = Command::new(&qemu.command);
-        command.args(machine.arguments(iso, &monitor));
+        command.args(machine.arguments(medium, &monitor));
         let mut run = Self::spawn(command, log)?;
         run.monitor = Some(monitor);
         Ok(run)

@@ -1,7 +1,7 @@
 //! Many cases, as many at a time as there are processors.
 
 use crate::iso::{Isos, Recipe};
-use crate::machine::Machine;
+use crate::machine::{Machine, Medium};
 use crate::qemu::Qemu;
 use crate::run::Run;
 use crate::verdict::Verdict;
@@ -44,6 +44,16 @@ impl Context<'_> {
     /// Boots what `recipe` says on `machine`. Whatever prevents it is the verdict.
     pub fn boot(&self, qemu: &Qemu, machine: &Machine, recipe: &Recipe) -> Result<Run, Verdict> {
         let iso = self.isos.get(recipe).map_err(Verdict::NoVerdict)?;
+        self.boot_from(qemu, machine, &Medium::Disc(iso))
+    }
+
+    /// Boots `machine` from `medium`. Whatever prevents it is the verdict.
+    pub fn boot_from(
+        &self,
+        qemu: &Qemu,
+        machine: &Machine,
+        medium: &Medium,
+    ) -> Result<Run, Verdict> {
         let again = match self.nr_runs.fetch_add(1, Ordering::Relaxed) {
             0 => String::new(),
             count => format!("-run{}", count + 1),
@@ -51,7 +61,7 @@ impl Context<'_> {
         let log = self
             .log_directory
             .join(format!("{}{again}.log", self.name.replace('/', "-")));
-        Run::start(qemu, machine, &iso, &log)
+        Run::start(qemu, machine, medium, &log)
             .map_err(|error| Verdict::NoVerdict(format!("QEMU does not start: {error}")))
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{IMAGE, no_line};
 use crate::iso::Recipe;
-use crate::machine::Machine;
+use crate::machine::{Machine, Medium};
 use crate::qemu::Qemu;
 use crate::run::{Missing, Run};
 use crate::suite::{Case, Context};
@@ -91,12 +91,25 @@ fn judge(
         memory_mib: MEMORY_MIB,
         ..Machine::default()
     };
-    let mut recipe = Recipe::new(hypervisor.image(), hypervisor.options());
-    let kernel = PathBuf::from("build/kernels").join(case.kernel.file_name());
-    recipe
-        .modules
-        .push((kernel, format!("test={} {}", case.name, case.arguments)));
-    let mut run = context.boot(&qemu, &machine, &recipe)?;
+    let module = PathBuf::from("build/kernels").join(case.kernel.file_name());
+    let line = format!("test={} {}", case.name, case.arguments);
+    let image = hypervisor.image();
+    let mut run = match hypervisor {
+        Hypervisor::Paravane => {
+            let mut recipe = Recipe::new(image, hypervisor.options());
+            recipe.modules.push((module, line));
+            context.boot(&qemu, &machine, &recipe)?
+        }
+        Hypervisor::Reference => {
+            let medium = Medium::Direct {
+                image: image.into(),
+                options: hypervisor.options(),
+                module,
+                line,
+            };
+            context.boot_from(&qemu, &machine, &medium)?
+        }
+    };
 
     let said =
         Regex::new(r"(VERDICT: (PASS|FAIL|SKIP) \S+?|EXPECT \w+ \S+|Hardware Dom0 \w+)(: .*)?$")
