@@ -82,7 +82,54 @@ macro_rules! cases {
 
 cases! {
     "start/initial-state" = start::initial_state;
+    "start/start-of-day" = start::start_of_day;
+    "start/boot-mapping" = start::boot_mapping;
+    "start/frame-list" = start::frame_list;
+    "start/floating-point" = start::floating_point;
     "start/hypercall-page" = start::hypercall_page, in_kernel(Kernel::HypercallPage);
     "start/init-p2m" = start::init_p2m, in_kernel(Kernel::InitP2m);
+
+    "trap/frame" = trap::frame;
+    "trap/divide" = trap::divide;
+    "trap/single-step" = trap::single_step;
+    "trap/nmi" = trap::nmi;
+    "trap/breakpoint" = trap::breakpoint;
+    "trap/invalid-opcode" = trap::invalid_opcode;
+    "trap/not-present" = trap::not_present;
+    "trap/stack-segment" = trap::stack_segment;
+    "trap/general-protection" = trap::general_protection;
+    "trap/page-fault" = trap::page_fault;
+    "trap/page-fault-in-hypervisor" = trap::page_fault_in_hypervisor;
+    "trap/x87" = trap::x87;
+    "trap/alignment" = trap::alignment;
+    "trap/simd" = trap::simd;
+    "trap/software-interrupt" = trap::software_interrupt;
+    "trap/event-mask" = trap::event_mask;
+    "trap/flags-cleared" = trap::flags_cleared;
+    "trap/table-refusals" = trap::table_refusals, ends(Ending::DomainCrash);
+    "trap/bad-stack" = trap::bad_stack, ends(Ending::DomainCrash);
     "trap/unhandled" = trap::unhandled, ends(Ending::DomainCrash);
+
+    "user/frame" = user::frame;
+    "user/divide" = user::divide;
+    "user/single-step" = user::single_step;
+    "user/breakpoint" = user::breakpoint;
+    "user/overflow-32bit" = user::overflow_32bit;
+    "user/bound-32bit" = user::bound_32bit;
+    "user/invalid-opcode" = user::invalid_opcode;
+    "user/task-switched" = user::task_switched;
+    "user/general-protection" = user::general_protection;
+    "user/page-fault" = user::page_fault;
+    "user/floating-point" = user::floating_point;
+    "user/software-interrupt" = user::software_interrupt;
+    "user/int80-32bit" = user::int80_32bit;
+    "user/syscall" = user::syscall;
+    "user/syscall-event-mask" = user::syscall_event_mask;
+    "user/syscall-flags" = user::syscall_flags;
+    "user/syscall-without-callback" = user::syscall_without_callback;
+    "user/syscall-32bit" = user::syscall_32bit;
+    "user/sysenter" = user::sysenter;
+    "user/segment-bases" = user::segment_bases;
+    "user/upcall" = user::upcall;
+    "user/bad-kernel-stack" = user::bad_kernel_stack, ends(Ending::DomainCrash);
 }

@@ -1,7 +1,11 @@
 //! System time, as the hypervisor lets the guest compute it.
 
+use crate::{event, smp};
 use core::arch::x86_64::_rdtsc;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use guest_abi::event_channel::Virq;
+use guest_abi::ids::Port;
+use guest_abi::vcpu_op::{SetSingleshotTimer, TimerFlags, VcpuOp};
 
 /// [`guest_abi::time::VcpuTimeInfo`] as memory that the hypervisor changes at any time.
 #[repr(C)]
@@ -60,6 +64,22 @@ pub(crate) fn tsc() -> u64 {
 /// System time in nanoseconds.
 pub(crate) fn now_ns() -> u64 {
     crate::event::vcpu_info().time.system_time_ns()
+}
+
+/// Binds the timer of this vCPU to a port.
+pub(crate) fn bind_timer() -> Port {
+    event::bind_virq(Virq::Timer, crate::cpu::id())
+}
+
+/// Sets the single-shot timer of this vCPU.
+pub(crate) fn set_timer(timeout_abs_ns: u64) {
+    let timer = SetSingleshotTimer {
+        timeout_abs_ns,
+        flags: TimerFlags::empty(),
+        pad0: [0; 4],
+    };
+    let outcome = smp::operate(VcpuOp::SetSingleshotTimer, crate::cpu::id(), &timer);
+    assert_eq!(outcome, Ok(0), "timer at {timeout_abs_ns} ns");
 }
 
 /// One millisecond.

@@ -1,7 +1,7 @@
 //! What each vCPU has of its own, found by its GS base.
 
 use crate::hypercall::{Outcome, hypercall};
-use crate::trap::Trap;
+use crate::trap::{Trap, probe};
 use core::arch::asm;
 use core::cell::Cell;
 use guest_abi::ids::VcpuId;
@@ -24,6 +24,10 @@ pub(crate) struct Cpu {
     this: Cell<*const Cpu>,
     /// Where to go on after an exception that [`probe!`](crate::trap::probe) expects; 0 when none is.
     pub(crate) fixup: Cell<u64>,
+    /// The first instruction of the [`probe!`](crate::trap::probe) that runs.
+    pub(crate) probe_start: Cell<u64>,
+    /// Its stack, to which an exception under it returns.
+    pub(crate) probe_rsp: Cell<u64>,
     /// The stack of whoever has entered user mode and waits for its end.
     pub(crate) user_caller_rsp: Cell<u64>,
     /// Its number.
@@ -34,6 +38,8 @@ pub(crate) struct Cpu {
 
 /// Where assembly finds what it needs.
 pub(crate) const FIXUP: usize = core::mem::offset_of!(Cpu, fixup);
+pub(crate) const PROBE_START: usize = core::mem::offset_of!(Cpu, probe_start);
+pub(crate) const PROBE_RSP: usize = core::mem::offset_of!(Cpu, probe_rsp);
 pub(crate) const USER_CALLER_RSP: usize = core::mem::offset_of!(Cpu, user_caller_rsp);
 
 // SAFETY: each vCPU touches its own element only; before it runs, the one that starts it does.
@@ -44,6 +50,8 @@ impl Cpu {
         Self {
             this: Cell::new(core::ptr::null()),
             fixup: Cell::new(0),
+            probe_rsp: Cell::new(0),
+            probe_start: Cell::new(0),
             user_caller_rsp: Cell::new(0),
             id: Cell::new(0),
             trap: Cell::new(None),
@@ -105,4 +113,37 @@ pub(crate) fn write_msr(msr: u32, value: u64) {
 pub(crate) fn set_iopl(iopl: u32) -> Outcome {
     const SET_IOPL: u32 = 6;
     hypercall!(PhysdevOp, SET_IOPL, &iopl)
+}
+
+/// RDMSR; `None` where it faults.
+pub(crate) fn read_msr(msr: u32) -> Option<u64> {
+    let (low, high): (u32, u32);
+    let trap = probe!("rdmsr"; in("ecx") msr, out("eax") low, out("edx") high);
+    trap.is_none()
+        .then_some(u64::from(high) << 32 | u64::from(low))
+}
+
+/// CPUID as the hypervisor answers it to a kernel: EAX, EBX, ECX, EDX.
+pub(crate) fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
+    let (a, c, d): (u32, u32, u32);
+    let wide: u64;
+    let trap = probe!(
+        "mov {saved}, rbx",
+        "ud2",
+        ".ascii \"xen\"",
+        "cpuid",
+        "xchg {saved}, rbx";
+        saved = out(reg) wide,
+        inout("eax") leaf => a,
+        inout("ecx") subleaf => c,
+        out("edx") d,
+    );
+    assert_eq!(trap, None, "CPUID {leaf:#x}");
+    [a, wide as u32, c, d]
+}
+
+/// Whether the processor follows AMD's manual where that differs from Intel's.
+pub(crate) fn is_amd() -> bool {
+    let [_, b, c, d] = cpuid(0, 0);
+    [b, d, c].map(u32::to_le_bytes).as_flattened() == b"AuthenticAMD"
 }

@@ -20,6 +20,7 @@ macro_rules! notes {
             "note {guest_os}, .asciz \"paravane-test\"",
             "note {guest_version}, .asciz \"1\"",
             "note {loader}, .asciz \"generic\"",
+            "note {pae_mode}, .asciz \"yes\"",
             "note {features}, .asciz \"!writable_page_tables|pae_pgdir_above_4gb\"",
             // Bit 0: writable page tables, bit 11: can be the first domain.
             "note {supported}, .long 0x801",
@@ -33,6 +34,7 @@ macro_rules! notes {
             guest_os = const guest_abi::elf_note::ElfNote::GuestOs.number(),
             guest_version = const guest_abi::elf_note::ElfNote::GuestVersion.number(),
             loader = const guest_abi::elf_note::ElfNote::Loader.number(),
+            pae_mode = const guest_abi::elf_note::ElfNote::PaeMode.number(),
             features = const guest_abi::elf_note::ElfNote::Features.number(),
             supported = const guest_abi::elf_note::ElfNote::SupportedFeatures.number(),
             base = const $crate::notes::VIRT_BASE as i64,

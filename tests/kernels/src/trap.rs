@@ -89,6 +89,25 @@ pub(crate) struct Trap {
     pub(crate) cr2: u64,
     /// The event mask when the handler ran.
     pub(crate) upcall_mask: u8,
+    /// Bytes from the first instruction of the [`probe!`] to what was interrupted.
+    pub(crate) offset: u64,
+}
+
+/// The trap of a [`probe!`], which must have been of this vector and error code.
+#[track_caller]
+pub(crate) fn expect(trap: Option<Trap>, vector: u64, error_code: u64) -> Trap {
+    let Some(trap) = trap else {
+        panic!("no exception instead of vector {vector}");
+    };
+    let found = (trap.frame.vector, trap.frame.error_code);
+    assert!(
+        found == (vector, error_code),
+        "vector {} error code {:#x} (CR2 {:#x}) instead of vector {vector} error code {error_code:#x}",
+        found.0,
+        found.1,
+        trap.cr2
+    );
+    trap
 }
 
 /// What a handler may do: look, and change where and with what the interrupted code goes on.
@@ -256,6 +275,7 @@ pub(crate) fn init_callbacks() {
 }
 
 extern "C" fn handle(frame: &mut Frame, handler_rflags: u64, cs: u64, ss: u64) {
+    let cpu = cpu::this();
     let info = event::vcpu_info();
     let has_error_code = matches!(frame.vector, 8 | 10..=14 | 17 | 21);
     let frame_start = core::ptr::from_ref(frame) as u64;
@@ -270,6 +290,7 @@ extern "C" fn handle(frame: &mut Frame, handler_rflags: u64, cs: u64, ss: u64) {
         handler_ss: ss,
         cr2: info.cr2(),
         upcall_mask: info.upcall_mask(),
+        offset: frame.rip.wrapping_sub(cpu.probe_start.get()),
     };
     let handler = HANDLERS[frame.vector as usize].load(Ordering::Acquire);
     if !handler.is_null() {
@@ -283,7 +304,6 @@ extern "C" fn handle(frame: &mut Frame, handler_rflags: u64, cs: u64, ss: u64) {
         event::dispatch();
         return;
     }
-    let cpu = cpu::this();
     if frame.is_user() && cpu.user_caller_rsp.get() != 0 {
         cpu.trap.set(Some(trap));
         crate::user::leave();
@@ -292,6 +312,7 @@ extern "C" fn handle(frame: &mut Frame, handler_rflags: u64, cs: u64, ss: u64) {
     if fixup != 0 && !frame.is_user() {
         cpu.trap.set(Some(trap));
         frame.rip = fixup;
+        frame.rsp = cpu.probe_rsp.get();
         frame.rflags &= !(rflags::TF | rflags::DF | rflags::NT | rflags::AC | rflags::RF);
         return;
     }
@@ -308,20 +329,31 @@ pub(crate) fn taken() -> Option<Trap> {
 
 /// Runs assembly that may fault; `Some` is the exception, after which the rest of it was skipped.
 ///
-/// `probe!("instruction", … ; operands…)`. The operands are those of `asm!`, and what the instructions
-/// change must be among them.
+/// `probe!("instruction", … ; operands…)`. The operands are those of `asm!`. It is `asm!` in all but name:
+/// whoever writes one owes what `asm!` asks for, and that all that the instructions change (before a
+/// fault, too) is among the operands. A fault gives RSP back; without one the instructions must.
 macro_rules! probe {
     ($($line:literal),+ $(,)? $(; $($operands:tt)*)?) => {{
-        core::arch::asm!(
-            "lea {probe_fixup}, [rip + 77f]",
-            "mov gs:[{probe_offset}], {probe_fixup}",
-            $($line,)+
-            "77:",
-            "mov qword ptr gs:[{probe_offset}], 0",
-            probe_fixup = out(reg) _,
-            probe_offset = const $crate::cpu::FIXUP,
-            $($($operands)*)?
-        );
+        // SAFETY: see the macro's description. The exception handler keeps all registers and goes on at 77.
+        #[allow(clippy::undocumented_unsafe_blocks, reason = "argued once, here")]
+        unsafe {
+            core::arch::asm!(
+                "lea {probe_tmp}, [rip + 76f]",
+                "mov gs:[{probe_start}], {probe_tmp}",
+                "lea {probe_tmp}, [rip + 77f]",
+                "mov gs:[{probe_fixup}], {probe_tmp}",
+                "mov gs:[{probe_rsp}], rsp",
+                "76:",
+                $($line,)+
+                "77:",
+                "mov qword ptr gs:[{probe_fixup}], 0",
+                probe_tmp = out(reg) _,
+                probe_fixup = const $crate::cpu::FIXUP,
+                probe_rsp = const $crate::cpu::PROBE_RSP,
+                probe_start = const $crate::cpu::PROBE_START,
+                $($($operands)*)?
+            );
+        }
         $crate::trap::taken()
     }};
 }

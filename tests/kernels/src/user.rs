@@ -73,6 +73,28 @@ impl UserSpace {
     }
 }
 
+/// `user_code!(name, "instruction", …)`: code for user mode, as the function `name()` that says where it is.
+macro_rules! user_code {
+    ($name:ident, $($line:literal),+ $(,)?) => {
+        core::arch::global_asm!(
+            ".pushsection .user, \"ax\"",
+            concat!(".global user_code_", stringify!($name)),
+            concat!("user_code_", stringify!($name), ":"),
+            $($line,)+
+            ".popsection",
+        );
+
+        fn $name() -> *const u8 {
+            unsafe extern "C" {
+                #[link_name = concat!("user_code_", stringify!($name))]
+                static START: u8;
+            }
+            &raw const START
+        }
+    };
+}
+pub(crate) use user_code;
+
 /// The address in user mode of code in the section `.user`.
 pub(crate) fn code(symbol: *const u8) -> Vaddr {
     Vaddr(CODE.0 + (symbol as u64 - &raw const user_code_start as u64))
@@ -100,7 +122,11 @@ pub(crate) fn registers32(symbol: *const u8) -> trap::Frame {
 
 /// Runs user mode with these registers until it enters this kernel.
 pub(crate) fn enter(registers: &trap::Frame) -> Trap {
-    let stack = cpu::entry_stack_end(cpu::id());
+    enter_with_stack(registers, cpu::entry_stack_end(cpu::id()))
+}
+
+/// As [`enter`], with this stack for the way back.
+pub(crate) fn enter_with_stack(registers: &trap::Frame, stack: u64) -> Trap {
     assert_eq!(hypercall!(StackSwitch, FLAT_RING3_SS, stack), Ok(0));
     // SAFETY: the function keeps what the calling convention asks for; user mode reaches nothing of this
     // kernel's memory but the pages of its own address space.

@@ -4,3 +4,4 @@
 mod prelude;
 pub(crate) mod start;
 pub(crate) mod trap;
+pub(crate) mod user;

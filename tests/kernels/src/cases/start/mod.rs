@@ -1,5 +1,9 @@
 //! What a kernel finds when it starts.
 
+pub(crate) mod boot_mapping;
+pub(crate) mod floating_point;
+pub(crate) mod frame_list;
 pub(crate) mod hypercall_page;
 pub(crate) mod init_p2m;
 pub(crate) mod initial_state;
+pub(crate) mod start_of_day;
