@@ -132,4 +132,28 @@ cases! {
     "user/segment-bases" = user::segment_bases;
     "user/upcall" = user::upcall;
     "user/bad-kernel-stack" = user::bad_kernel_stack, ends(Ending::DomainCrash);
+
+    "emulate/cache" = emulate::cache;
+    "emulate/invd" = emulate::invd;
+    "emulate/clts" = emulate::clts;
+    "emulate/cpuid" = emulate::cpuid;
+    "emulate/cpuid-hypervisor" = emulate::cpuid_hypervisor;
+    "emulate/cr0" = emulate::cr0;
+    "emulate/cr2" = emulate::cr2;
+    "emulate/cr3" = emulate::cr3;
+    "emulate/cr4" = emulate::cr4;
+    "emulate/debug-registers" = emulate::debug_registers;
+    "emulate/interrupt-flag" = emulate::interrupt_flag;
+    "emulate/io-privilege" = emulate::io_privilege;
+    "emulate/io-bitmap" = emulate::io_bitmap;
+    "emulate/io-strings" = emulate::io_strings;
+    "emulate/msr-bases" = emulate::msr_bases;
+    "emulate/msr-efer" = emulate::msr_efer;
+    "emulate/msr-known" = emulate::msr_known;
+    "emulate/msr-unknown" = emulate::msr_unknown;
+    "emulate/operands" = emulate::operands;
+    "emulate/refused" = emulate::refused;
+    "emulate/time-stamp" = emulate::time_stamp;
+    "emulate/unfetchable" = emulate::unfetchable;
+    "emulate/xsetbv" = emulate::xsetbv;
 }

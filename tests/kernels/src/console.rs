@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use guest_abi::console_io::ConsoleIo;
 
 /// Longer lines lose their end.
-const MAX_LINE: usize = 400;
+const MAX_LINE: usize = 700;
 
 struct Line {
     bytes: [u8; MAX_LINE],

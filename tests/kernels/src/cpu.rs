@@ -5,6 +5,7 @@ use crate::trap::{Trap, probe};
 use core::arch::asm;
 use core::cell::Cell;
 use guest_abi::ids::VcpuId;
+use guest_abi::physdev::{PhysdevOp, SetIopl};
 
 /// The most vCPUs that a case uses.
 pub(crate) const MAX_VCPUS: usize = 8;
@@ -111,8 +112,7 @@ pub(crate) fn write_msr(msr: u32, value: u64) {
 
 /// Sets the I/O privilege level.
 pub(crate) fn set_iopl(iopl: u32) -> Outcome {
-    const SET_IOPL: u32 = 6;
-    hypercall!(PhysdevOp, SET_IOPL, &iopl)
+    hypercall!(PhysdevOp, PhysdevOp::SetIopl.number(), &SetIopl { iopl })
 }
 
 /// RDMSR; `None` where it faults.

@@ -7,6 +7,7 @@
 use crate::hypercall::{Outcome, hypercall};
 use crate::{cpu, event};
 use core::arch::{asm, global_asm};
+use core::fmt;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use guest_abi::callback_op::{CallbackFlags, CallbackOp, CallbackRegister, CallbackType};
 use guest_abi::ids::Vaddr;
@@ -74,7 +75,7 @@ impl Frame {
 }
 
 /// An entry into this kernel: what was interrupted, and what the entry itself looked like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Trap {
     /// What was interrupted.
     pub(crate) frame: Frame,
@@ -91,6 +92,17 @@ pub(crate) struct Trap {
     pub(crate) upcall_mask: u8,
     /// Bytes from the first instruction of the [`probe!`] to what was interrupted.
     pub(crate) offset: u64,
+}
+
+impl fmt::Debug for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let frame = &self.frame;
+        write!(
+            f,
+            "vector {} error code {:#x} at {:#x} (probe + {:#x}), CR2 {:#x}",
+            frame.vector, frame.error_code, frame.rip, self.offset, self.cr2
+        )
+    }
 }
 
 /// The trap of a [`probe!`], which must have been of this vector and error code.
@@ -333,7 +345,7 @@ pub(crate) fn taken() -> Option<Trap> {
 /// whoever writes one owes what `asm!` asks for, and that all that the instructions change (before a
 /// fault, too) is among the operands. A fault gives RSP back; without one the instructions must.
 macro_rules! probe {
-    ($($line:literal),+ $(,)? $(; $($operands:tt)*)?) => {{
+    ($($line:expr),+ $(,)? $(; $($operands:tt)*)?) => {{
         // SAFETY: see the macro's description. The exception handler keeps all registers and goes on at 77.
         #[allow(clippy::undocumented_unsafe_blocks, reason = "argued once, here")]
         unsafe {

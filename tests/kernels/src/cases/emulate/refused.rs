@@ -1,0 +1,21 @@
+//! Privileged instructions that the kernel has hypercalls for, or no use of, are vector 13.
+
+use super::super::prelude::*;
+
+pub(crate) fn run() {
+    let frame = Frame::alloc();
+    let at = frame.va().0;
+    trap::expect(probe!("hlt"), GP, 0);
+    trap::expect(probe!("lgdt [{at}]"; at = in(reg) at), GP, 0);
+    trap::expect(probe!("lidt [{at}]"; at = in(reg) at), GP, 0);
+    trap::expect(probe!("lldt ax"; in("ax") 0u16), GP, 0);
+    trap::expect(probe!("ltr ax"; in("ax") 0u16), GP, 0);
+    trap::expect(probe!("invlpg [{at}]"; at = in(reg) at), GP, 0);
+    trap::expect(probe!("swapgs"), GP, 0);
+    trap::expect(probe!("sysretq"), GP, 0);
+    trap::expect(probe!("lmsw ax"; in("ax") 1u16), GP, 0);
+    // What reads a table's address needs no privilege.
+    assert_eq!(probe!("sgdt [{at}]"; at = in(reg) at), None);
+    assert_eq!(probe!("smsw {word:e}"; word = out(reg) _), None);
+    assert_eq!(probe!("str {word:e}"; word = out(reg) _), None);
+}
