@@ -11,8 +11,10 @@ MEMORY ?= 1G
 CPU ?= max,-smap
 ACCEL ?= tcg
 QEMU ?= qemu-system-x86_64
+# Seconds that each fuzz target runs.
+TIME ?= 60
 
-.PHONY: help setup image test-image iso run test test-reference lint fmt doc clean
+.PHONY: help setup image test-image iso run test test-reference fuzz lint fmt doc clean
 
 help: ## list the targets
 	@echo "Paravane: a paravirtualizing hypervisor for x86_64"
@@ -21,6 +23,8 @@ help: ## list the targets
 	@echo
 	@echo "  make run takes  OPTIONS='$(OPTIONS)'"
 	@echo "                  MACHINE=$(MACHINE) CPUS=$(CPUS) MEMORY=$(MEMORY) CPU=$(CPU) ACCEL=$(ACCEL) QEMU=$(QEMU)"
+	@echo "  make test takes FULL=1, for the whole product of the boot matrix"
+	@echo "  make fuzz takes TIME=$(TIME)"
 
 setup: ## install what building needs (packages, bare-metal target); the other targets do it themselves
 	@boot/setup
@@ -40,7 +44,10 @@ run: iso ## boot it in QEMU, serial console on this terminal
 		-m $(MEMORY) -display none -serial mon:stdio -no-reboot -cdrom build/paravane.iso -boot d
 
 test: setup ## everything that is tested: on the host, then in QEMU
-	@cargo test --quiet --workspace
+	@tests/run-all
+
+fuzz: setup ## fuzz every parser, each for TIME seconds
+	@tests/fuzz-all $(TIME)
 
 test-reference: setup ## the tiny kernels of tests/kernels on the reference hypervisor (FILTER='a b' some of them)
 	@tests/reference-hypervisor
