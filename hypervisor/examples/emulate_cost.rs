@@ -88,8 +88,8 @@ impl GuestContext for Guest {
 struct Table([u64; 512]);
 
 impl PageTable for Table {
-    fn entry(&mut self, index: EntryIndex) -> u64 {
-        self.0[index.get()]
+    fn entry(&mut self, index: EntryIndex) -> Result<u64, Stop> {
+        Ok(self.0[index.get()])
     }
     fn update(&mut self, index: EntryIndex, old: u64, new: u64) -> Result<Exchange, Stop> {
         let entry = &mut self.0[index.get()];

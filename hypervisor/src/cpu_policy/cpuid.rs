@@ -6,6 +6,7 @@ use super::cpuid_bits::{
     leaf_80000021_ecx,
 };
 use super::{GuestMode, Policy, control, xstate};
+use guest_abi::hypervisor_cpuid as abi;
 
 /// The four registers that `CPUID` returns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -85,14 +86,14 @@ pub struct CpuidCaller {
 }
 
 /// How a guest's time stamps come about.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TscInfo {
     /// Whether `RDTSC` is emulated.
     pub is_emulated: bool,
     /// Whether the host's counters are in step and never stop.
     pub is_host_reliable: bool,
-    /// The domain's mode: 0 default, 1 always emulated, 2 never emulated, 3 never emulated, with `TSC_AUX`.
-    pub mode: u32,
+    /// What the domain has been configured for.
+    pub mode: abi::TscMode,
     /// Frequency that the guest sees, in kHz.
     pub guest_khz: u32,
     /// Frequency of the host's counter, in kHz.
@@ -107,6 +108,23 @@ pub struct TscInfo {
     pub shift: i8,
 }
 
+impl Default for TscInfo {
+    /// Native, nothing known.
+    fn default() -> Self {
+        Self {
+            is_emulated: false,
+            is_host_reliable: false,
+            mode: abi::TscMode::Default,
+            guest_khz: 0,
+            host_khz: 0,
+            incarnation: 0,
+            offset_ns: 0,
+            multiplier: 0,
+            shift: 0,
+        }
+    }
+}
+
 /// The part of a virtual processor's state that shows in `CPUID`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CpuidState {
@@ -117,18 +135,6 @@ pub struct CpuidState {
     /// Time stamps.
     pub tsc: TscInfo,
 }
-
-/// First leaf of the hypervisor's own range.
-pub const HYPERVISOR_BASE: u32 = 0x4000_0000;
-const HYPERVISOR_LAST: u32 = HYPERVISOR_BASE + 5;
-/// The signature by which a paravirtualized kernel knows the interface, in EBX, ECX and EDX.
-pub const HYPERVISOR_SIGNATURE: [u32; 3] = [0x566E_6558, 0x6558_4D4D, 0x4D4D_566E];
-/// Number of the MSR that asks for a hypercall page.
-pub const HYPERCALL_PAGE_MSR: u32 = 0x4000_0000;
-/// Page-table updates can preserve accessed and dirty bits.
-const MMU_PT_UPDATE_PRESERVE_AD: u32 = 1;
-/// Widest machine address for which kernels stay with grant tables of version 1, in bits.
-const MAX_GRANT_V1_ADDRESS_WIDTH: u8 = 44;
 
 /// Last standard and extended leaf that we have rules for.
 const MAX_BASIC: u32 = 0xD;
@@ -147,7 +153,7 @@ pub fn guest_cpuid(
     subleaf: u32,
 ) -> Leaf {
     match leaf {
-        HYPERVISOR_BASE..=0x4FFF_FFFF => hypervisor_leaf(policy, state, leaf, subleaf),
+        abi::FIRST_LEAF..=0x4FFF_FFFF => hypervisor_leaf(policy, state, leaf, subleaf),
         0x8000_0000..=0xFFFF_FFFF => {
             if leaf > extended_max(host) {
                 return Leaf::ZERO;
@@ -488,51 +494,52 @@ const fn leaf_80000008_ebx_shown(policy: &Policy) -> u32 {
 
 fn hypervisor_leaf(policy: &Policy, state: &CpuidState, leaf: u32, subleaf: u32) -> Leaf {
     let tsc = &state.tsc;
-    match (leaf.wrapping_sub(HYPERVISOR_BASE), subleaf) {
-        (0, _) => {
-            let [ebx, ecx, edx] = HYPERVISOR_SIGNATURE;
-            Leaf {
-                eax: HYPERVISOR_LAST,
-                ebx,
-                ecx,
-                edx,
-            }
-        }
-        (1, _) => {
+    match (leaf.wrapping_sub(abi::FIRST_LEAF), subleaf) {
+        (0, _) => Leaf {
+            eax: abi::FIRST_LEAF + abi::MAX_NUM_LEAVES,
+            ebx: abi::SIGNATURE_EBX,
+            ecx: abi::SIGNATURE_ECX,
+            edx: abi::SIGNATURE_EDX,
+        },
+        (abi::LEAF_VERSION, _) => {
             let (major, minor) = policy.interface_version;
             Leaf {
                 eax: u32::from(major) << 16 | u32::from(minor),
                 ..Leaf::ZERO
             }
         }
-        (2, _) => Leaf {
+        (abi::LEAF_HYPERCALL, _) => Leaf {
             eax: 1,
-            ebx: HYPERCALL_PAGE_MSR,
-            ecx: MMU_PT_UPDATE_PRESERVE_AD,
+            ebx: abi::MSR_HYPERCALL_PAGE,
+            ecx: abi::LeafFeatures::MMU_PT_UPDATE_PRESERVE_AD.bits(),
             edx: 0,
         },
-        (3, 0) => Leaf {
-            eax: u32::from(tsc.is_emulated)
-                | u32::from(tsc.is_host_reliable) << 1
-                | u32::from(policy.has_tsc_aux) << 2,
-            ebx: tsc.mode,
-            ecx: tsc.guest_khz,
-            edx: tsc.incarnation,
-        },
-        (3, 1) => Leaf {
+        (abi::LEAF_TIME, 0) => {
+            let mut flags = abi::TimeFlags::empty();
+            flags.set(abi::TimeFlags::VTSC, tsc.is_emulated);
+            flags.set(abi::TimeFlags::HOST_TSC_SAFE, tsc.is_host_reliable);
+            flags.set(abi::TimeFlags::RDTSCP, policy.has_tsc_aux);
+            Leaf {
+                eax: flags.bits(),
+                ebx: tsc.mode as u32,
+                ecx: tsc.guest_khz,
+                edx: tsc.incarnation,
+            }
+        }
+        (abi::LEAF_TIME, 1) => Leaf {
             eax: tsc.offset_ns as u32,
             ebx: (tsc.offset_ns >> 32) as u32,
             ecx: tsc.multiplier,
             edx: i32::from(tsc.shift) as u32,
         },
-        (3, 2) => Leaf {
+        (abi::LEAF_TIME, 2) => Leaf {
             eax: tsc.host_khz,
             ..Leaf::ZERO
         },
-        (5, 0) => {
-            let width = policy.machine_address_width.min(MAX_GRANT_V1_ADDRESS_WIDTH);
+        (abi::LEAF_PV, 0) => {
+            let width = u32::from(policy.machine_address_width);
             Leaf {
-                ebx: u32::from(width),
+                ebx: width.min(abi::MAX_ADDRESS_WIDTH_FOR_GRANT_V1),
                 ..Leaf::ZERO
             }
         }

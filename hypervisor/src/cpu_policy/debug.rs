@@ -1,11 +1,7 @@
 //! Debug registers of a guest.
 
 use super::control::CR4_DE;
-use core::ops::Range;
-
-/// Linear addresses that belong to the hypervisor: page-table slots 256 to 271. A breakpoint there would stop the
-/// hypervisor.
-pub const HYPERVISOR_RANGE: Range<u64> = 0xFFFF_8000_0000_0000..0xFFFF_8800_0000_0000;
+use guest_abi::ids::Vaddr;
 
 /// DR6: reserved bits that read as ones (BLD and RTM included, which nothing sets here).
 const DR6_ONES: u64 = 0xFFFF_0FF0;
@@ -96,7 +92,8 @@ impl DebugRegisters {
     pub fn set(&mut self, number: u32, value: u64, cr4: u64) -> Result<(), DebugError> {
         match Register::of(number, cr4)? {
             Register::Address(index) => {
-                if HYPERVISOR_RANGE.contains(&value) {
+                // It would stop the hypervisor.
+                if (Vaddr::HYPERVISOR_START.0..Vaddr::HYPERVISOR_END.0).contains(&value) {
                     return Err(DebugError::HypervisorAddress);
                 }
                 if let Some(address) = self.addresses.get_mut(index) {

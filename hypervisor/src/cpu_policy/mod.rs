@@ -17,6 +17,11 @@ pub mod msr;
 mod msr_table;
 pub mod xstate;
 
+#[cfg(test)]
+mod cpuid_tests;
+#[cfg(test)]
+mod state_tests;
+
 use cpuid::{HostCpuid, Vendor};
 
 /// Which half of a guest executes. Both are in ring 3; the hypervisor knows which it is.

@@ -1,5 +1,7 @@
 //! The table of model-specific registers. What isn't in it raises #GP.
 
+use guest_abi::hypervisor_cpuid::MSR_HYPERCALL_PAGE;
+
 /// Which guests a rule is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum When {
@@ -152,7 +154,7 @@ pub(super) const TABLE: &[Rule] = &[
     // MC0_CTL, MC0_STATUS, MC0_ADDR, MC0_MISC
     range(0x400, 0x403, When::MachineCheck, Read::Value(0), Write::Ignore),
     // Hypercall page
-    rule(0x4000_0000, When::Always, Read::Fault, Write::HypercallPage),
+    rule(MSR_HYPERCALL_PAGE, When::Always, Read::Fault, Write::HypercallPage),
     // EFER
     rule(0xC000_0080, When::Always, Read::Efer, Write::Efer),
     // FS_BASE, GS_BASE, KERNEL_GS_BASE

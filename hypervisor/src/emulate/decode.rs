@@ -367,7 +367,7 @@ fn without_destination(
         }
         Shape::System => {
             let modrm = ModRm(cursor.byte());
-            op = system(modrm)?;
+            op = system(modrm, prefixes)?;
             // The one form whose width depends on prefixes is SMSW to a register.
             if op != Op::Smsw || !modrm.is_register() {
                 width = Width::Word;
@@ -477,8 +477,8 @@ fn special_register(
 }
 
 /// `0F 01`: instructions named by the whole ModRM byte, or by its `reg` field.
-fn system(modrm: ModRm) -> Result<Op, DecodeError> {
-    Ok(match (modrm.0, modrm.reg()) {
+fn system(modrm: ModRm, prefixes: Prefixes) -> Result<Op, DecodeError> {
+    let op = match (modrm.0, modrm.reg()) {
         (0xD0, _) => Op::Xgetbv,
         (0xD1, _) => Op::Xsetbv,
         (0xF9, _) => Op::Rdtscp,
@@ -486,7 +486,13 @@ fn system(modrm: ModRm) -> Result<Op, DecodeError> {
         (_, 6) => Op::Lmsw,
         (_, 7) if !modrm.is_register() => Op::Invlpg,
         _ => return Err(DecodeError::NotHandled),
-    })
+    };
+    let has_operand_size = matches!(op, Op::Smsw | Op::Lmsw);
+    if prefixes.has(Prefixes::REPEAT) || (prefixes.has(Prefixes::OPERAND_SIZE) && !has_operand_size)
+    {
+        return Err(DecodeError::NotHandled);
+    }
+    Ok(op)
 }
 
 fn system_place(

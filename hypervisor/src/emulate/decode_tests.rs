@@ -29,7 +29,7 @@ fn check(bytes: &[u8], size: CodeSize) -> Option<Op> {
 fn agrees_on_every_opcode_with_every_modrm() {
     // All SIB bytes only when asked for time.
     let all: Vec<u8> = (0..=255).collect();
-    let some = [0x00, 0x25, 0x64, 0x9D, 0xEC];
+    let some = [0x25, 0x64, 0x9D];
     let sibs: &[u8] = if cases(0) > 0 { &all } else { &some };
     let prefixes: &[&[u8]] = &[
         &[],
@@ -107,7 +107,7 @@ fn agrees_on_random_bytes() {
         0x5F,
     ];
     let mut handled = 0u32;
-    let total = cases(150_000);
+    let total = cases(40_000);
     for case in 0..total {
         let mut bytes = random.bytes();
         if case % 4 != 0 {
@@ -125,6 +125,7 @@ fn agrees_on_random_bytes() {
             }
         }
         let size = SIZES[(random.next() % 2) as usize];
+        oracle::check_truncated(bytes, size).unwrap_or_else(|error| panic!("{error}"));
         match oracle::check(bytes, size) {
             Ok(insn) => handled += u32::from(insn.is_some()),
             Err(error) => panic!("{error}"),

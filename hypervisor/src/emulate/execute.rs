@@ -20,6 +20,12 @@ pub fn execute<M: InsnMachine>(machine: &mut M, insn: &Insn) -> Outcome {
     Outcome::of(dispatch(machine, insn).map(|debug| debug | stepping))
 }
 
+/// [`execute`] for instructions whose only effects are in memory and in registers, where there is no machine.
+pub fn execute_memory<C: GuestContext>(cpu: &mut C, insn: &Insn) -> Outcome {
+    let stepping = single_step(cpu);
+    Outcome::of(memory(cpu, insn).map(|()| stepping))
+}
+
 /// The DR6 bit that is due when the instruction about to be executed is complete.
 #[inline(always)]
 pub(super) fn single_step<C: GuestContext>(cpu: &C) -> u64 {

@@ -10,9 +10,13 @@ use super::insn::CodeSize;
 use super::machine::{InsnMachine, Outcome, Stop};
 use super::memory_op;
 use crate::cpu_policy::cpuid::CpuidOrigin;
+use guest_abi::hypervisor_cpuid::emulate_prefix;
 
-/// `UD2; .ascii "xen"; CPUID`.
-const FORCED_CPUID: [u8; 7] = [0x0F, 0x0B, b'x', b'e', b'n', 0x0F, 0xA2];
+/// The mark and `CPUID`.
+const FORCED_CPUID: [u8; 7] = {
+    let [a, b, c, d, e] = emulate_prefix();
+    [a, b, c, d, e, 0x0F, 0xA2]
+};
 
 /// Emulates a marked `CPUID` at RIP, which raised #UD. [`Outcome::NotHandled`] if it isn't one.
 ///

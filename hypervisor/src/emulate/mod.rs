@@ -30,6 +30,7 @@ mod memory_op;
 mod modrm;
 mod opcodes;
 mod operand;
+pub mod ports;
 pub mod privileged;
 pub mod pte_write;
 mod string;
@@ -37,7 +38,11 @@ mod string;
 #[cfg(test)]
 mod decode_tests;
 #[cfg(test)]
+mod execute_tests;
+#[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod privileged_tests;
 #[cfg(test)]
 mod test_machine;
 #[cfg(test)]

@@ -160,7 +160,7 @@ pub(super) static ONE_BYTE: [Row; 256] = {
 
 pub(super) static TWO_BYTE: [Row; 256] = {
     let mut table = [Row::NONE; 256];
-    table[0x01] = Row::new(Shape::System, Op::Smsw, Row::PLAIN);
+    table[0x01] = Row::new(Shape::System, Op::Smsw, 0);
     table[0x06] = Row::new(Shape::Bare, Op::Clts, Row::PLAIN);
     table[0x08] = Row::new(Shape::Bare, Op::Invd, Row::PLAIN);
     table[0x09] = Row::new(Shape::Bare, Op::Wbinvd, Row::PLAIN);

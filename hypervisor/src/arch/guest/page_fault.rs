@@ -91,12 +91,11 @@ struct Entries<'d> {
 }
 
 impl PageTable for Entries<'_> {
-    fn entry(&mut self, index: EntryIndex) -> u64 {
-        Slot::new(index.get() as u64).map_or(0, |slot| {
-            self.domain
-                .with_tables(|lock| mm().l1_entry(lock, self.table, slot))
-                .unwrap_or(0)
-        })
+    fn entry(&mut self, index: EntryIndex) -> Result<u64, Stop> {
+        let slot = Slot::new(index.get() as u64).ok_or(Stop::Unhandleable)?;
+        self.domain
+            .with_tables(|lock| mm().l1_entry(lock, self.table, slot))
+            .map_err(|_| Stop::Unhandleable)
     }
 
     fn update(&mut self, index: EntryIndex, old: u64, new: u64) -> Result<Exchange, Stop> {

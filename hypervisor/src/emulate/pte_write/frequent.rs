@@ -70,7 +70,7 @@ pub(super) fn execute<C: GuestContext, T: PageTable>(
     }
     let index = EntryIndex::at(address);
     let rflags = cpu.rflags();
-    let entry = table.entry(index);
+    let entry = table.entry(index).ok()?;
     let register = Gpr::from_low_bits(((modrm >> 3) & 7) | ((rex & REX_R) << 1));
     let number = (modrm >> 3) & 7;
 

@@ -8,6 +8,8 @@
 //! accessed and dirty bits under us, and a narrow store must not write back stale neighbours.
 
 mod frequent;
+#[cfg(test)]
+mod tests;
 
 use crate::emulate::execute;
 use crate::emulate::fetch;
@@ -43,7 +45,11 @@ impl EntryIndex {
 /// The page table under CR2.
 pub trait PageTable {
     /// The entry as it is now.
-    fn entry(&mut self, index: EntryIndex) -> u64;
+    ///
+    /// # Errors
+    ///
+    /// The page is no longer a table: [`Stop::Unhandleable`] or [`Stop::Retry`].
+    fn entry(&mut self, index: EntryIndex) -> Result<u64, Stop>;
 
     /// Validates `new` and, if the entry is still `old`, puts it (or what the rules make of it) in place.
     ///
@@ -191,7 +197,7 @@ impl<C: GuestContext, T: PageTable> GuestContext for Diverted<'_, C, T> {
             return self.cpu.read(address, width);
         }
         let lane = Lane::of(address, width)?;
-        self.entry = self.table.entry(lane.index);
+        self.entry = self.table.entry(lane.index)?;
         Ok(lane.extract(self.entry))
     }
 
@@ -202,7 +208,7 @@ impl<C: GuestContext, T: PageTable> GuestContext for Diverted<'_, C, T> {
         }
         let lane = Lane::of(address, width)?;
         for _ in 0..MAX_ATTEMPTS {
-            let old = self.table.entry(lane.index);
+            let old = self.table.entry(lane.index)?;
             if matches!(change(self.table, lane, old, value)?, Exchange::Written) {
                 return Ok(());
             }
