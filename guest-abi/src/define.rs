@@ -204,7 +204,7 @@ macro_rules! enumeration {
             impl TryFrom<$int> for $name {
                 type Error = $crate::UnknownNumber<$int>;
 
-                fn try_from(number: $int) -> Result<Self, Self::Error> {
+                fn try_from(number: $int) -> Result<Self, $crate::UnknownNumber<$int>> {
                     match number {
                         $( $value => Ok(Self::$variant), )*
                         _ => Err($crate::UnknownNumber(number)),

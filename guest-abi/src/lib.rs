@@ -13,11 +13,20 @@ mod define;
 
 pub mod address_space;
 pub mod bitmap;
+pub mod blkif;
 pub mod callback_op;
 pub mod console_io;
+pub mod console_ring;
 pub mod cpu_policy;
+pub mod dev_evtchn;
+pub mod dev_gntalloc;
+pub mod dev_gntdev;
+pub mod dev_privcmd;
+pub mod dev_store;
+pub mod device_state;
 pub mod domctl;
 pub mod domctl_device;
+pub mod domctl_domain;
 pub mod domctl_memory;
 pub mod domctl_vcpu;
 pub mod elf_note;
@@ -35,16 +44,26 @@ pub mod memory_map;
 pub mod memory_op;
 pub mod mmu;
 pub mod multicall;
+pub mod netif;
+pub mod netif_control;
 pub mod payload;
+pub mod pciif;
 pub mod physdev;
 pub mod platform;
 pub mod platform_firmware;
 pub mod platform_power;
 pub mod pmu;
+pub mod ring;
+pub mod save_stream;
 pub mod sched_op;
 pub mod segment;
 pub mod shared_info;
 pub mod start_of_day;
+pub mod store_ring;
+pub mod store_wire;
+pub mod sysctl;
+pub mod sysctl_cpu;
+pub mod sysctl_power;
 pub mod table;
 pub mod time;
 pub mod trap;
@@ -61,11 +80,20 @@ pub use unknown_number::UnknownNumber;
 pub const INTERFACES: &[&table::Interface] = &[
     &address_space::TABLE,
     &bitmap::TABLE,
+    &blkif::TABLE,
     &callback_op::TABLE,
     &console_io::TABLE,
+    &console_ring::TABLE,
     &cpu_policy::TABLE,
+    &dev_evtchn::TABLE,
+    &dev_gntalloc::TABLE,
+    &dev_gntdev::TABLE,
+    &dev_privcmd::TABLE,
+    &dev_store::TABLE,
+    &device_state::TABLE,
     &domctl::TABLE,
     &domctl_device::TABLE,
+    &domctl_domain::TABLE,
     &domctl_memory::TABLE,
     &domctl_vcpu::TABLE,
     &elf_note::TABLE,
@@ -83,15 +111,25 @@ pub const INTERFACES: &[&table::Interface] = &[
     &memory_op::TABLE,
     &mmu::TABLE,
     &multicall::TABLE,
+    &netif::TABLE,
+    &netif_control::TABLE,
+    &pciif::TABLE,
     &physdev::TABLE,
     &platform::TABLE,
     &platform_firmware::TABLE,
     &platform_power::TABLE,
     &pmu::TABLE,
+    &ring::TABLE,
+    &save_stream::TABLE,
     &sched_op::TABLE,
     &segment::TABLE,
     &shared_info::TABLE,
     &start_of_day::TABLE,
+    &store_ring::TABLE,
+    &store_wire::TABLE,
+    &sysctl::TABLE,
+    &sysctl_cpu::TABLE,
+    &sysctl_power::TABLE,
     &time::TABLE,
     &trap::TABLE,
     &vcpu_context::TABLE,

@@ -122,5 +122,25 @@ abi! {
             /// Node.
             20 nid: u32,
         }
+
+        /// Asks what NUMA topology a domain sees.
+        pub struct VnumaTopology [40] "struct xen_vnuma_topology_info" {
+            /// Whose.
+            0 domid: DomId,
+            /// Zero.
+            2 pad0: u16 = "pad",
+            /// In: room. Out: nodes.
+            4 nr_vnodes: u32,
+            /// In: room. Out: vCPUs.
+            8 nr_vcpus: u32,
+            /// In: room. Out: ranges.
+            12 nr_vmemranges: u32,
+            /// Distances, 4 bytes each, of every node to every node.
+            16 vdistance: Vaddr = "vdistance.h",
+            /// Node of each vCPU, 4 bytes each.
+            24 vcpu_to_vnode: Vaddr = "vcpu_to_vnode.h",
+            /// [`VmemRange`] list.
+            32 vmemrange: Vaddr = "vmemrange.h",
+        }
     }
 }

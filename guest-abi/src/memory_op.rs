@@ -61,9 +61,9 @@ abi! {
             ClaimPages = 24 => "XENMEM_claim_pages",
             /// For 32-bit guests.
             MachphysCompatMfnList = 25 => "XENMEM_machphys_compat_mfn_list",
-            /// Virtual NUMA topology.
+            /// [`VnumaTopology`](crate::memory_map::VnumaTopology).
             GetVnumaInfo = 26 => "XENMEM_get_vnumainfo",
-            /// Memory that devices insist on.
+            /// [`ReservedDeviceMemoryMap`](crate::memory_map::ReservedDeviceMemoryMap).
             ReservedDeviceMemoryMap = 27 => "XENMEM_reserved_device_memory_map",
             /// [`AcquireResource`].
             AcquireResource = 28 => "XENMEM_acquire_resource",
