@@ -4,6 +4,7 @@ use super::layout::{STACK_BLOCK, STACKS_START};
 use super::percpu::{self, MAX_CPUS};
 use super::{boot, smp, symbols};
 use crate::console;
+use crate::registers::Registers;
 use crate::symbols::SymbolTable;
 
 /// Frames shown at the most; a deeper chain is a recursion.
@@ -29,11 +30,22 @@ fn is_stack(address: u64) -> bool {
         && address % 4096 <= 4096 - 16
 }
 
-/// Prints where `rip` is and the chain of callers from frame pointer `rbp` on.
-pub(super) fn print(rip: u64, mut rbp: u64) {
+/// Prints where the processor was and the chain of callers.
+pub(super) fn print(registers: &Registers) {
+    let (rip, mut rbp) = (registers.rip, registers.rbp);
     let table = symbols::table();
     console::line(format_args!("Backtrace:"));
     print_address(table.as_ref(), rip, rip);
+    // A jump to where no code is: the call that led there has left its return address on the stack.
+    if table
+        .as_ref()
+        .is_some_and(|table| table.locate(rip).is_none())
+        && is_stack(registers.rsp)
+    {
+        // SAFETY: readable (`is_stack`); a number that means nothing is printed as one.
+        let caller = unsafe { (registers.rsp as *const u64).read_volatile() };
+        print_address(table.as_ref(), caller, caller.wrapping_sub(1));
+    }
     for _ in 0..MAX_FRAMES {
         if !is_stack(rbp) {
             break;

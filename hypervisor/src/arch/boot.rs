@@ -217,6 +217,7 @@ extern "C" fn boot_on_own_stack() -> ! {
     #[cfg(feature = "planted-faults")]
     super::planted::arm();
     start_first_domain(&info, &options);
+    smp::start_guests();
     scheduler::run()
 }
 
@@ -245,7 +246,6 @@ fn start_first_domain(info: &BootInfo<'_>, options: &Options) {
             None,
         );
     }
-    smp::start_guests();
 }
 
 /// Frame numbers below the end of RAM that are not RAM.

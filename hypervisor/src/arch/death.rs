@@ -71,22 +71,39 @@ pub(super) fn die(reason: fmt::Arguments<'_>, frame: Option<&TrapFrame>) -> ! {
     }
     console::line(format_args!("****************************************"));
     console::line(format_args!("PANIC on CPU{cpu}: {reason}"));
-    match frame {
-        Some(frame) => {
-            print_registers(frame);
-            backtrace::print(frame.rip, frame.rbp);
-        }
+    let here;
+    let registers = match frame {
+        Some(frame) => frame,
         None => {
-            let (rip, rbp): (u64, u64);
-            // SAFETY: reads registers.
-            unsafe {
-                asm!("lea {}, [rip]", "mov {}, rbp", out(reg) rip, out(reg) rbp, options(nomem, nostack))
-            };
-            backtrace::print(rip, rbp);
+            here = capture();
+            &here
         }
-    }
+    };
+    print_registers(registers);
+    backtrace::print(registers);
     console::line(format_args!("****************************************"));
     end()
+}
+
+/// The registers of the function that calls this, as far as they still are what they were when it was called.
+#[inline(always)]
+fn capture() -> TrapFrame {
+    let mut r = TrapFrame::ZERO;
+    // SAFETY: stores registers into a structure of ours.
+    unsafe {
+        asm!(
+            "mov [{r} + 0], r15", "mov [{r} + 8], r14", "mov [{r} + 16], r13", "mov [{r} + 24], r12",
+            "mov [{r} + 32], rbp", "mov [{r} + 40], rbx", "mov [{r} + 48], r11", "mov [{r} + 56], r10",
+            "mov [{r} + 64], r9", "mov [{r} + 72], r8", "mov [{r} + 80], rax", "mov [{r} + 88], rcx",
+            "mov [{r} + 96], rdx", "mov [{r} + 104], rsi", "mov [{r} + 112], rdi", "mov [{r} + 152], rsp",
+            "mov word ptr [{r} + 136], cs", "mov word ptr [{r} + 160], ss",
+            "pushfq", "pop qword ptr [{r} + 144]",
+            "lea {scratch}, [rip]", "mov [{r} + 128], {scratch}",
+            r = in(reg) &raw mut r,
+            scratch = out(reg) _,
+        );
+    }
+    r
 }
 
 /// Waits until the other processors have had time to take the NMI that stops them.

@@ -185,34 +185,24 @@ fn free_block(mfn: Mfn, order: Order) {
     }
 }
 
-/// A large piece of memory for a while, shown by the direct map.
-pub(super) struct Buffer {
-    mfn: Mfn,
-    order: Order,
-    length: usize,
+/// The block that holds `bytes` bytes.
+fn order_of(bytes: usize) -> Option<Order> {
+    Order::new(
+        bytes
+            .div_ceil(PAGE_SIZE)
+            .checked_next_power_of_two()?
+            .trailing_zeros(),
+    )
 }
 
-impl Buffer {
-    /// `length` bytes, zeroed; none if there is no free block as large.
-    pub(super) fn new(length: usize) -> Option<Self> {
-        let frames = length.div_ceil(PAGE_SIZE).next_power_of_two();
-        let order = Order::new(frames.trailing_zeros())?;
-        let mfn = allocate(order)?.keep(table());
-        Some(Self { mfn, order, length })
-    }
-
-    /// Its bytes.
-    #[allow(clippy::mut_from_ref)]
-    pub(super) fn bytes(&self) -> &mut [u8] {
-        // SAFETY: the block is this buffer's alone; the builder asks once.
-        unsafe {
-            core::slice::from_raw_parts_mut(paging::direct::<u8>(self.mfn.address()), self.length)
-        }
-    }
+/// A zeroed block of at least `bytes` bytes for the hypervisor itself, to be given back by [`unkeep`].
+pub(super) fn keep(bytes: usize) -> Option<Mfn> {
+    Some(allocate(order_of(bytes)?)?.keep(table()))
 }
 
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        free_block(self.mfn, self.order);
+/// Takes back what [`keep`] gave for `bytes` bytes.
+pub(super) fn unkeep(mfn: Mfn, bytes: usize) {
+    if let Some(order) = order_of(bytes) {
+        free_block(mfn, order);
     }
 }

@@ -182,10 +182,10 @@ pub(super) extern "C" fn secondary_main(cpu: u32) -> ! {
         );
     }
     STATES[cpu as usize].store(state::ONLINE, Ordering::Release);
-    watchdog::start_processor();
     #[cfg(feature = "planted-faults")]
     super::planted::on_processor(cpu);
     while !GUESTS.load(Ordering::Acquire) {
+        watchdog::keep_ticking();
         x86_64::instructions::interrupts::enable_and_hlt();
     }
     super::scheduler::run()
@@ -194,12 +194,17 @@ pub(super) extern "C" fn secondary_main(cpu: u32) -> ! {
 /// The first domain is built: processors may run vCPUs.
 static GUESTS: AtomicBool = AtomicBool::new(false);
 
-/// Lets all processors run vCPUs.
-pub(super) fn start_guests() {
-    GUESTS.store(true, Ordering::Release);
+/// Makes all other processors look around.
+pub(super) fn wake_others() {
     for (cpu, apic_id) in online() {
         if cpu != percpu::current_cpu() {
             apic::send(apic_id, apic::Message::Interrupt(super::traps::VECTOR_WAKE));
         }
     }
+}
+
+/// Lets all processors run vCPUs.
+pub(super) fn start_guests() {
+    GUESTS.store(true, Ordering::Release);
+    wake_others();
 }

@@ -7,7 +7,7 @@
 
 use super::percpu::{self, MAX_CPUS};
 use super::traps::TrapFrame;
-use super::{apic, clock, death, ioapic, port, scheduler};
+use super::{apic, clock, death, ioapic, port, scheduler, smp};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 const TICK_NS: u64 = 1_000_000_000;
@@ -21,13 +21,19 @@ static IS_ON: AtomicBool = AtomicBool::new(false);
 static PATIENCE: AtomicU32 = AtomicU32::new(0);
 /// Timer ticks of each processor.
 static BEATS: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(0) }; MAX_CPUS];
+/// When each processor's timer is to fire for the watchdog, ns; touched by that processor alone.
+static NEXT_BEAT: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 /// Beats last seen by the check (low half) and how often in a row (high half); touched only in the NMI of
 /// the processor itself.
 static SEEN: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 
+/// Arms this processor's timer for its next beat.
 fn arm() {
-    let deadline = super::msr::tsc().wrapping_add(clock::ns_to_ticks(TICK_NS));
-    apic::arm_timer(deadline, TICK_NS);
+    if let Some(next) = next_beat() {
+        let delta = next.saturating_sub(clock::now_ns()).max(1000);
+        let deadline = super::msr::tsc().wrapping_add(clock::ns_to_ticks(delta));
+        apic::arm_timer(deadline, delta);
+    }
 }
 
 /// Switches the watchdog on for the whole machine. `gsi` is the interrupt line of the PIT; `timeout_s` how
@@ -50,11 +56,13 @@ pub(super) fn start(gsi: u32, timeout_s: u32) -> bool {
         IS_ON.store(false, Ordering::Release);
         return false;
     }
+    // The others begin to tick.
+    smp::wake_others();
     true
 }
 
-/// A processor that starts while the watchdog is on begins to tick.
-pub(super) fn start_processor() {
+/// Keeps this processor's timer ticking while it runs no scheduler yet.
+pub(super) fn keep_ticking() {
     if IS_ON.load(Ordering::Acquire) {
         arm();
     }
@@ -71,12 +79,18 @@ pub(super) fn heartbeat() {
     }
 }
 
-/// The latest moment at which the timer of a processor must fire next, ns of system time; `None` if the
-/// watchdog does not care.
+/// When this processor's timer must fire next, ns of system time; `None` if the watchdog does not care. The
+/// moment stays the same until the timer has fired, however often it is armed anew meanwhile.
 pub(super) fn next_beat() -> Option<u64> {
-    IS_ON
-        .load(Ordering::Relaxed)
-        .then(|| clock::now_ns() + TICK_NS)
+    if !IS_ON.load(Ordering::Relaxed) {
+        return None;
+    }
+    let next = NEXT_BEAT.get(percpu::current_cpu() as usize)?;
+    let now = clock::now_ns();
+    if next.load(Ordering::Relaxed) <= now {
+        next.store(now + TICK_NS, Ordering::Relaxed);
+    }
+    Some(next.load(Ordering::Relaxed))
 }
 
 /// Timer interrupts that processor `cpu` has taken.

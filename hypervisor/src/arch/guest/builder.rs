@@ -195,17 +195,18 @@ pub(in crate::arch) fn build_first_domain(
     options: &Options,
 ) -> Result<(), BuildError> {
     let opened = bzimage::open(module_bytes(kernel)).map_err(ImageError::from)?;
-    let unpacked;
+    let mut unpacked = Vec::new();
     let elf = match &opened {
         bzimage::KernelFile::Elf(elf) => *elf,
         bzimage::KernelFile::Packed(payload) => {
-            unpacked = frames::Buffer::new(payload.unpacked_len)
-                .ok_or(BuildError::NoRoomToUnpack(payload.unpacked_len))?;
-            let bytes = unpacked.bytes();
+            unpacked
+                .try_reserve_exact(payload.unpacked_len)
+                .map_err(|_| BuildError::NoRoomToUnpack(payload.unpacked_len))?;
+            unpacked.resize(payload.unpacked_len, 0);
             payload
-                .unpack(bytes, &mut |_| {})
+                .unpack(&mut unpacked, &mut |_| {})
                 .map_err(ImageError::from)?;
-            &*bytes
+            &unpacked
         }
     };
     let kernel = Kernel::parse(elf).map_err(ImageError::from)?;
