@@ -156,4 +156,56 @@ cases! {
     "emulate/time-stamp" = emulate::time_stamp;
     "emulate/unfetchable" = emulate::unfetchable;
     "emulate/xsetbv" = emulate::xsetbv;
+
+    "mmu/clear-and-copy" = mmu::clear_and_copy;
+    "mmu/flush-cache" = mmu::flush_cache;
+    "mmu/flush-others" = mmu::flush_others;
+    "mmu/invlpg" = mmu::invlpg;
+    "mmu/long-list" = mmu::long_list;
+    "mmu/machphys" = mmu::machphys;
+    "mmu/mmuext-refusals" = mmu::mmuext_refusals;
+    "mmu/mmuext-stops-at-error" = mmu::mmuext_stops_at_error;
+    "mmu/new-baseptr" = mmu::new_baseptr;
+    "mmu/new-user-baseptr" = mmu::new_user_baseptr;
+    "mmu/no-translate" = mmu::no_translate;
+    "mmu/normal-update" = mmu::normal_update;
+    "mmu/pin" = mmu::pin;
+    "mmu/pin-refusals" = mmu::pin_refusals;
+    "mmu/plain-store" = mmu::plain_store;
+    "mmu/preserve-ad" = mmu::preserve_ad;
+    "mmu/refusals" = mmu::refusals;
+    "mmu/stops-at-error" = mmu::stops_at_error;
+    "mmu/update-va-mapping" = mmu::update_va_mapping;
+    "mmu/update-va-mapping-otherdomain" = mmu::update_va_mapping_otherdomain;
+    "mmu/update-va-mapping-refusals" = mmu::update_va_mapping_refusals;
+
+    "types/cache-attributes" = types::cache_attributes;
+    "types/descriptor-table" = types::descriptor_table;
+    "types/device-memory" = types::device_memory;
+    "types/foreign-frame" = types::foreign_frame;
+    "types/forced-bits" = types::forced_bits;
+    "types/hypervisor-slots" = types::hypervisor_slots;
+    "types/large-page" = types::large_page;
+    "types/linear" = types::linear;
+    "types/loaded-root" = types::loaded_root;
+    "types/partial-validation" = types::partial_validation;
+    "types/pin-of-writable" = types::pin_of_writable;
+    "types/reserved-bits" = types::reserved_bits;
+    "types/shared-table" = types::shared_table;
+    "types/shared-with-hypervisor" = types::shared_with_hypervisor;
+    "types/type-race" = types::type_race;
+    "types/unpinned-is-free" = types::unpinned_is_free;
+    "types/writable-mapping-of-table" = types::writable_mapping_of_table;
+    "types/wrong-level" = types::wrong_level;
+
+    "pte-write/arithmetic" = pte_write::arithmetic;
+    "pte-write/bits" = pte_write::bits;
+    "pte-write/compare-exchange" = pte_write::compare_exchange;
+    "pte-write/exchange" = pte_write::exchange;
+    "pte-write/invalid" = pte_write::invalid;
+    "pte-write/mov" = pte_write::mov;
+    "pte-write/narrow" = pte_write::narrow;
+    "pte-write/not-level-one" = pte_write::not_level_one;
+    "pte-write/race" = pte_write::race;
+    "pte-write/unaligned" = pte_write::unaligned;
 }

@@ -73,17 +73,18 @@ impl<T> Argument for &mut T {
 pub(crate) fn raw(number: u64, arguments: [u64; 5]) -> u64 {
     let [rdi, rsi, rdx, r10, r8] = arguments;
     let result;
-    // SAFETY: a hypercall changes RAX, RCX and R11, memory that its arguments name, and what is said in
+    // SAFETY: a hypercall changes RAX, RCX and R11, the registers of its arguments if it was interrupted and
+    // went on with what remained, memory that its arguments name, and what is said in
     // the module's description. Events that are delivered on its way out preserve all registers.
     unsafe {
         asm!(
             "syscall",
             inlateout("rax") number => result,
-            in("rdi") rdi,
-            in("rsi") rsi,
-            in("rdx") rdx,
-            in("r10") r10,
-            in("r8") r8,
+            inlateout("rdi") rdi => _,
+            inlateout("rsi") rsi => _,
+            inlateout("rdx") rdx => _,
+            inlateout("r10") r10 => _,
+            inlateout("r8") r8 => _,
             lateout("rcx") _,
             lateout("r11") _,
         );

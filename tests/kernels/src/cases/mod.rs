@@ -2,7 +2,10 @@
 //! and panics when it is not; [`crate::catalogue`] gives it its name.
 
 pub(crate) mod emulate;
+pub(crate) mod mmu;
 mod prelude;
+pub(crate) mod pte_write;
 pub(crate) mod start;
 pub(crate) mod trap;
+pub(crate) mod types;
 pub(crate) mod user;

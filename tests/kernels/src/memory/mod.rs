@@ -1,14 +1,19 @@
 //! Frames, entries and tables of this kernel's address space.
 
 mod frame;
+mod machine_map;
 mod tables;
 mod update;
 
 pub(crate) use frame::{Frame, init};
-pub(crate) use tables::{Tables, leaf_of, make_readonly, make_writable};
-pub(crate) use update::{mmu_update, mmuext, mmuext_one, set_entry, update_va_mapping};
+pub(crate) use machine_map::MachineMap;
+pub(crate) use tables::{Tables, index, leaf_of, make_readonly, make_writable};
+pub(crate) use update::{
+    mmu_update, mmuext, mmuext_one, mmuext_two, pin, set_entry, typed_update, unpin, update,
+    update_va_mapping,
+};
 
-use guest_abi::ids::Mfn;
+use guest_abi::ids::{Mfn, Vaddr};
 
 /// Bits of page-table entries.
 pub(crate) const PRESENT: u64 = 1 << 0;
@@ -38,3 +43,6 @@ pub(crate) const TABLE: u64 = PRESENT | WRITABLE | USER | ACCESSED | DIRTY;
 pub(crate) fn entry(mfn: Mfn, flags: u64) -> u64 {
     mfn.address() | flags
 }
+
+/// A range of the kernel's half that the initial mapping does not use.
+pub(crate) const SPARE: Vaddr = Vaddr(0xffff_a000_0000_0000);

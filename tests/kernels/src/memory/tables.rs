@@ -1,7 +1,8 @@
 //! Tables: those that are loaded, and new ones.
 
 use super::{
-    FRAME_MASK, Frame, KERNEL_RO, KERNEL_RW, LARGE, PRESENT, TABLE, entry, update_va_mapping,
+    FRAME_MASK, Frame, KERNEL_RO, KERNEL_RW, LARGE, PRESENT, TABLE, entry, set_entry,
+    update_va_mapping,
 };
 use crate::start::start_info;
 use guest_abi::ids::{Mfn, Vaddr};
@@ -57,10 +58,23 @@ impl Tables {
         Self { l4, l3, l2, l1 }
     }
 
+    /// The four, from level 4 down.
+    pub(crate) fn all(&self) -> [Frame; 4] {
+        [self.l4, self.l3, self.l2, self.l1]
+    }
+
     /// Makes all four read-only, so that they can become page tables.
     pub(crate) fn protect(&self) {
-        [self.l4, self.l3, self.l2, self.l1]
-            .into_iter()
-            .for_each(make_readonly);
+        self.all().into_iter().for_each(make_readonly);
+    }
+
+    /// Tables for the kernel's own address space, hooked into the initial root (`l4` is that root).
+    pub(crate) fn hook(va: Vaddr) -> Self {
+        let root = Frame::at(start_info().pt_base);
+        let new = Self::new(va);
+        [new.l3, new.l2, new.l1].into_iter().for_each(make_readonly);
+        let address = root.word_address(index(va, 4));
+        assert_eq!(set_entry(address, entry(new.l3.mfn(), TABLE)), Ok(0));
+        Self { l4: root, ..new }
     }
 }

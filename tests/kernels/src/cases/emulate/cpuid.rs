@@ -1,6 +1,5 @@
 //! CPUID behind the prefix shows a kernel what it must see and hides what it can't use.
 
-use super::super::prelude::*;
 use crate::cpu::cpuid;
 
 /// Bits of leaf 1.

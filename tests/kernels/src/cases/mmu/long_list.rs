@@ -1,0 +1,29 @@
+//! A list of any length is worked off, however often the hypervisor interrupts itself, and counted exactly.
+
+use super::super::prelude::*;
+use crate::memory::{KERNEL_RO, KERNEL_RW, SPARE, Tables, entry, update};
+use guest_abi::mmu::MmuUpdate;
+
+static mut LIST: [MmuUpdate; 20_000] = [const { MmuUpdate { ptr: 0, val: 0 } }; 20_000];
+
+pub(crate) fn run() {
+    let port = crate::clock::bind_timer();
+    event::unmask_upcalls();
+    let hooked = Tables::hook(SPARE);
+    let frame = Frame::alloc();
+    // SAFETY: only this function, once, uses the list.
+    let list = unsafe { &mut *(&raw mut LIST) };
+    for (index, slot) in list.iter_mut().enumerate() {
+        let flags = if index % 2 == 0 { KERNEL_RO } else { KERNEL_RW };
+        *slot = update(
+            hooked.l1.word_address(index % 512),
+            entry(frame.mfn(), flags),
+        );
+    }
+    crate::clock::set_timer(crate::clock::now_ns() + crate::clock::MS / 2);
+    assert_eq!(memory::mmu_update(list), (Ok(0), 20_000));
+    // One bad entry far behind.
+    list[17_003].val = entry(Mfn(0x80_0000_0000), KERNEL_RO);
+    assert_eq!(memory::mmu_update(list), (Err(Errno::EPERM), 17_003));
+    smp::wait_until("the timer", || event::count(port) > 0);
+}
