@@ -99,6 +99,8 @@ pub use handles::{Handle, Mapping};
 pub use table::{GrantTable, GrowError};
 pub use unmap::{Released, release_all};
 
+#[cfg(all(test, not(loom)))]
+mod property_tests;
 #[cfg(test)]
 mod test_machine;
 #[cfg(all(test, not(loom)))]

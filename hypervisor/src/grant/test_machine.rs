@@ -44,6 +44,8 @@ pub(super) enum Meddling {
 pub(super) struct TestEntries {
     entries: Vec<(AtomicU32, AtomicU32)>,
     nr_frames: AtomicU32,
+    /// One past the highest entry that the guest ever wrote: others can't be in use.
+    written: AtomicU32,
     pub(super) meddling: Lock<VecDeque<Meddling>, 210>,
     /// Out of memory for more frames than this.
     pub(super) frames_available: AtomicU32,
@@ -58,6 +60,7 @@ impl TestEntries {
                 .map(|_| (AtomicU32::new(0), AtomicU32::new(0)))
                 .collect(),
             nr_frames: AtomicU32::new(0),
+            written: AtomicU32::new(0),
             meddling: Lock::new(VecDeque::new()),
             frames_available: AtomicU32::new(u32::MAX),
         }
@@ -65,6 +68,7 @@ impl TestEntries {
 
     /// The guest writes an entry.
     pub(super) fn write(&self, gref: u32, flags: u16, grantee: u16, frame: u32) {
+        self.written.fetch_max(gref + 1, Ordering::SeqCst);
         let (head, at) = &self.entries[gref as usize];
         at.store(frame, Ordering::SeqCst);
         head.store(
@@ -94,6 +98,7 @@ impl TestEntries {
             gref.0 < self.nr_frames.load(Ordering::SeqCst) * ENTRIES_PER_FRAME,
             "{gref}"
         );
+        self.written.fetch_max(gref.0 + 1, Ordering::SeqCst);
         let next = self.meddling.lock().pop_front();
         let (head, frame) = &self.entries[gref.0 as usize];
         match next {
@@ -442,7 +447,7 @@ impl TestMachine {
         }
         let mut active = BTreeMap::new();
         for granter in &self.domains.0 {
-            for gref in 0..granter.grants.nr_entries() as u32 {
+            for gref in 0..granter.entries.written.load(Ordering::SeqCst) {
                 if let Some((grantee, _, pins)) = granter.grants.usage(GrantRef(gref)) {
                     let uses = [
                         pins.host_read,
@@ -508,7 +513,7 @@ impl TestMachine {
                 }
             });
             for granter in &self.domains.0 {
-                for gref in 0..granter.grants.nr_entries() as u32 {
+                for gref in 0..granter.entries.written.load(Ordering::SeqCst) {
                     let usage = granter.grants.usage(GrantRef(gref));
                     if let Some((_, frame, pins)) = usage.filter(|(grantee, ..)| grantee.0 == id) {
                         for (access, uses) in [

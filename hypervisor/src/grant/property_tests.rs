@@ -1,0 +1,813 @@
+//! Random operations of three domains that map, copy and revoke each other's grants: against a model
+//! that is too plain to be wrong, and with a granter who rewrites entries between any two accesses.
+
+use super::copy::Copier;
+use super::environment::{Access, GrantDomain};
+use super::test_machine::{Meddling, TestMachine, is_mappable};
+use super::unmap::{self, Unmapped};
+use super::*;
+use guest_abi::grant_op::{
+    self, CopyFlags, GrantStatus, MapFlags, MapGrantRef, UnmapAndReplace, UnmapGrantRef,
+};
+use guest_abi::ids::{DomId, GrantRef};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, VecDeque};
+use zerocopy::FromZeros;
+
+const DOMAINS: u16 = 3;
+/// Entries that guests write; others stay empty.
+const GREFS: u32 = 4;
+const READING: u32 = 8;
+const WRITING: u32 = 16;
+
+#[derive(Clone, Copy, Debug)]
+struct End {
+    dom: u16,
+    frame: u64,
+    is_grant: bool,
+    offset: u16,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Write {
+        dom: u16,
+        gref: u32,
+        flags: u16,
+        grantee: u16,
+        frame: u32,
+    },
+    Revoke {
+        dom: u16,
+        gref: u32,
+    },
+    Map {
+        by: u16,
+        of: u16,
+        gref: u32,
+        flags: u32,
+        at: u64,
+    },
+    Unmap {
+        by: u16,
+        handle: u32,
+        at: u64,
+        device: u64,
+    },
+    /// Of the n-th handle in use, as it was mapped if `at` says nothing else.
+    UnmapRightly {
+        by: u16,
+        nth: usize,
+        host: bool,
+        device: bool,
+    },
+    Replace {
+        by: u16,
+        handle: u32,
+        at: u64,
+        source: u64,
+    },
+    Copy {
+        by: u16,
+        from: End,
+        to: End,
+        len: u16,
+    },
+    ClearEntry {
+        by: u16,
+        at: u64,
+    },
+}
+
+fn address() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        8 => (1u64..5).prop_map(|page| page << 12),
+        1 => Just(0u64), 1 => Just(0x1004), 1 => Just(0x1_0000)
+    ]
+}
+
+fn frame() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        8 => (0u64..3, 0u64..4).prop_map(|(dom, at)| dom * 16 + at),
+        1 => Just(0x99u64)
+    ]
+}
+
+fn gref() -> impl Strategy<Value = u32> {
+    prop_oneof![20 => 0..GREFS, 1 => Just(511u32), 1 => Just(512), 1 => Just(u32::MAX)]
+}
+
+fn end() -> impl Strategy<Value = End> {
+    let dom = prop_oneof![4 => Just(DomId::SELF.0), 4 => 0..DOMAINS, 1 => Just(9u16)];
+    let frame = prop_oneof![gref().prop_map(u64::from), frame()];
+    let offset =
+        prop_oneof![8 => Just(0u16), 1 => Just(4000), 1 => Just(4096), 1 => Just(u16::MAX)];
+    (dom, frame, any::<bool>(), offset).prop_map(|(dom, frame, is_grant, offset)| End {
+        dom,
+        frame,
+        is_grant,
+        offset,
+    })
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let dom = || 0..DOMAINS;
+    // Type, read-only, part of a frame; the hypervisor's own marks too, which a guest may scribble.
+    let flags = prop_oneof![
+        12 => Just(1u16), 3 => Just(5), 1 => Just(0), 1 => Just(2), 1 => Just(0x101), 1 => Just(0x19)
+    ];
+    let map_flags = prop_oneof![
+        6 => Just(2u32), 3 => Just(6), 3 => Just(3), 2 => Just(7), 2 => Just(1), 2 => Just(5),
+        1 => Just(0), 1 => Just(0x12), 1 => Just(0x16)
+    ];
+    let own = (dom(), 0u32..4).prop_map(|(dom, at)| (dom, u32::from(dom) * 16 + at));
+    prop_oneof![
+        4 => (own, 0..GREFS, flags.clone(), dom(), frame(), 0..8u8).prop_map(
+            |((dom, own), gref, flags, grantee, any, choice)| Op::Write {
+                dom, gref, flags, grantee, frame: if choice == 0 { any as u32 } else { own },
+            }
+        ),
+        2 => (dom(), 0..GREFS).prop_map(|(dom, gref)| Op::Revoke { dom, gref }),
+        9 => (dom(), 0..=DOMAINS, gref(), map_flags, address())
+            .prop_map(|(by, of, gref, flags, at)| Op::Map { by, of, gref, flags, at }),
+        3 => (dom(), 0u32..8, address(), frame())
+            .prop_map(|(by, handle, at, frame)| Op::Unmap { by, handle, at, device: frame << 12 }),
+        7 => (dom(), 0usize..6, any::<bool>(), any::<bool>())
+            .prop_map(|(by, nth, host, device)| Op::UnmapRightly { by, nth, host, device }),
+        2 => (dom(), 0u32..8, address(), address())
+            .prop_map(|(by, handle, at, source)| Op::Replace { by, handle, at, source }),
+        4 => (dom(), end(), end(), prop_oneof![4 => Just(96u16), 1 => Just(0), 1 => Just(4097)])
+            .prop_map(|(by, from, to, len)| Op::Copy { by, from, to, len }),
+        1 => (dom(), address()).prop_map(|(by, at)| Op::ClearEntry { by, at }),
+    ]
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct MapInfo {
+    of: u16,
+    gref: u32,
+    write: bool,
+    host: bool,
+    device: bool,
+    by_entry: bool,
+}
+
+#[derive(Clone, Debug)]
+struct UseInfo {
+    grantee: u16,
+    frame: u64,
+    /// Host read, host write, device read, device write.
+    counts: [u32; 4],
+}
+
+impl UseInfo {
+    fn any(&self) -> bool {
+        self.counts.iter().any(|count| *count != 0)
+    }
+
+    fn writes(&self) -> bool {
+        self.counts[1] + self.counts[3] != 0
+    }
+}
+
+#[derive(Clone, Default)]
+struct ModelDomain {
+    entries: Vec<(u32, u32)>,
+    uses: BTreeMap<u32, UseInfo>,
+    handles: BTreeMap<u32, MapInfo>,
+    free: VecDeque<u32>,
+    present: BTreeMap<u64, (u64, bool)>,
+}
+
+#[derive(Clone)]
+struct Model(Vec<ModelDomain>);
+
+type Status = GrantStatus;
+
+fn owned(frame: u64, by: u16) -> bool {
+    frame / 16 == u64::from(by) && frame % 16 < 4
+}
+
+impl Model {
+    fn new() -> Self {
+        let entries = vec![(0, 0); 512];
+        let domain = ModelDomain {
+            entries,
+            free: (0..512).collect(),
+            ..ModelDomain::default()
+        };
+        Self(vec![domain; usize::from(DOMAINS)])
+    }
+
+    fn domain(&mut self, dom: u16) -> &mut ModelDomain {
+        &mut self.0[usize::from(dom)]
+    }
+
+    /// Whether `by` may have `frame` of `of`.
+    fn frame(of: u16, frame: u64, write: bool) -> Result<(), Status> {
+        if !owned(frame, of) {
+            Err(Status::BadPage)
+        } else if write && frame % 16 == 3 {
+            Err(Status::GeneralError)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn begin(
+        &mut self,
+        by: u16,
+        of: u16,
+        gref: u32,
+        write: bool,
+        kinds: &[usize],
+        refused: u32,
+    ) -> Result<u64, Status> {
+        let domain = self.domain(of);
+        let (head, frame) = *domain.entries.get(gref as usize).ok_or(Status::BadGntref)?;
+        let in_use = domain.uses.get(&gref);
+        if in_use.is_some_and(|it| it.grantee != by || it.counts.iter().any(|n| *n >= 128)) {
+            return Err(Status::GeneralError);
+        }
+        if in_use.is_none_or(|it| write && !it.writes()) {
+            let permits = head & 3 == 1
+                && head >> 16 == u32::from(by)
+                && head & refused == 0
+                && !(write && head & 4 != 0)
+                && in_use.is_none_or(|it| it.frame == u64::from(frame));
+            if !permits {
+                // A frame that changed under a reader is found after the mark was set, and undone.
+                if in_use.is_some()
+                    && head & 3 == 1
+                    && head >> 16 == u32::from(by)
+                    && head & refused == 0
+                    && head & 4 == 0
+                {
+                    domain.entries[gref as usize].0 &= !WRITING;
+                }
+                return Err(Status::GeneralError);
+            }
+            domain.entries[gref as usize].0 |= READING | if write { WRITING } else { 0 };
+        }
+        let new = UseInfo {
+            grantee: by,
+            frame: u64::from(frame),
+            counts: [0; 4],
+        };
+        let it = domain.uses.entry(gref).or_insert(new);
+        for kind in kinds {
+            it.counts[kind * 2 + usize::from(write)] += 1;
+        }
+        Ok(it.frame)
+    }
+
+    fn finish(&mut self, of: u16, gref: u32, write: bool, kind: usize) {
+        let domain = self.domain(of);
+        let it = domain.uses.get_mut(&gref).expect("in use");
+        it.counts[kind * 2 + usize::from(write)] -= 1;
+        if write && !it.writes() {
+            domain.entries[gref as usize].0 &= !WRITING;
+        }
+        if !it.any() {
+            domain.entries[gref as usize].0 &= !READING;
+            domain.uses.remove(&gref);
+        }
+    }
+
+    fn map(
+        &mut self,
+        by: u16,
+        of: u16,
+        gref: u32,
+        flags: u32,
+        at: u64,
+    ) -> Result<(u32, u64), Status> {
+        let (host, device, write, by_entry) = (
+            flags & 2 != 0,
+            flags & 1 != 0,
+            flags & 4 == 0,
+            flags & 16 != 0,
+        );
+        if !host && !device {
+            return Err(Status::BadGntref);
+        }
+        if of >= DOMAINS {
+            return Err(Status::BadDomain);
+        }
+        let number = self
+            .domain(by)
+            .free
+            .pop_front()
+            .ok_or(Status::NoDeviceSpace)?;
+        let kinds: Vec<usize> = host
+            .then_some(0)
+            .into_iter()
+            .chain(device.then_some(1))
+            .collect();
+        let result = self
+            .begin(by, of, gref, write, &kinds, 0x100)
+            .and_then(|frame| {
+                let mut result = Self::frame(of, frame, write);
+                if device && host && result.is_ok() || host && !device {
+                    let misaligned = by_entry && at % 8 != 0;
+                    if misaligned || result.is_ok() && !is_mappable(at) {
+                        result = Err(Status::GeneralError);
+                    }
+                }
+                if result.is_err() {
+                    for kind in &kinds {
+                        self.finish(of, gref, write, *kind);
+                    }
+                }
+                result.map(|()| frame)
+            });
+        match result {
+            Ok(frame) => {
+                if host {
+                    self.domain(by).present.insert(at, (frame, write));
+                }
+                let info = MapInfo {
+                    of,
+                    gref,
+                    write,
+                    host,
+                    device,
+                    by_entry,
+                };
+                self.domain(by).handles.insert(number, info);
+                Ok((number, frame << 12))
+            }
+            Err(status) => {
+                self.domain(by).free.push_back(number);
+                Err(status)
+            }
+        }
+    }
+
+    fn unmap(
+        &mut self,
+        by: u16,
+        handle: u32,
+        at: u64,
+        device: u64,
+        source: Option<u64>,
+    ) -> Result<(), Status> {
+        let info = self
+            .domain(by)
+            .handles
+            .get(&handle)
+            .ok_or(Status::BadHandle)?
+            .clone();
+        let frame = self.domain(info.of).uses[&info.gref].frame;
+        let ends_host = info.host && at != 0;
+        let ends_device = info.device && device != 0;
+        if ends_device && device != frame << 12 {
+            return Err(Status::BadDevAddr);
+        }
+        if ends_host {
+            let is_it = self.domain(by).present.get(&at) == Some(&(frame, info.write));
+            let may_replace =
+                source.is_none_or(|source| !info.by_entry && is_mappable(source) && source != at);
+            if !is_it || !may_replace {
+                return Err(Status::GeneralError);
+            }
+            self.domain(by).present.remove(&at);
+            if let Some(moved) = source.and_then(|source| self.domain(by).present.remove(&source)) {
+                self.domain(by).present.insert(at, moved);
+            }
+        }
+        for (ends, kind) in [(ends_host, 0), (ends_device, 1)] {
+            if ends {
+                self.finish(info.of, info.gref, info.write, kind);
+            }
+        }
+        let left = MapInfo {
+            host: info.host && !ends_host,
+            device: info.device && !ends_device,
+            ..info
+        };
+        let domain = self.domain(by);
+        if left.host || left.device {
+            domain.handles.insert(handle, left);
+        } else {
+            domain.handles.remove(&handle);
+            domain.free.push_back(handle);
+        }
+        Ok(())
+    }
+
+    /// Takes one end of a copy; returns what to finish.
+    fn copy_end(&mut self, by: u16, end: End, write: bool) -> Result<Option<(u16, u32)>, Status> {
+        let of = if end.dom == DomId::SELF.0 {
+            by
+        } else {
+            end.dom
+        };
+        if !end.is_grant {
+            return Self::frame(by, end.frame, write).map(|()| None);
+        }
+        let gref = end.frame as u32;
+        let frame = self.begin(by, of, gref, write, &[0], 0)?;
+        match Self::frame(of, frame, write) {
+            Ok(()) => Ok(Some((of, gref))),
+            Err(status) => {
+                self.finish(of, gref, write, 0);
+                Err(status)
+            }
+        }
+    }
+
+    fn copy(&mut self, by: u16, from: End, to: End, len: u16) -> Result<(), Status> {
+        for end in [from, to] {
+            if end.dom != DomId::SELF.0 && !end.is_grant {
+                return Err(Status::PermissionDenied);
+            }
+            if end.dom != DomId::SELF.0 && end.dom >= DOMAINS {
+                return Err(Status::BadDomain);
+            }
+        }
+        let source = self.copy_end(by, from, false)?;
+        let dest = self.copy_end(by, to, true);
+        let result = match &dest {
+            Err(status) => Err(*status),
+            Ok(_) if u32::from(from.offset.max(to.offset)) + u32::from(len) > 4096 => {
+                Err(Status::BadCopyArg)
+            }
+            Ok(_) => Ok(()),
+        };
+        for (end, write) in [(source, false), (dest.ok().flatten(), true)] {
+            if let Some((of, gref)) = end {
+                self.finish(of, gref, write, 0);
+            }
+        }
+        result
+    }
+
+    /// The handle, and how it was mapped, that `UnmapRightly` means.
+    fn nth(&self, by: u16, nth: usize) -> Option<(u32, u64, u64)> {
+        let domain = &self.0[usize::from(by)];
+        let (handle, info) = domain.handles.iter().nth(nth)?;
+        let frame = self.0[usize::from(info.of)].uses[&info.gref].frame;
+        let at = domain
+            .present
+            .iter()
+            .find(|(_, it)| **it == (frame, info.write))
+            .map_or(0, |(at, _)| *at);
+        Some((*handle, at, frame << 12))
+    }
+
+    fn apply(&mut self, op: Op) -> String {
+        match op {
+            Op::Write {
+                dom,
+                gref,
+                flags,
+                grantee,
+                frame,
+            } => {
+                self.domain(dom).entries[gref as usize] =
+                    (u32::from(flags) | u32::from(grantee) << 16, frame);
+                String::new()
+            }
+            Op::Revoke { dom, gref } => {
+                let (head, _) = &mut self.domain(dom).entries[gref as usize];
+                let may = *head & (READING | WRITING) == 0;
+                if may {
+                    *head = 0;
+                }
+                format!("{may}")
+            }
+            Op::Map {
+                by,
+                of,
+                gref,
+                flags,
+                at,
+            } => format!("{:?}", self.map(by, of, gref, flags, at)),
+            Op::Unmap {
+                by,
+                handle,
+                at,
+                device,
+            } => {
+                format!("{:?}", self.unmap(by, handle, at, device, None))
+            }
+            Op::UnmapRightly {
+                by,
+                nth,
+                host,
+                device,
+            } => match self.nth(by, nth) {
+                Some((handle, at, address)) => {
+                    let (at, address) =
+                        (if host { at } else { 0 }, if device { address } else { 0 });
+                    format!("{:?}", self.unmap(by, handle, at, address, None))
+                }
+                None => String::new(),
+            },
+            Op::Replace {
+                by,
+                handle,
+                at,
+                source,
+            } => {
+                let source = (source != 0).then_some(source);
+                format!("{:?}", self.unmap(by, handle, at, 0, source))
+            }
+            Op::Copy { by, from, to, len } => format!("{:?}", self.copy(by, from, to, len)),
+            Op::ClearEntry { by, at } => {
+                self.domain(by).present.remove(&at);
+                String::new()
+            }
+        }
+    }
+}
+
+fn result<T>(status: i16, value: T) -> Result<T, Status> {
+    match Status::try_from(status).expect("a known status") {
+        Status::Okay => Ok(value),
+        status => Err(status),
+    }
+}
+
+fn real_unmap(
+    machine: &TestMachine,
+    by: u16,
+    handle: u32,
+    at: u64,
+    device: u64,
+) -> Result<(), Status> {
+    let mut op = UnmapGrantRef::new_zeroed();
+    (op.handle, op.host_addr, op.dev_bus_addr) = (handle, at, device);
+    machine.as_domain(by, |cx| {
+        let mut batch = Unmapped::new();
+        unmap::unmap(cx, &mut op, &mut batch);
+        machine.check_reach();
+        batch.complete(cx);
+    });
+    result(op.status, ())
+}
+
+/// Does `op` for real. `rightly` is what `UnmapRightly` means.
+fn apply(machine: &TestMachine, op: Op, rightly: Option<(u32, u64, u64)>) -> String {
+    match op {
+        Op::Write {
+            dom,
+            gref,
+            flags,
+            grantee,
+            frame,
+        } => {
+            machine
+                .domain(dom)
+                .entries
+                .write(gref, flags, grantee, frame);
+            String::new()
+        }
+        Op::Revoke { dom, gref } => format!("{}", machine.domain(dom).entries.revoke(gref)),
+        Op::Map {
+            by,
+            of,
+            gref,
+            flags,
+            at,
+        } => {
+            let mut op = MapGrantRef::new_zeroed();
+            (op.dom, op.gref, op.host_addr) = (DomId(of), GrantRef(gref), at);
+            op.flags = MapFlags::from_bits_retain(flags);
+            machine.as_domain(by, |cx| map::map(cx, &mut op));
+            format!("{:?}", result(op.status, (op.handle, op.dev_bus_addr)))
+        }
+        Op::Unmap {
+            by,
+            handle,
+            at,
+            device,
+        } => {
+            format!("{:?}", real_unmap(machine, by, handle, at, device))
+        }
+        Op::UnmapRightly {
+            by, host, device, ..
+        } => match rightly {
+            Some((handle, at, address)) => {
+                let (at, address) = (if host { at } else { 0 }, if device { address } else { 0 });
+                format!("{:?}", real_unmap(machine, by, handle, at, address))
+            }
+            None => String::new(),
+        },
+        Op::Replace {
+            by,
+            handle,
+            at,
+            source,
+        } => {
+            let mut op = UnmapAndReplace::new_zeroed();
+            (op.handle, op.host_addr, op.new_addr) = (handle, at, source);
+            machine.as_domain(by, |cx| {
+                let mut batch = Unmapped::new();
+                unmap::unmap_and_replace(cx, &mut op, &mut batch);
+                machine.check_reach();
+                batch.complete(cx);
+            });
+            format!("{:?}", result(op.status, ()))
+        }
+        Op::Copy { by, from, to, len } => {
+            let mut op = grant_op::Copy::new_zeroed();
+            (op.source.domid, op.source.frame, op.source.offset) =
+                (DomId(from.dom), from.frame, from.offset);
+            (op.dest.domid, op.dest.frame, op.dest.offset) = (DomId(to.dom), to.frame, to.offset);
+            op.len = len;
+            op.flags.set(CopyFlags::SOURCE_GREF, from.is_grant);
+            op.flags.set(CopyFlags::DEST_GREF, to.is_grant);
+            machine.as_domain(by, |cx| {
+                let mut copier = Copier::new(cx);
+                copier.copy(&mut op);
+                copier.finish();
+            });
+            format!("{:?}", result(op.status, ()))
+        }
+        Op::ClearEntry { by, at } => {
+            machine.mapper(by).clear(at);
+            String::new()
+        }
+    }
+}
+
+fn compare(machine: &TestMachine, model: &Model) -> Result<(), TestCaseError> {
+    for (id, model) in (0u16..).zip(&model.0) {
+        let domain = machine.domain(id);
+        for gref in 0..GREFS {
+            prop_assert_eq!(
+                domain.entries.head(gref),
+                model.entries[gref as usize].0,
+                "entry {}",
+                gref
+            );
+            let usage = domain
+                .grants()
+                .usage(GrantRef(gref))
+                .map(|(grantee, frame, pins)| {
+                    let counts = [
+                        pins.host_read,
+                        pins.host_write,
+                        pins.device_read,
+                        pins.device_write,
+                    ];
+                    (grantee.0, frame.0, counts.map(u32::from))
+                });
+            let expected = model
+                .uses
+                .get(&gref)
+                .map(|it| (it.grantee, it.frame, it.counts));
+            prop_assert_eq!(usage, expected, "uses of {}", gref);
+        }
+        let mut handles = BTreeMap::new();
+        domain.grants().for_each_mapping(|number, mapping| {
+            let info = MapInfo {
+                of: mapping.granter.0,
+                gref: mapping.gref.0,
+                write: mapping.access == Access::Write,
+                host: mapping.has_host,
+                device: mapping.has_device,
+                by_entry: mapping.is_by_entry,
+            };
+            handles.insert(number.0, info);
+        });
+        prop_assert_eq!(&handles, &model.handles);
+        let present: BTreeMap<u64, (u64, bool)> =
+            machine.mappers[usize::from(id)].tables.with(|tables| {
+                let plain = |(at, (frame, access)): (&u64, &(_, _))| {
+                    let frame: &guest_abi::ids::Mfn = frame;
+                    (*at, (frame.0, *access == Access::Write))
+                };
+                tables.present.iter().map(plain).collect()
+            });
+        prop_assert_eq!(&present, &model.present);
+    }
+    Ok(())
+}
+
+fn machine() -> TestMachine {
+    TestMachine::new(DOMAINS, 1, 1)
+}
+
+fn config() -> ProptestConfig {
+    let factor = std::env::var("PARAVANE_PROPTEST_CASES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(1);
+    ProptestConfig {
+        cases: 48 * factor,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+fn meddling() -> impl Strategy<Value = Vec<Meddling>> {
+    let head = (
+        prop_oneof![6 => Just(1u32), 2 => Just(5), 2 => 0u32..32, 1 => Just(0)],
+        0u32..3,
+    )
+        .prop_map(|(flags, grantee)| Meddling::Head(flags | grantee << 16));
+    let one = prop_oneof![
+        2 => Just(Meddling::Nothing),
+        2 => head,
+        1 => frame().prop_map(|frame| Meddling::Frame(frame as u32)),
+    ];
+    proptest::collection::vec(one, 0..8)
+}
+
+/// What a refused operation must not have changed, the guest's own entries apart.
+fn books(machine: &TestMachine) -> impl PartialEq + core::fmt::Debug {
+    let domains: Vec<_> = (0..DOMAINS)
+        .map(|id| {
+            let grants = machine.domain(id).grants();
+            let usage: Vec<_> = (0..GREFS)
+                .map(|gref| grants.usage(GrantRef(gref)))
+                .collect();
+            let mut handles = Vec::new();
+            grants.for_each_mapping(|number, mapping| handles.push((number, mapping)));
+            let tables = &machine.mappers[usize::from(id)].tables;
+            (usage, handles, tables.with(|tables| tables.present.clone()))
+        })
+        .collect();
+    (domains, machine.frames.frames.with(|frames| frames.clone()))
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn three_domains_agree_with_the_model(ops in proptest::collection::vec(op(), 1..200)) {
+        let machine = machine();
+        let mut model = Model::new();
+        for op in ops {
+            let rightly = match op {
+                Op::UnmapRightly { by, nth, .. } => model.nth(by, nth),
+                _ => None,
+            };
+            let expected = model.apply(op);
+            prop_assert_eq!(apply(&machine, op, rightly), expected, "{:?}", op);
+            compare(&machine, &model)?;
+            machine.check();
+        }
+    }
+
+    #[test]
+    fn entries_rewritten_between_any_two_accesses_break_no_invariant(
+        ops in proptest::collection::vec((op(), meddling()), 1..200)
+    ) {
+        let machine = machine();
+        for (op, meddling) in ops {
+            for domain in &machine.domains.0 {
+                let mut queue = domain.entries.meddling.lock();
+                queue.clear();
+                queue.extend(meddling.iter().copied());
+            }
+            let before = books(&machine);
+            let rightly = match op {
+                Op::UnmapRightly { by, nth, .. } => rightly(&machine, by, nth),
+                _ => None,
+            };
+            let outcome = apply(&machine, op, rightly);
+            machine.check();
+            if outcome.starts_with("Err") {
+                prop_assert_eq!(books(&machine), before, "I7: {:?} was refused with {}", op, outcome);
+            }
+        }
+        // The end of all domains leaves nothing behind.
+        for id in 0..DOMAINS {
+            let addresses: Vec<u64> =
+                machine.mappers[usize::from(id)].tables.with(|t| t.present.keys().copied().collect());
+            addresses.into_iter().for_each(|at| machine.mapper(id).clear(at));
+            let end = release_all(&machine.domains, machine.domain(id), &machine.frames, Handle(0), || false);
+            prop_assert_eq!(end, Released::Done);
+            machine.check();
+        }
+        for id in 0..DOMAINS {
+            for gref in 0..512 {
+                prop_assert_eq!(machine.domain(id).grants().usage(GrantRef(gref)), None);
+            }
+        }
+        machine.frames.frames.with(|frames| assert!(frames.values().all(|frame| frame.references == 0)));
+    }
+}
+
+/// The n-th handle in use and how it was mapped, as far as that can be told.
+fn rightly(machine: &TestMachine, by: u16, nth: usize) -> Option<(u32, u64, u64)> {
+    let mut all = Vec::new();
+    machine
+        .domain(by)
+        .grants()
+        .for_each_mapping(|number, mapping| all.push((number, mapping)));
+    let (number, mapping) = *all.get(nth)?;
+    let (_, frame, _) = machine
+        .domain(mapping.granter.0)
+        .grants()
+        .usage(mapping.gref)?;
+    let at = machine.mappers[usize::from(by)].tables.with(|tables| {
+        let is_it = |it: &(&u64, &(_, Access))| *it.1 == (frame, mapping.access);
+        tables.present.iter().find(is_it).map_or(0, |(at, _)| *at)
+    });
+    Some((number.0, at, frame.address()))
+}
