@@ -99,6 +99,8 @@ pub use handles::{Handle, Mapping};
 pub use table::{GrantTable, GrowError};
 pub use unmap::{Released, release_all};
 
+#[cfg(all(test, loom))]
+mod loom_models;
 #[cfg(all(test, not(loom)))]
 mod property_tests;
 #[cfg(test)]

@@ -243,7 +243,8 @@ impl Model {
                     && head & refused == 0
                     && head & 4 == 0
                 {
-                    domain.entries[gref as usize].0 &= !WRITING;
+                    let head = &mut domain.entries[gref as usize].0;
+                    *head = (*head | READING) & !WRITING;
                 }
                 return Err(Status::GeneralError);
             }
@@ -697,7 +698,7 @@ fn config() -> ProptestConfig {
         .and_then(|n| n.parse().ok())
         .unwrap_or(1);
     ProptestConfig {
-        cases: 48 * factor,
+        cases: 24 * factor,
         failure_persistence: None,
         ..ProptestConfig::default()
     }
