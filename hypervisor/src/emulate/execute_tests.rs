@@ -5,6 +5,7 @@ use super::machine::{
     CodeSegment, DR6_SINGLE_STEP, DataSegment, Fault, Outcome, RFLAGS_DF, RFLAGS_RF, RFLAGS_TF,
     Stop,
 };
+use super::test_assembler::*;
 use super::test_machine::*;
 use super::{execute, fetch};
 use crate::cpu_policy::cpuid::CpuidOrigin;

@@ -44,6 +44,8 @@ mod oracle;
 #[cfg(test)]
 mod privileged_tests;
 #[cfg(test)]
+mod test_assembler;
+#[cfg(test)]
 mod test_machine;
 #[cfg(test)]
 mod test_random;

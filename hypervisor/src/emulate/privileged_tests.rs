@@ -2,6 +2,7 @@
 
 use super::insn::{Gpr, Width};
 use super::machine::{DR6_SINGLE_STEP, Fault, Outcome, RFLAGS_TF};
+use super::test_assembler::*;
 use super::test_machine::*;
 use super::{forced, privileged};
 use crate::cpu_policy::GuestMode;

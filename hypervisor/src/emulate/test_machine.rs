@@ -1,6 +1,6 @@
-//! A guest and its machine, made up for tests.
+//! A guest and its machine, made up. Shared by the unit tests and the fuzz target.
 
-use super::insn::{CodeSize, Gpr, Segment, Width};
+use super::insn::{Gpr, Segment, Width};
 use super::machine::{
     CodeSegment, DataSegment, Exchange, Fault, GuestContext, InsnMachine, ShortFetch, Stop,
 };
@@ -8,7 +8,6 @@ use super::privileged::PvCpu;
 use crate::cpu_policy::GuestMode;
 use crate::cpu_policy::cpuid::{CpuidOrigin, Leaf};
 use crate::cpu_policy::iopl::Iopl;
-use iced_x86::code_asm::CodeAssembler;
 use std::collections::{BTreeMap, HashMap};
 
 pub(super) const CODE: u64 = 0x10_0000;
@@ -304,22 +303,4 @@ impl PvCpu for Machine {
     fn io_bitmap_byte(&mut self, index: u32) -> Option<u8> {
         self.io_bitmap.get(index as usize).copied()
     }
-}
-
-/// Assembles 64-bit code.
-pub(super) fn assemble(
-    build: impl FnOnce(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>,
-) -> Vec<u8> {
-    assemble_for(CodeSize::Bits64, build)
-}
-
-/// Assembles code of some size.
-pub(super) fn assemble_for(
-    size: CodeSize,
-    build: impl FnOnce(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>,
-) -> Vec<u8> {
-    let bitness = if size == CodeSize::Bits64 { 64 } else { 32 };
-    let mut assembler = CodeAssembler::new(bitness).unwrap();
-    build(&mut assembler).unwrap();
-    assembler.assemble(CODE).unwrap()
 }

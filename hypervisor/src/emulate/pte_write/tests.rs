@@ -5,6 +5,7 @@ use crate::emulate::insn::{Gpr, Width};
 use crate::emulate::machine::{
     DR6_SINGLE_STEP, Exchange, Fault, Outcome, RFLAGS_RF, RFLAGS_TF, Stop,
 };
+use crate::emulate::test_assembler::*;
 use crate::emulate::test_machine::*;
 use crate::emulate::test_random::{Random, cases};
 use guest_abi::ids::Vaddr;
