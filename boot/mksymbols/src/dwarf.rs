@@ -47,7 +47,7 @@ pub fn table(input: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     for &address in boundaries.range(base..end) {
         let mut frames = frames_at(&context, address, repository)?;
         let symbol = symbols.at(address);
-        let (start, size) = symbol.map_or((address, 0), |(start, symbol)| (start, symbol.size));
+        let start = symbol.map_or(address, |(start, _)| start);
         if let Some((_, symbol)) = symbol {
             // DWARF with nothing but line tables leaves the path out of a function's name, and leaves the
             // function out if nothing is inlined into it.
@@ -59,12 +59,7 @@ pub fn table(input: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
                 }),
             }
         }
-        encoder.set(
-            (address - base) as u32,
-            (start - base) as u32,
-            size as u32,
-            &frames,
-        );
+        encoder.set((address - base) as u32, (start - base) as u32, &frames);
     }
     Ok(encoder.finish())
 }

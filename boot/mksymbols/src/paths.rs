@@ -15,14 +15,24 @@ pub fn printed<'a>(path: &'a str, repository: &str) -> &'a str {
     relative.trim_start_matches('/')
 }
 
-/// `library/…` of a file of the language's own library: `/rustc/HASH/library/…` in a ready-made one,
-/// `…/src/rust/library/…` in one built from source.
+/// The crates of the language's own library, as its source tree has them.
+const LIBRARY_CRATES: [&str; 4] = ["core/", "alloc/", "compiler-builtins/", "portable-simd/"];
+
+/// `library/…` of a file of the language's own library: `/rustc/HASH/library/…` in a ready-made one, below
+/// the directory of the source package in one built from source.
 fn library_path(path: &str) -> Option<&str> {
-    let after = match path.strip_prefix("/rustc/") {
-        Some(rest) => rest.split_once('/')?.1,
-        None => path.split_once("/src/rust/")?.1,
+    let starts = path.match_indices("library/").map(|(start, _)| start);
+    let is_of_library = |&start: &usize| {
+        let (before, after) = path.split_at(start);
+        let rest = &after["library/".len()..];
+        (before.is_empty() || before.ends_with('/'))
+            && LIBRARY_CRATES.iter().any(|name| rest.starts_with(name))
     };
-    after.starts_with("library/").then_some(after)
+    // A relative path that was joined to its own directory has it twice.
+    starts
+        .filter(is_of_library)
+        .last()
+        .map(|start| &path[start..])
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 extern crate alloc;
 
-use super::format::{Header, MAGIC, NO_FILE, NO_PARENT, NO_SCOPE, ROWS_PER_BLOCK, VERSION};
+use super::format::{
+    Header, MAGIC, NO_FILE, NO_SCOPE, NOT_INLINED, ROWS_PER_BLOCK, SCOPES_PER_GROUP, VERSION,
+};
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -34,9 +36,20 @@ pub struct Encoder {
     string_numbers: BTreeMap<String, u32>,
     files: Vec<u32>,
     file_numbers: BTreeMap<String, u32>,
-    scopes: Vec<[u32; 4]>,
-    scope_numbers: BTreeMap<[u32; 4], u32>,
+    scopes: Vec<Scope>,
+    scope_numbers: BTreeMap<Scope, u32>,
     rows: Vec<Row>,
+}
+
+/// A function: `parent` is the scope that it is inlined into, and then `line` and `file` are the call's;
+/// or it is [`NO_SCOPE`], and `address` the function's own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Scope {
+    name: u32,
+    parent: u32,
+    address: u32,
+    line: u32,
+    file: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,20 +77,30 @@ impl Encoder {
     }
 
     /// Says what holds from `at` bytes after the base on: `frames`, from the innermost function to the one
-    /// that holds the machine code, which is `size` bytes from `start` on. No frames: nothing is known.
-    /// Addresses must not descend; what is said last about an address holds.
-    pub fn set(&mut self, at: u32, start: u32, size: u32, frames: &[Frame]) {
+    /// that holds the machine code, which begins at `start`. No frames: nothing is known. Addresses must not
+    /// descend; what is said last about an address holds.
+    pub fn set(&mut self, at: u32, start: u32, frames: &[Frame]) {
         let mut row = Row {
             at,
             scope: NO_SCOPE,
             file: NO_FILE,
             line: 0,
         };
-        for (depth, frame) in frames.iter().rev().enumerate() {
+        for frame in frames.iter().rev() {
             let name = self.string(&frame.function);
-            row.scope = self.scope(match depth {
-                0 => [name, NO_PARENT, start, size],
-                _ => [name, row.scope, row.line, row.file],
+            let Row {
+                scope: parent,
+                line,
+                file,
+                ..
+            } = row;
+            let address = if parent == NO_SCOPE { start } else { 0 };
+            row.scope = self.scope(Scope {
+                name,
+                parent,
+                address,
+                line,
+                file,
             });
             row.file = self.file(&frame.line.file);
             row.line = frame.line.line;
@@ -112,23 +135,14 @@ impl Encoder {
                 previous = *row;
             }
         }
-        let scopes: Vec<u8> = self
-            .scopes
-            .iter()
-            .flatten()
-            .flat_map(|word| word.to_le_bytes())
-            .collect();
+        let (groups, scopes) = self.encoded_scopes();
         let files: Vec<u8> = self
             .files
             .iter()
             .flat_map(|offset| offset.to_le_bytes())
             .collect();
-        let total_len = Header::LEN
-            + blocks.len()
-            + scopes.len()
-            + files.len()
-            + rows.len()
-            + self.strings.len();
+        let parts = [&blocks, &groups, &files, &scopes, &rows, &self.strings];
+        let total_len = Header::LEN + parts.iter().map(|part| part.len()).sum::<usize>();
 
         let mut table = Vec::with_capacity(total_len);
         table.extend_from_slice(&MAGIC);
@@ -138,16 +152,39 @@ impl Encoder {
         let counts = [
             self.code_len,
             self.rows.len().div_ceil(ROWS_PER_BLOCK) as u32,
-            self.scopes.len() as u32,
+            self.scopes.len().div_ceil(SCOPES_PER_GROUP) as u32,
             self.files.len() as u32,
+            scopes.len() as u32,
             rows.len() as u32,
             self.strings.len() as u32,
+            0,
         ];
         table.extend(counts.iter().flat_map(|count| count.to_le_bytes()));
-        for part in [&blocks, &scopes, &files, &rows, &self.strings] {
+        for part in parts {
             table.extend_from_slice(part);
         }
         table
+    }
+
+    /// The group table and the scopes.
+    fn encoded_scopes(&self) -> (Vec<u8>, Vec<u8>) {
+        let (mut groups, mut scopes) = (Vec::new(), Vec::new());
+        for (index, scope) in self.scopes.iter().enumerate() {
+            if index.is_multiple_of(SCOPES_PER_GROUP) {
+                groups.extend_from_slice(&(scopes.len() as u32).to_le_bytes());
+            }
+            put_unsigned(&mut scopes, scope.name);
+            if scope.parent == NO_SCOPE {
+                put_unsigned(&mut scopes, NOT_INLINED);
+                put_unsigned(&mut scopes, scope.address);
+            } else {
+                // A parent is always numbered before what is inlined into it.
+                put_unsigned(&mut scopes, index as u32 + 1 - scope.parent);
+                put_unsigned(&mut scopes, scope.line);
+                put_unsigned(&mut scopes, scope.file);
+            }
+        }
+        (groups, scopes)
     }
 
     fn string(&mut self, text: &str) -> u32 {
@@ -175,13 +212,13 @@ impl Encoder {
         number
     }
 
-    fn scope(&mut self, entry: [u32; 4]) -> u32 {
-        if let Some(&number) = self.scope_numbers.get(&entry) {
+    fn scope(&mut self, scope: Scope) -> u32 {
+        if let Some(&number) = self.scope_numbers.get(&scope) {
             return number;
         }
-        self.scopes.push(entry);
+        self.scopes.push(scope);
         let number = self.scopes.len() as u32;
-        self.scope_numbers.insert(entry, number);
+        self.scope_numbers.insert(scope, number);
         number
     }
 }

@@ -2,8 +2,8 @@
 //! offset is checked when it is followed, so the worst that damage does is a wrong or missing answer.
 
 use super::format::{
-    BLOCK_LEN, FILE_LEN, Header, MAGIC, NO_FILE, NO_PARENT, NO_SCOPE, ROWS_PER_BLOCK, SCOPE_LEN,
-    VERSION,
+    BLOCK_LEN, FILE_LEN, GROUP_LEN, Header, MAGIC, NO_FILE, NO_SCOPE, NOT_INLINED, ROWS_PER_BLOCK,
+    SCOPES_PER_GROUP, VERSION,
 };
 
 /// Functions that may be inlined into one another before [`Frames`] suspects a loop.
@@ -45,8 +45,9 @@ pub struct SymbolTable<'a> {
     base: u64,
     code_len: u32,
     blocks: &'a [u8],
-    scopes: &'a [u8],
+    groups: &'a [u8],
     files: &'a [u8],
+    scopes: &'a [u8],
     rows: &'a [u8],
     strings: &'a [u8],
 }
@@ -77,8 +78,9 @@ impl<'a> SymbolTable<'a> {
             base: header.base,
             code_len: header.code_len,
             blocks: part(header.blocks_count, BLOCK_LEN)?,
-            scopes: part(header.scopes_count, SCOPE_LEN)?,
+            groups: part(header.groups_count, GROUP_LEN)?,
             files: part(header.files_count, FILE_LEN)?,
+            scopes: part(header.scopes_len, 1)?,
             rows: part(header.rows_len, 1)?,
             strings: part(header.strings_len, 1)?,
         };
@@ -143,13 +145,13 @@ impl<'a> SymbolTable<'a> {
     }
 
     fn scope(&self, number: u32) -> Option<Scope> {
-        let at = (number.checked_sub(1)? as usize).checked_mul(SCOPE_LEN)?;
-        Some(Scope {
-            name: u32_at(self.scopes, at)?,
-            parent: u32_at(self.scopes, at + 4)?,
-            a: u32_at(self.scopes, at + 8)?,
-            b: u32_at(self.scopes, at + 12)?,
-        })
+        let index = number.checked_sub(1)? as usize;
+        let group = (index / SCOPES_PER_GROUP).checked_mul(GROUP_LEN)?;
+        let mut reader = Reader(self.scopes.get(u32_at(self.groups, group)? as usize..)?);
+        for _ in 0..index % SCOPES_PER_GROUP {
+            reader.scope()?;
+        }
+        reader.scope()
     }
 
     fn file(&self, number: u32) -> Option<&'a str> {
@@ -183,14 +185,21 @@ impl<'a> Iterator for Frames<'a> {
         let place = self.next.take()?;
         self.remaining = self.remaining.checked_sub(1)?;
         let scope = self.table.scope(place.scope)?;
-        let is_inlined = scope.parent != NO_PARENT;
-        if is_inlined {
-            self.next = Some(Place {
-                scope: scope.parent,
-                file: scope.b,
-                line: scope.a,
-            });
-        }
+        let is_inlined = match scope.site {
+            Site::Function { .. } => false,
+            Site::Inlined {
+                distance,
+                line,
+                file,
+            } => {
+                self.next = Some(Place {
+                    scope: place.scope.checked_sub(distance)?,
+                    file,
+                    line,
+                });
+                true
+            }
+        };
         Some(Location {
             function: self.table.string(scope.name)?,
             offset: self.offset_in_function(place.scope)?,
@@ -202,17 +211,18 @@ impl<'a> Iterator for Frames<'a> {
 }
 
 impl Frames<'_> {
-    /// Bytes from the start of the function whose machine code `scope` is part of.
+    /// Bytes from the start of the function whose machine code scope `number` is part of.
     fn offset_in_function(&self, mut number: u32) -> Option<u64> {
         for _ in 0..MAX_INLINE_DEPTH {
-            let scope = self.table.scope(number)?;
-            if scope.parent == NO_PARENT {
-                return self
-                    .address
-                    .checked_sub(self.table.base)?
-                    .checked_sub(u64::from(scope.a));
+            match self.table.scope(number)?.site {
+                Site::Function { address } => {
+                    return self
+                        .address
+                        .checked_sub(self.table.base)?
+                        .checked_sub(address.into());
+                }
+                Site::Inlined { distance, .. } => number = number.checked_sub(distance)?,
             }
-            number = scope.parent;
         }
         None
     }
@@ -226,13 +236,20 @@ struct Place {
     line: u32,
 }
 
-/// An entry of the scope table.
+/// A function in one place.
 #[derive(Clone, Copy)]
 struct Scope {
     name: u32,
-    parent: u32,
-    a: u32,
-    b: u32,
+    site: Site,
+}
+
+/// Where a function's code is.
+#[derive(Clone, Copy)]
+enum Site {
+    /// In a function of its own.
+    Function { address: u32 },
+    /// In the scope `distance` numbers back, instead of a call in this line.
+    Inlined { distance: u32, line: u32, file: u32 },
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -257,6 +274,21 @@ fn partition_point(len: usize, is_before: impl Fn(usize) -> bool) -> usize {
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
+    fn scope(&mut self) -> Option<Scope> {
+        let name = self.unsigned()?;
+        let site = match self.unsigned()? {
+            NOT_INLINED => Site::Function {
+                address: self.unsigned()?,
+            },
+            distance => Site::Inlined {
+                distance,
+                line: self.unsigned()?,
+                file: self.unsigned()?,
+            },
+        };
+        Some(Scope { name, site })
+    }
+
     fn group(&mut self) -> Option<(u32, bool)> {
         let (&byte, rest) = self.0.split_first()?;
         self.0 = rest;

@@ -18,16 +18,10 @@ fn frame(function: &str, file: &str, line: u32) -> Frame {
 /// assembly routine without lines at 0x80..0x90.
 fn sample() -> Vec<u8> {
     let mut encoder = Encoder::new(BASE, 0x90);
-    encoder.set(
-        0,
-        0,
-        0x40,
-        &[frame("room::outer", "hypervisor/src/room.rs", 10)],
-    );
+    encoder.set(0, 0, &[frame("room::outer", "hypervisor/src/room.rs", 10)]);
     encoder.set(
         0x10,
         0,
-        0x40,
         &[
             frame(
                 "<T as core::fmt::Debug>::leaf",
@@ -41,11 +35,10 @@ fn sample() -> Vec<u8> {
     encoder.set(
         0x20,
         0,
-        0x40,
         &[frame("room::outer", "hypervisor/src/room.rs", 12)],
     );
-    encoder.set(0x40, 0, 0, &[]);
-    encoder.set(0x80, 0x80, 0x10, &[frame("entry_stub", "", 0)]);
+    encoder.set(0x40, 0, &[]);
+    encoder.set(0x80, 0x80, &[frame("entry_stub", "", 0)]);
     encoder.finish()
 }
 
@@ -57,10 +50,12 @@ fn bytes_of(header: &Header) -> Vec<u8> {
     for count in [
         header.code_len,
         header.blocks_count,
-        header.scopes_count,
+        header.groups_count,
         header.files_count,
+        header.scopes_len,
         header.rows_len,
         header.strings_len,
+        header.reserved,
     ] {
         bytes.extend(count.to_le_bytes());
     }
@@ -150,7 +145,6 @@ fn every_row_of_many_blocks_is_found() {
         encoder.set(
             row * 3,
             row * 3,
-            3,
             &[frame(&function, &format!("{}.rs", row % 7), line_of(row))],
         );
     }
@@ -170,9 +164,9 @@ fn every_row_of_many_blocks_is_found() {
 #[test]
 fn what_is_said_last_about_an_address_holds() {
     let mut encoder = Encoder::new(BASE, 8);
-    encoder.set(0, 0, 8, &[frame("first", "a.rs", 1)]);
-    encoder.set(4, 0, 8, &[frame("second", "a.rs", 2)]);
-    encoder.set(4, 0, 8, &[frame("first", "a.rs", 1)]);
+    encoder.set(0, 0, &[frame("first", "a.rs", 1)]);
+    encoder.set(4, 0, &[frame("second", "a.rs", 2)]);
+    encoder.set(4, 0, &[frame("first", "a.rs", 1)]);
     let bytes = encoder.finish();
     assert_eq!(
         SymbolTable::parse(&bytes)
@@ -212,7 +206,7 @@ fn other_bytes_are_refused_by_name() {
     assert_eq!(with(0, b'x'), SymbolTableError::BadMagic);
     assert_eq!(with(8, 9), SymbolTableError::UnknownVersion(9));
     assert_eq!(with(28, 200), SymbolTableError::InconsistentLengths);
-    assert_eq!(with(47, 0xff), SymbolTableError::InconsistentLengths);
+    assert_eq!(with(51, 0xff), SymbolTableError::InconsistentLengths);
 }
 
 #[test]
@@ -220,6 +214,36 @@ fn bytes_after_the_table_are_ignored() {
     let mut bytes = sample();
     bytes.extend([0xff; 100]);
     assert!(SymbolTable::parse(&bytes).unwrap().locate(BASE).is_some());
+}
+
+#[test]
+fn scopes_of_many_groups_are_found_with_all_their_callers() {
+    let nr_functions = 40;
+    let mut encoder = Encoder::new(BASE, nr_functions * 16);
+    for function in 0..nr_functions {
+        // Each function has its predecessors inlined into it, up to seven.
+        let inlined = (function.saturating_sub(7)..function)
+            .map(|inlined| frame(&format!("f{inlined}"), "inlined.rs", 1000 + inlined));
+        let mut frames: Vec<_> = inlined.collect();
+        frames.push(frame(&format!("f{function}"), "outer.rs", function));
+        encoder.set(function * 16, function * 16, &frames);
+    }
+    let bytes = encoder.finish();
+    let table = SymbolTable::parse(&bytes).unwrap();
+    for function in 0..nr_functions {
+        let frames: Vec<_> = table.frames(BASE + u64::from(function) * 16 + 5).collect();
+        assert_eq!(frames.len(), function.min(7) as usize + 1);
+        for (location, expected) in frames.iter().zip(function.saturating_sub(7)..) {
+            let line = if expected == function {
+                function
+            } else {
+                1000 + expected
+            };
+            assert_eq!(location.function, format!("f{expected}"));
+            assert_eq!((location.line, location.offset), (line, 5));
+            assert_eq!(location.is_inlined, expected != function);
+        }
+    }
 }
 
 /// The table is read while reporting a fault, perhaps of the very memory that it is in.
