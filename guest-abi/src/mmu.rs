@@ -68,6 +68,11 @@ abi! {
         pub const UPDATE_TYPE_MASK: u64 = 3 => (absent "follows from the types");
         /// Set in the count of `mmu_update` and `mmuext_op` when a call goes on that was interrupted.
         pub const UPDATE_PREEMPTED: u32 = 1 << 31 => (absent "between the hypervisor and its own continuation");
+        /// The bits of `mmu_update`'s domain argument that name the owner of the mapped frames.
+        pub const MAPPED_DOMAIN_MASK: u32 = 0xFFFF => (absent "text of the ABI");
+        /// Where in `mmu_update`'s domain argument the owner of the page tables is named: its number plus
+        /// one, or 0 for the caller.
+        pub const TABLE_DOMAIN_SHIFT: u32 = 16 => (absent "text of the ABI");
 
         /// Flags of `update_va_mapping`: no flush.
         pub const UVMF_NONE: u64 = 0 => "UVMF_NONE";

@@ -24,6 +24,8 @@ abi! {
     numbers! {
         /// Vectors.
         pub const NR_VECTORS: usize = 256 => (absent "a property of the processor");
+        /// Where in [`BounceFrame::cs`] the event mask before is, 8 bits wide.
+        pub const SAVED_UPCALL_MASK_SHIFT: u32 = 32 => "8 * (offsetof(struct cpu_user_regs, saved_upcall_mask) - offsetof(struct cpu_user_regs, cs))";
     }
 
     layout! {
@@ -61,6 +63,45 @@ abi! {
             56 rsp: u64,
             /// Stack selector.
             64 ss: u64,
+        }
+
+        /// What a handler finds on its stack, lowest address first, when there is no error code.
+        pub struct BounceFrame [56] (absent "text of the ABI") {
+            /// RCX before.
+            0 rcx: u64,
+            /// R11 before.
+            8 r11: u64,
+            /// Where to go on.
+            16 rip: u64,
+            /// Code selector; its lowest bits are 0 if the guest kernel was interrupted, 3 otherwise. The
+            /// event mask before is at [`SAVED_UPCALL_MASK_SHIFT`].
+            24 cs: u64,
+            /// Processor flags; the interrupt flag is the opposite of the event mask.
+            32 rflags: u64,
+            /// Stack before.
+            40 rsp: u64,
+            /// Stack selector before.
+            48 ss: u64,
+        }
+
+        /// The same with an error code.
+        pub struct BounceFrameWithCode [64] (absent "text of the ABI") {
+            /// RCX before.
+            0 rcx: u64,
+            /// R11 before.
+            8 r11: u64,
+            /// Error code.
+            16 error_code: u64,
+            /// Where to go on.
+            24 rip: u64,
+            /// As in [`BounceFrame::cs`].
+            32 cs: u64,
+            /// Processor flags; the interrupt flag is the opposite of the event mask.
+            40 rflags: u64,
+            /// Stack before.
+            48 rsp: u64,
+            /// Stack selector before.
+            56 ss: u64,
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use guest_abi::table::{CName, Row};
+
 /// Files that may define layouts by hand: the macros, the newtypes (checked by their users) and bytes of no
 /// layout.
 const OUTSIDE: [&str; 3] = ["define.rs", "ids.rs", "payload.rs"];
@@ -84,5 +86,41 @@ fn no_number_is_defined_outside_the_macros() {
                 "{name} defines a constant outside `abi!`: {line}"
             );
         }
+    }
+}
+
+/// What the headers lack: name and reason. Shown by `cargo test -p abi-check -- --no-capture absent`.
+fn absent() -> Vec<(String, &'static str)> {
+    let mut absent = Vec::new();
+    for interface in guest_abi::INTERFACES {
+        let mut note = |name: String, c: CName| {
+            if let CName::Absent(reason) = c {
+                absent.push((format!("{}::{name}", interface.module), reason));
+            }
+        };
+        for row in interface.rows.iter().copied().flatten() {
+            match row {
+                Row::Number(number) => note(number.name.to_owned(), number.c),
+                Row::Text(text) => note(text.name.to_owned(), text.c),
+                Row::Layout(layout) => {
+                    note(layout.name.to_owned(), layout.c);
+                    for field in layout.fields {
+                        note(format!("{}.{}", layout.name, field.name), field.c);
+                    }
+                }
+            }
+        }
+    }
+    absent
+}
+
+#[test]
+fn every_item_that_is_absent_from_the_headers_says_why() {
+    for (name, reason) in absent() {
+        println!("{name}: {reason}");
+        assert!(
+            reason.split_whitespace().count() > 1,
+            "{name} says nothing about why the headers lack it"
+        );
     }
 }
