@@ -122,6 +122,8 @@ pub mod held;
 #[cfg(all(test, not(loom)))]
 mod interrupt_tests;
 pub mod lock;
+#[cfg(all(test, loom))]
+mod loom_models;
 pub mod mmu_update;
 #[cfg(all(test, not(loom)))]
 mod model;
