@@ -5,7 +5,7 @@ use super::frames::{self, Zero};
 use super::layout::M2P_OWN_START;
 use super::shared::{SharedPlace, VcpuInfoPlace};
 use super::{features, paging, percpu, scheduler, tlb};
-use crate::domain::Domains;
+use crate::domain::{Domain, Domains};
 use crate::mm::block::{CleanBlock, Scrub};
 use crate::mm::buddy::Order;
 use crate::mm::held::HeldFrame;
@@ -15,7 +15,7 @@ use crate::mm::platform::{
 use crate::mm::reference::{Mm, WritableRef};
 use crate::mm::tlb::{FlushStamp, Suspects, Tlb};
 use core::sync::atomic::{AtomicU64, Ordering};
-use guest_abi::ids::{DomId, Mfn, PAGE_SIZE};
+use guest_abi::ids::{DomId, Mfn, PAGE_SIZE, Vaddr};
 use guest_abi::memory_map::E820Entry;
 use guest_abi::shared_info::VcpuInfo;
 use zerocopy::FromZeros;
@@ -179,4 +179,19 @@ pub(crate) fn vcpu_info_in(frame: &WritableRef, offset: u32) -> VcpuInfoPlace {
     );
     // SAFETY: writable memory of a guest, held (caller); the whole structure lies in the frame.
     VcpuInfoPlace(unsafe { SharedPlace::new(frame.mfn(), u64::from(offset)) })
+}
+
+/// Reads the byte at `address` of a guest by the tables under `root`, if its own memory is there.
+pub(crate) fn read_byte(domain: &Domain, root: Mfn, address: Vaddr) -> Option<u8> {
+    let frame = domain
+        .with_tables(|lock| {
+            let mfn = mm().mapped_frame(lock, root, address)?;
+            mm().get_frame(mfn, domain.id())
+        })
+        .ok()?;
+    let offset = address.0 % PAGE_SIZE as u64;
+    // SAFETY: a frame of RAM that is referenced; the guest may write to it, so the byte is read once.
+    let byte = unsafe { paging::direct::<u8>(frame.mfn().address() + offset).read_volatile() };
+    mm().put_frame(frame);
+    Some(byte)
 }

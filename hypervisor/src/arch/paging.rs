@@ -92,6 +92,17 @@ fn new_table() -> Mfn {
     table
 }
 
+/// Bits of an entry that leads to a table: what it maps is decided at the end of the walk, but for the one
+/// window that guests read, whose way must be open to them.
+fn table_bits(address: u64) -> u64 {
+    let common = PRESENT | WRITABLE | ACCESSED_DIRTY;
+    if (layout::M2P_START..layout::M2P_END).contains(&address) {
+        common | USER
+    } else {
+        common
+    }
+}
+
 /// The table of `level` that covers `address`, made if there is none.
 ///
 /// # Safety
@@ -109,13 +120,7 @@ unsafe fn table_at(root: Mfn, address: u64, level: u32) -> Mfn {
         table = if value & PRESENT == 0 {
             let next = new_table();
             // SAFETY: as above; an empty table maps nothing.
-            unsafe {
-                set_entry(
-                    table,
-                    index,
-                    next.address() | PRESENT | WRITABLE | ACCESSED_DIRTY,
-                )
-            };
+            unsafe { set_entry(table, index, next.address() | table_bits(address)) };
             next
         } else {
             Mfn::of_address(value & ADDRESS)

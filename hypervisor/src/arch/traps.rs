@@ -73,7 +73,7 @@ unsafe extern "C" {
     static trap_stubs: [[u8; 16]; 256];
 }
 
-/// Fills the IDT: every vector an interrupt gate for ring 0.
+/// Fills the IDT: every vector an interrupt gate.
 ///
 /// # Safety
 /// Called once, by the first processor, before the IDT is loaded and while it is still writable.
@@ -87,11 +87,18 @@ pub(super) unsafe fn fill_idt() {
         };
         // SAFETY: the stubs are an array of 256 code pieces of 16 bytes (trap_entry.S).
         let stub = unsafe { &raw const trap_stubs[vector as usize] } as u64;
+        // Breakpoint, overflow and the old system-call gate are what user code may use; every other `INT n`
+        // is refused by the processor and looked at.
+        let access: u64 = if matches!(vector, 3 | 4 | 0x80) {
+            0xee
+        } else {
+            0x8e
+        };
         let gate = Gate {
             low: stub & 0xffff
                 | u64::from(tables::CODE) << 16
                 | u64::from(ist) << 32
-                | 0x8e << 40
+                | access << 40
                 | (stub >> 16 & 0xffff) << 48,
             high: stub >> 32,
         };
@@ -131,6 +138,9 @@ fn nmi(frame: &TrapFrame) {
 fn exception(frame: &mut TrapFrame) {
     if let Some(fixup) = fixup(frame.rip) {
         guest::exit::note_fault(frame.rip, frame.vector, frame.error_code);
+        if frame.vector == vector::PAGE_FAULT {
+            guest::access::note_fault(cr2(), frame.error_code);
+        }
         frame.rip = fixup;
         return;
     }

@@ -15,6 +15,8 @@ pub const CR4_MCE: u64 = 1 << 6;
 pub const CR4_OSFXSR: u64 = 1 << 9;
 /// CR4: SIMD floating-point exceptions.
 pub const CR4_OSXMMEXCPT: u64 = 1 << 10;
+/// CR4: user code can't read the addresses of descriptor tables.
+pub const CR4_UMIP: u64 = 1 << 11;
 /// CR4: `RDFSBASE` and its kin.
 pub const CR4_FSGSBASE: u64 = 1 << 16;
 /// CR4: XSAVE and XCR0.
@@ -106,14 +108,15 @@ pub const fn write_cr4(policy: &super::Policy, value: u64) -> u64 {
     value & cr4_permitted(policy)
 }
 
-/// CR4 for the processor while the guest runs. `is_tsc_emulated` makes `RDTSC` trap whatever the guest has set.
+/// CR4 for the processor while the guest runs. UMIP is lifted: a guest kernel is user code to the processor, and
+/// the guest ABI promises it that SGDT, SIDT, SLDT, STR and SMSW execute. `is_tsc_emulated` makes `RDTSC` trap whatever the guest has set.
 #[must_use]
 pub const fn hardware_cr4(hypervisor: u64, guest: u64, tsc: TscAccess) -> u64 {
     let forced = match tsc {
         TscAccess::Native => 0,
         TscAccess::Emulated => CR4_TSD,
     };
-    (hypervisor & !CR4_GUEST_HARDWARE) | (guest & CR4_GUEST_HARDWARE) | forced
+    (hypervisor & !(CR4_GUEST_HARDWARE | CR4_UMIP)) | (guest & CR4_GUEST_HARDWARE) | forced
 }
 
 /// Whether a guest's `RDTSC` executes or traps.

@@ -237,6 +237,10 @@ fn leaf_1(host: &impl HostCpuid, policy: &Policy, caller: CpuidCaller, state: &C
     }
     // A kernel without it ignores the interrupt controllers that dom0 has to set up.
     edx |= leaf_1_edx::APIC;
+    if policy.vendor == Vendor::Amd {
+        // These processors have no SYSENTER in long mode.
+        edx &= !leaf_1_edx::SEP;
+    }
 
     let mut ecx = leaf.ecx & LEAF_1_ECX;
     if vectors.has_xsave {

@@ -23,6 +23,8 @@ pub(crate) struct Vcpu {
     has_own_info: AtomicBool,
     /// Whether its context has been set up at least once.
     is_initialised: AtomicBool,
+    /// A non-maskable interrupt waits for it.
+    nmi_pending: AtomicBool,
     /// The processor that runs it or ran it last.
     processor: AtomicU32,
     /// System time at which the single-shot timer fires, ns; `u64::MAX` when it is off.
@@ -51,6 +53,7 @@ impl Vcpu {
             info: AtomicU64::new(info.0.raw()),
             has_own_info: AtomicBool::new(false),
             is_initialised: AtomicBool::new(false),
+            nmi_pending: AtomicBool::new(false),
             processor: AtomicU32::new(processor),
             timer: AtomicU64::new(NEVER),
             period: AtomicU64::new(0),
@@ -105,6 +108,21 @@ impl Vcpu {
     /// Whether the guest has registered a place of its own for `vcpu_info`.
     pub(crate) fn has_own_info(&self) -> bool {
         self.has_own_info.load(Ordering::Acquire)
+    }
+
+    /// Sends it a non-maskable interrupt.
+    pub(crate) fn send_nmi(&self) {
+        self.nmi_pending.store(true, Ordering::Release);
+    }
+
+    /// Whether a non-maskable interrupt waits.
+    pub(crate) fn has_nmi(&self) -> bool {
+        self.nmi_pending.load(Ordering::Acquire)
+    }
+
+    /// Takes the non-maskable interrupt that waits.
+    pub(crate) fn take_nmi(&self) -> bool {
+        self.nmi_pending.swap(false, Ordering::AcqRel)
     }
 
     pub(crate) fn is_initialised(&self) -> bool {

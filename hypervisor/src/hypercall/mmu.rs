@@ -375,6 +375,22 @@ fn new_root(guest: &mut Guest<'_>, mfn: Mfn) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Why a root is not loaded.
+pub(crate) enum RootRefusal {
+    /// The processor is wanted for something else: again.
+    Preempted,
+    /// It can't be a root.
+    Refused,
+}
+
+/// Loads a new kernel root, for a guest that writes to CR3.
+pub(crate) fn load_root(guest: &mut Guest<'_>, mfn: Mfn) -> Result<(), RootRefusal> {
+    new_root(guest, mfn).map_err(|refusal| match refusal {
+        Refusal::Preempted => RootRefusal::Preempted,
+        Refusal::Errno(_) => RootRefusal::Refused,
+    })
+}
+
 /// Sets a new user root; frame 0 is none.
 fn new_user_root(guest: &mut Guest<'_>, mfn: Mfn) -> Result<(), Refusal> {
     let old = guest.context.user_root;

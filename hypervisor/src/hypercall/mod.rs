@@ -27,6 +27,8 @@ use guest_abi::ids::Vaddr;
 use guest_abi::multicall::MulticallEntry;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
+pub(crate) use mmu::{RootRefusal, load_root};
+
 /// What a hypercall comes to.
 pub(crate) enum Outcome {
     /// It is done: the guest's RAX.

@@ -112,6 +112,10 @@ pub(super) fn vcpu_op(guest: &mut Guest<'_>, operation: u64, vcpu: u64, argument
                 .store(wish.timeout_abs_ns.min(NEVER - 1), Ordering::Release);
             scheduler::timers_changed();
         }
+        VcpuOp::SendNmi => {
+            vcpu.send_nmi();
+            scheduler::poke(&vcpu);
+        }
         VcpuOp::RegisterVcpuInfo => register_info(guest, &vcpu, &read(argument)?)?,
         VcpuOp::StopSingleshotTimer => {
             if !is_self {

@@ -8,14 +8,42 @@
 //! that is not there, a page that is read-only.
 
 use crate::arch::layout::{HYPERVISOR_END, HYPERVISOR_START};
+use crate::arch::percpu::{self, MAX_CPUS};
 use core::arch::asm;
 use core::mem::{MaybeUninit, size_of};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use guest_abi::ids::Vaddr;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// The guest's memory could not be read or written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct AccessFault;
+
+/// The last page fault of an access to guest memory on each processor: address, and error code.
+static LAST_FAULT: [(AtomicU64, AtomicU32); MAX_CPUS] =
+    [const { (AtomicU64::new(0), AtomicU32::new(0)) }; MAX_CPUS];
+
+/// Called when an access to guest memory page-faults.
+pub(in crate::arch) fn note_fault(address: u64, error_code: u32) {
+    if let Some((at, code)) = LAST_FAULT.get(percpu::current_cpu() as usize) {
+        at.store(address, Ordering::Relaxed);
+        code.store(error_code, Ordering::Relaxed);
+    }
+}
+
+/// What the access that has just failed on this processor raised: address, and error code. If it did not get as
+/// far as the processor, the address `asked` for.
+pub(in crate::arch) fn last_fault(asked: u64, is_write: bool) -> (u64, u32) {
+    let write = if is_write { 1 << 1 } else { 0 };
+    match LAST_FAULT.get(percpu::current_cpu() as usize) {
+        // From the page that was asked for, or the next one: not left over from another access.
+        Some((at, code)) if at.load(Ordering::Relaxed).wrapping_sub(asked & !4095) < 8192 => (
+            at.load(Ordering::Relaxed),
+            code.load(Ordering::Relaxed) & 1 | write,
+        ),
+        _ => (asked, write),
+    }
+}
 
 /// Whether `length` bytes at `address` are outside the hypervisor's part of the address space.
 fn is_guest_range(address: u64, length: usize) -> bool {
@@ -177,6 +205,40 @@ pub(crate) fn write_words<const N: usize>(
         );
     }
     if failed == N as u64 {
+        Ok(())
+    } else {
+        Err(AccessFault)
+    }
+}
+
+/// Finds out whether the byte at `address` can be written, without changing it.
+///
+/// # Errors
+/// It can't.
+pub(crate) fn probe_write(address: Vaddr) -> Result<(), AccessFault> {
+    if !is_guest_range(address.0, 1) {
+        return Err(AccessFault);
+    }
+    let failed: u64;
+    // SAFETY: a locked OR with zero changes nothing; a fault on the guest's side goes on at label 4.
+    unsafe {
+        asm!(
+            with_user_pages!(
+                "3: lock or byte ptr [{at}], 0",
+                "xor {failed:e}, {failed:e}",
+                "4:",
+                ".pushsection .extable, \"a\", @progbits",
+                ".balign 4",
+                ".long 3b - .",
+                ".long 4b - .",
+                ".popsection",
+            ),
+            at = in(reg) address.0,
+            failed = inout(reg) 1u64 => failed,
+            options(nostack),
+        );
+    }
+    if failed == 0 {
         Ok(())
     } else {
         Err(AccessFault)

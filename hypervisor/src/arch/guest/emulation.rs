@@ -5,7 +5,7 @@ use super::bounce::CannotDeliver;
 use super::entry::{deliver_exception, deliver_page_fault, vector};
 use super::running::Guest;
 use super::state;
-use crate::arch::{clock, fpu, msr, port};
+use crate::arch::{clock, fpu, memory, msr, port};
 use crate::cpu_policy::control::{self, TaskSwitched};
 use crate::cpu_policy::cpuid::{
     self, CpuidCaller, CpuidOrigin, CpuidState, HostCpuid, Leaf, TscInfo,
@@ -20,8 +20,9 @@ use crate::emulate::machine::{
 };
 use crate::emulate::privileged::PvCpu;
 use crate::emulate::{forced as forced_prefix, privileged as privileged_instructions};
+use crate::hypercall;
 use core::arch::asm;
-use guest_abi::ids::Vaddr;
+use guest_abi::ids::{Mfn, Vaddr};
 use guest_abi::segment::{FLAT_RING3_CS32, FLAT_RING3_CS64};
 
 /// The processor's own CPUID.
@@ -47,7 +48,8 @@ const PF_USER: u32 = 1 << 2;
 const PF_WRITE: u32 = 1 << 1;
 
 fn fault(address: u64, error_code: u32) -> Stop {
-    Stop::Fault(Fault::page(address, error_code | PF_USER))
+    let (at, code) = access::last_fault(address, error_code & PF_WRITE != 0);
+    Stop::Fault(Fault::page(at, code | PF_USER))
 }
 
 impl GuestContext for Trapped<'_, '_> {
@@ -185,8 +187,11 @@ impl GuestContext for Trapped<'_, '_> {
     }
 
     fn probe_write(&mut self, address: u64, width: Width) -> Result<(), Stop> {
-        let value = self.read(address, width)?;
-        self.write(address, width, value)
+        let bytes = width.bytes();
+        for at in [address, address.wrapping_add(bytes - 1)] {
+            access::probe_write(Vaddr(at)).map_err(|_| fault(at, PF_WRITE))?;
+        }
+        Ok(())
     }
 
     fn compare_exchange(&mut self, _: u64, _: Width, _: u64, _: u64) -> Result<Exchange, Stop> {
@@ -275,6 +280,17 @@ impl InsnMachine for Trapped<'_, '_> {
                 fpu::set_guest_trap(self.0.context, ts == TaskSwitched::Set);
             }
             2 => self.0.vcpu.info().set_cr2(value),
+            3 => {
+                if value & 0xfff != 0 {
+                    return Err(Stop::Fault(Fault::GENERAL_PROTECTION));
+                }
+                return hypercall::load_root(self.0, Mfn::of_address(value)).map_err(|error| {
+                    match error {
+                        hypercall::RootRefusal::Preempted => Stop::Retry,
+                        hypercall::RootRefusal::Refused => Stop::Fault(Fault::GENERAL_PROTECTION),
+                    }
+                });
+            }
             4 => state::set_cr4(self.0.context, self.0.domain, value),
             _ => return Err(Stop::Unhandleable),
         }
@@ -442,14 +458,9 @@ impl PvCpu for Trapped<'_, '_> {
     }
 
     fn io_bitmap_byte(&mut self, index: u32) -> Option<u8> {
-        if !self.0.context.is_kernel() {
-            // The bitmap is in the kernel's address space, which is not the one in use.
-            return None;
-        }
-        access::read(Vaddr(
-            self.0.context.io_bitmap.0.0.wrapping_add(u64::from(index)),
-        ))
-        .ok()
+        // By the kernel's tables, whichever are in use.
+        let address = self.0.context.io_bitmap.0.0.wrapping_add(u64::from(index));
+        memory::read_byte(self.0.domain, self.0.context.kernel_root, Vaddr(address))
     }
 }
 

@@ -16,6 +16,7 @@ use x86_64::instructions::interrupts;
 #[allow(missing_docs)]
 pub(in crate::arch) mod vector {
     pub(crate) const DEBUG: u32 = 1;
+    pub(crate) const NMI: u32 = 2;
     pub(crate) const INVALID_OPCODE: u32 = 6;
     pub(crate) const DEVICE_NOT_AVAILABLE: u32 = 7;
     pub(crate) const INVALID_TSS: u32 = 10;

@@ -1,6 +1,7 @@
 //! The last steps before a guest goes on: other work first, then its events, then the quickest way back.
 
 use super::bounce::{self, Bounce};
+use super::entry;
 use super::running::Guest;
 use crate::arch::percpu::{self, CpuInfo};
 use crate::arch::scheduler;
@@ -25,6 +26,16 @@ pub(in crate::arch) extern "C" fn prepare_exit(frame: *mut Registers) -> bool {
         let Some(mut guest) = Guest::of(info) else {
             continue;
         };
+        if guest.vcpu.has_nmi() && !guest.context.is_nmi_masked && guest.vcpu.take_nmi() {
+            guest.context.is_nmi_masked = true;
+            if let Err(error) = entry::deliver_exception(&mut guest, entry::vector::NMI, 0) {
+                let vcpu = guest.vcpu.clone();
+                guest
+                    .domain
+                    .crash(&vcpu, format_args!("an NMI can't be delivered: {error}"));
+            }
+            continue;
+        }
         if !guest.vcpu.info().is_upcall_pending() || guest.vcpu.info().upcall_mask() != 0 {
             break;
         }
