@@ -13,6 +13,8 @@
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::model_fence;
+/// What the guest is told that a vCPU is doing.
+pub use guest_abi::time::RunState as Activity;
 
 const DOWN: u64 = 1 << 0;
 const BLOCKED: u64 = 1 << 1;
@@ -29,9 +31,9 @@ const PAUSES: u64 = (MAX_PAUSES as u64) << PAUSE_SHIFT;
 pub enum Change {
     /// Nothing.
     None,
-    /// It may run now and could not before: [`wake`](super::wake) it.
+    /// It may run now and could not before: [`wake`](super::Scheduler::wake) it.
     BecameRunnable,
-    /// It may not run any more and could before: [`sleep`](super::sleep) it.
+    /// It may not run any more and could before: [`sleep`](super::Scheduler::sleep) it.
     BecameIdle,
 }
 
@@ -42,20 +44,6 @@ pub enum PauseError {
     TooMany,
     /// An end without a beginning.
     NotPaused,
-}
-
-/// What the guest is told that a vCPU is doing. The numbers are those of `vcpu_runstate_info`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Activity {
-    /// On a processor.
-    Running = 0,
-    /// Could run, and waits for a processor.
-    Runnable = 1,
-    /// Waits for an event.
-    Blocked = 2,
-    /// Down or paused.
-    Offline = 3,
 }
 
 /// The word.

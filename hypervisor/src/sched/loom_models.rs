@@ -1,0 +1,127 @@
+//! Wake-ups that race with a processor's switch, checked by loom:
+//! `RUSTFLAGS="--cfg loom" cargo test --release -p hypervisor --lib sched::loom_models`.
+
+use super::cpu_set::{CpuId, CpuSet};
+use super::round_robin::RoundRobin;
+use super::run_state::Change;
+use super::test_vcpu::TestVcpu;
+use super::{Pick, Poke, Scheduler};
+use loom::sync::Arc;
+use loom::thread;
+
+const CPU0: CpuId = CpuId(0);
+const CPU1: CpuId = CpuId(1);
+
+type Machine = RoundRobin<TestVcpu>;
+
+fn machine(cpus: u32) -> Arc<Machine> {
+    let machine = RoundRobin::new(cpus).expect("memory");
+    for cpu in 0..cpus {
+        machine.set_online(CpuId(cpu), true, &mut |_| unreachable!());
+    }
+    Arc::new(machine)
+}
+
+fn vcpu(machine: &Machine) -> TestVcpu {
+    let vcpu = TestVcpu::new(0);
+    machine.add(&vcpu, CpuSet::ALL).expect("memory");
+    vcpu
+}
+
+fn tell(machine: &Machine, vcpu: &TestVcpu, change: Change) -> Poke {
+    match change {
+        Change::BecameRunnable => machine.wake(vcpu, 0),
+        Change::BecameIdle => machine.sleep(vcpu),
+        Change::None => Poke(None),
+    }
+}
+
+/// Whether a processor that picks now gets the vCPU.
+fn gets(machine: &Machine, cpu: CpuId, vcpu: &TestVcpu) -> bool {
+    machine.pick_next(cpu, 0, None).pick == Pick::Switch(vcpu.clone())
+}
+
+#[test]
+fn a_vcpu_woken_while_it_is_put_away_runs_again() {
+    loom::model(|| {
+        let machine = machine(1);
+        let vcpu = vcpu(&machine);
+        let _ = tell(&machine, &vcpu, vcpu.0.run.up().1);
+        assert!(gets(&machine, CPU0, &vcpu));
+        // It blocks; the event comes from elsewhere at any moment.
+        let _: Change = vcpu.0.run.block();
+        let (other, its_vcpu) = (Arc::clone(&machine), vcpu.clone());
+        let waker = thread::spawn(move || {
+            let change = its_vcpu.0.run.unblock();
+            tell(&other, &its_vcpu, change)
+        });
+        let pick = machine.pick_next(CPU0, 0, Some(&vcpu)).pick;
+        let mut pokes = Vec::new();
+        if pick != Pick::Stay {
+            pokes.push(machine.descheduled(CPU0, &vcpu));
+        }
+        pokes.push(waker.join().expect("no panic"));
+        if pick != Pick::Stay {
+            assert!(
+                pokes.contains(&Poke(Some(CPU0))),
+                "nobody tells the processor"
+            );
+            assert!(gets(&machine, CPU0, &vcpu));
+        }
+        assert!(vcpu.0.run.is_running());
+    });
+}
+
+#[test]
+fn a_pause_and_a_wake_up_at_once_leave_it_out_of_the_queue_until_the_pause_ends() {
+    loom::model(|| {
+        let machine = machine(1);
+        let vcpu = vcpu(&machine);
+        let _ = vcpu.0.run.up();
+        let _: Change = vcpu.0.run.block();
+        let (other, its_vcpu) = (Arc::clone(&machine), vcpu.clone());
+        let waker = thread::spawn(move || {
+            let change = its_vcpu.0.run.unblock();
+            let _ = tell(&other, &its_vcpu, change);
+        });
+        let change = vcpu.0.run.pause().expect("few");
+        let _ = tell(&machine, &vcpu, change);
+        waker.join().expect("no panic");
+        assert!(!gets(&machine, CPU0, &vcpu));
+        let change = vcpu.0.run.unpause().expect("paused");
+        assert_eq!(tell(&machine, &vcpu, change), Poke(Some(CPU0)));
+        assert!(gets(&machine, CPU0, &vcpu));
+    });
+}
+
+#[test]
+fn a_processor_that_goes_idle_sees_the_vcpu_or_is_poked() {
+    loom::model(|| {
+        let machine = machine(2);
+        let vcpu = vcpu(&machine);
+        // Its home is processor 0, which is busy elsewhere; processor 1 finds nothing and goes idle.
+        let (other, its_vcpu) = (Arc::clone(&machine), vcpu.clone());
+        let waker = thread::spawn(move || {
+            let change = its_vcpu.0.run.up().1;
+            tell(&other, &its_vcpu, change)
+        });
+        let has_it = gets(&machine, CPU1, &vcpu);
+        let poke = waker.join().expect("no panic");
+        assert!(has_it || poke == Poke(Some(CPU1)), "{poke:?}");
+        assert!(has_it || gets(&machine, CPU1, &vcpu));
+        assert!(!gets(&machine, CPU0, &vcpu));
+    });
+}
+
+#[test]
+fn two_processors_never_get_the_same_vcpu() {
+    loom::model(|| {
+        let machine = machine(2);
+        let vcpu = vcpu(&machine);
+        let _ = tell(&machine, &vcpu, vcpu.0.run.up().1);
+        let (other, its_vcpu) = (Arc::clone(&machine), vcpu.clone());
+        let thief = thread::spawn(move || gets(&other, CPU1, &its_vcpu));
+        let mine = gets(&machine, CPU0, &vcpu);
+        assert_ne!(mine, thief.join().expect("no panic"));
+    });
+}
