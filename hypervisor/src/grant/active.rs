@@ -63,7 +63,7 @@ impl Pins {
     }
 }
 
-/// One grant's use. While [`pins`](Self::pins) has any, `grantee` and `frame` are fixed, whatever the
+/// One grant's use. While `pins` has any, `grantee` and `frame` are fixed, whatever the
 /// guest writes into the shared entry; otherwise they mean nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Active {

@@ -40,7 +40,7 @@ const BY_ENTRY: u64 = 1 << 5;
 const GRANTER_SHIFT: u32 = 16;
 const GREF_SHIFT: u32 = 32;
 
-/// A handle's number. Never [`Handle::NONE`].
+/// A handle's number. Never `u32::MAX`, which guests use for "none".
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(transparent)]
 pub struct Handle(pub u32);

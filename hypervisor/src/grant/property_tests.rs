@@ -309,8 +309,9 @@ impl Model {
             .begin(by, of, gref, write, &kinds, 0x100)
             .and_then(|frame| {
                 let mut result = Self::frame(of, frame, write);
-                if device && host && result.is_ok() || host && !device {
-                    let misaligned = by_entry && at % 8 != 0;
+                // The target is looked at once the device's reference could be had.
+                if host && (!device || result.is_ok()) {
+                    let misaligned = by_entry && !at.is_multiple_of(8);
                     if misaligned || result.is_ok() && !is_mappable(at) {
                         result = Err(Status::GeneralError);
                     }

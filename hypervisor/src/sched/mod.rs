@@ -1,7 +1,7 @@
 //! Scheduling: which vCPU runs where and for how long, and when one may run at all.
 //!
 //! Two questions, kept apart. *May it run?* is a property of the vCPU and answered by its
-//! [`RunState`](run_state::RunState), one atomic word. *Shall it run here, now?* is answered by a
+//! [`RunState`], one atomic word. *Shall it run here, now?* is answered by a
 //! [`Scheduler`], which keeps vCPUs in queues under locks of its own and is never the authority on the
 //! first question: it asks the word again whenever it acts.
 //!

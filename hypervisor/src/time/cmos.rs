@@ -192,16 +192,8 @@ mod tests {
     const BINARY_24: u8 = IS_24_HOUR | IS_BINARY;
     const CENTURY: u8 = 0x32;
 
-    fn cmos(
-        status_b: u8,
-        second: u8,
-        minute: u8,
-        hour: u8,
-        day: u8,
-        month: u8,
-        year: u8,
-        century: u8,
-    ) -> Fixed {
+    /// Status B, then second, minute, hour, day, month, year, century.
+    fn cmos(status_b: u8, [second, minute, hour, day, month, year, century]: [u8; 7]) -> Fixed {
         let mut registers = [0; 128];
         for (register, value) in [
             (0x00, second),
@@ -221,29 +213,29 @@ mod tests {
     #[test]
     fn known_dates() {
         let utc = |clock: Fixed| read_utc(&clock, Some(CENTURY));
-        assert_eq!(utc(cmos(BCD_24, 0, 0, 0, 1, 1, 0x70, 0x19)), Ok(0));
+        assert_eq!(utc(cmos(BCD_24, [0, 0, 0, 1, 1, 0x70, 0x19])), Ok(0));
         assert_eq!(
-            utc(cmos(BCD_24, 0x40, 0x46, 0x01, 0x09, 0x09, 0x01, 0x20)),
+            utc(cmos(BCD_24, [0x40, 0x46, 0x01, 0x09, 0x09, 0x01, 0x20])),
             Ok(1_000_000_000)
         );
         assert_eq!(
-            utc(cmos(BINARY_24, 40, 46, 1, 9, 9, 1, 20)),
+            utc(cmos(BINARY_24, [40, 46, 1, 9, 9, 1, 20])),
             Ok(1_000_000_000)
         );
         assert_eq!(
-            utc(cmos(BCD_24, 0x20, 0x33, 0x03, 0x18, 0x05, 0x33, 0x20)),
+            utc(cmos(BCD_24, [0x20, 0x33, 0x03, 0x18, 0x05, 0x33, 0x20])),
             Ok(2_000_000_000)
         );
         assert_eq!(
-            utc(cmos(BCD_24, 0x59, 0x59, 0x23, 0x31, 0x12, 0x99, 0x19)),
+            utc(cmos(BCD_24, [0x59, 0x59, 0x23, 0x31, 0x12, 0x99, 0x19])),
             Ok(946_684_799)
         );
         assert_eq!(
-            utc(cmos(BCD_24, 0, 0, 0, 0x29, 0x02, 0x00, 0x20)),
+            utc(cmos(BCD_24, [0, 0, 0, 0x29, 0x02, 0x00, 0x20])),
             Ok(951_782_400)
         );
         assert_eq!(
-            utc(cmos(BCD_24, 0, 0, 0, 0x01, 0x03, 0x00, 0x21)),
+            utc(cmos(BCD_24, [0, 0, 0, 0x01, 0x03, 0x00, 0x21])),
             Ok(4_107_542_400)
         );
     }
@@ -258,11 +250,11 @@ mod tests {
             (0x81, 13),
             (0x91, 23),
         ] {
-            let clock = cmos(0, 0, 0, raw, 1, 1, 0x70, 0x19);
+            let clock = cmos(0, [0, 0, raw, 1, 1, 0x70, 0x19]);
             assert_eq!(read_utc(&clock, Some(CENTURY)), Ok(hour * 3600), "{raw:#x}");
         }
         for raw in [0x00, 0x13, 0x80, 0x93] {
-            let clock = cmos(0, 0, 0, raw, 1, 1, 0x70, 0x19);
+            let clock = cmos(0, [0, 0, raw, 1, 1, 0x70, 0x19]);
             let error = read_utc(&clock, Some(CENTURY)).expect_err("no hour");
             assert!(
                 matches!(error, CmosError::Field { name: "hour", .. }),
@@ -275,7 +267,7 @@ mod tests {
     fn years_without_a_usable_century() {
         let year = |raw: u8, register: Option<u8>, century: u8| {
             let utc =
-                read_utc(&cmos(BCD_24, 0, 0, 0, 1, 1, raw, century), register).expect("a date");
+                read_utc(&cmos(BCD_24, [0, 0, 0, 1, 1, raw, century]), register).expect("a date");
             1970 + utc / 31_556_952 + u64::from(utc % 31_556_952 > 31_000_000)
         };
         assert_eq!(year(0x70, None, 0), 1970);
@@ -291,15 +283,15 @@ mod tests {
     #[test]
     fn a_field_out_of_range_is_named() {
         let cases = [
-            (cmos(BCD_24, 0x60, 0, 0, 1, 1, 1, 0x20), "second"),
-            (cmos(BCD_24, 0, 0x5A, 0, 1, 1, 1, 0x20), "minute"),
-            (cmos(BINARY_24, 0, 0, 24, 1, 1, 1, 20), "hour"),
-            (cmos(BCD_24, 0, 0, 0, 0, 1, 1, 0x20), "day"),
-            (cmos(BCD_24, 0, 0, 0, 0x29, 2, 0x23, 0x20), "day"),
-            (cmos(BCD_24, 0, 0, 0, 0x31, 4, 0x23, 0x20), "day"),
-            (cmos(BCD_24, 0, 0, 0, 1, 0x13, 1, 0x20), "month"),
-            (cmos(BCD_24, 0, 0, 0, 1, 0, 1, 0x20), "month"),
-            (cmos(BINARY_24, 0, 0, 0, 1, 1, 100, 20), "year"),
+            (cmos(BCD_24, [0x60, 0, 0, 1, 1, 1, 0x20]), "second"),
+            (cmos(BCD_24, [0, 0x5A, 0, 1, 1, 1, 0x20]), "minute"),
+            (cmos(BINARY_24, [0, 0, 24, 1, 1, 1, 20]), "hour"),
+            (cmos(BCD_24, [0, 0, 0, 0, 1, 1, 0x20]), "day"),
+            (cmos(BCD_24, [0, 0, 0, 0x29, 2, 0x23, 0x20]), "day"),
+            (cmos(BCD_24, [0, 0, 0, 0x31, 4, 0x23, 0x20]), "day"),
+            (cmos(BCD_24, [0, 0, 0, 1, 0x13, 1, 0x20]), "month"),
+            (cmos(BCD_24, [0, 0, 0, 1, 0, 1, 0x20]), "month"),
+            (cmos(BINARY_24, [0, 0, 0, 1, 1, 100, 20]), "year"),
         ];
         for (clock, expected) in cases {
             let error = read_utc(&clock, Some(CENTURY)).expect_err("out of range");

@@ -1,56 +1,13 @@
-//! Each operation's results and refusals, one by one.
+//! Ports: how they begin, what they are bound to, how they end.
 
-use super::port::Binding;
-use super::test_domain::{TestDomain, TestDomains};
-use super::wait::{self, Wait};
 use super::*;
+use crate::event::port::Binding;
+use crate::event::test_domain::{TestDomain, TestDomains};
+use crate::event::*;
 use crate::sync::atomic::Ordering::SeqCst;
 use guest_abi::errno::Errno;
 use guest_abi::event_channel::{BindPirqFlags, ChannelStatus, NR_PORTS_2L, NR_VIRQS, Virq};
 use guest_abi::ids::{DomId, Port, VcpuId};
-
-const V0: VcpuId = VcpuId(0);
-const V1: VcpuId = VcpuId(1);
-const D0: DomId = DomId(0);
-const D1: DomId = DomId(1);
-
-fn two() -> TestDomains {
-    TestDomains(
-        (0..2)
-            .map(|id| TestDomain::new(id, NR_PORTS_2L, 2, 64))
-            .collect(),
-    )
-}
-
-/// Domain 0's port 1 connected to domain 1's port 1, nothing pending.
-fn connected() -> (TestDomains, Port, Port) {
-    let domains = two();
-    let [zero, one] = &domains.0[..] else {
-        unreachable!()
-    };
-    let far = alloc_unbound(one, D0).expect("free");
-    let near = bind_interdomain(&domains, zero, D1, far).expect("unbound for us");
-    zero.shared.clear_pending(near);
-    quiesce(zero);
-    (domains, near, far)
-}
-
-/// What a guest does in its upcall, without handling anything.
-fn quiesce(domain: &TestDomain) {
-    for vcpu in &domain.shared.vcpus {
-        vcpu.upcall_pending.store(0, SeqCst);
-        vcpu.selector.store(0, SeqCst);
-        vcpu.kicks.store(0, SeqCst);
-    }
-}
-
-#[track_caller]
-fn assert_upcall(domain: &TestDomain, vcpu: VcpuId, port: Port) {
-    assert!(domain.shared.is_pending(port));
-    assert_eq!(domain.vcpu(vcpu).selector.load(SeqCst), 1 << (port.0 / 64));
-    assert!(domain.shared.is_upcall_pending(vcpu));
-    assert_eq!(domain.vcpu(vcpu).kicks.load(SeqCst), 1);
-}
 
 #[test]
 fn ports_are_handed_out_from_the_lowest_and_zero_never() {
@@ -421,53 +378,6 @@ fn a_pirq_is_bound_once_and_activated_after_its_port_is() {
 }
 
 #[test]
-fn a_masked_port_becomes_pending_without_an_upcall_until_it_is_unmasked() {
-    let (domains, near, far) = connected();
-    let [zero, one] = &domains.0[..] else {
-        unreachable!()
-    };
-    one.shared.mask[0].store(1 << far.0, SeqCst);
-    assert_eq!(send(&domains, zero, near), Ok(()));
-    assert!(one.shared.is_pending(far));
-    assert!(!one.shared.is_upcall_pending(V0));
-    assert_eq!(unmask(one, far), Ok(()));
-    assert_upcall(one, V0, far);
-    // Unmasking what is not masked does nothing.
-    quiesce(one);
-    assert_eq!(unmask(one, far), Ok(()));
-    assert!(!one.shared.is_upcall_pending(V0));
-}
-
-#[test]
-fn unmasking_reaches_the_vcpu_that_the_port_notifies() {
-    let (domains, near, far) = connected();
-    let [zero, one] = &domains.0[..] else {
-        unreachable!()
-    };
-    one.shared.mask[0].store(1 << far.0, SeqCst);
-    assert_eq!(bind_vcpu(one, far, V1), Ok(()));
-    assert_eq!(send(&domains, zero, near), Ok(()));
-    assert_eq!(unmask(one, far), Ok(()));
-    assert_upcall(one, V1, far);
-}
-
-#[test]
-fn unmasking_a_free_port_does_nothing_and_one_out_of_range_is_refused() {
-    let domains = two();
-    let zero = &domains.0[0];
-    assert_eq!(unmask(zero, Port(0)), Ok(()));
-    assert_eq!(unmask(zero, Port(4095)), Err(EventError::Invalid));
-    let port = bind_ipi(zero, V0).expect("free");
-    assert_eq!(close(&domains, zero, port), Ok(()));
-    zero.shared.mask[0].store(u64::MAX, SeqCst);
-    zero.shared.set_pending(port);
-    assert_eq!(unmask(zero, port), Ok(()));
-    assert!(zero.shared.is_masked(port));
-    assert!(!zero.shared.is_upcall_pending(V0));
-    assert_eq!(unmask(zero, Port(4096)), Err(EventError::Invalid));
-}
-
-#[test]
 fn status_refuses_only_numbers_out_of_range() {
     let domains = two();
     let zero = &domains.0[0];
@@ -544,104 +454,4 @@ fn a_dying_domain_gets_no_ports_and_its_peers_keep_theirs() {
         Err(EventError::Invalid)
     );
     assert_eq!(close(&domains, zero, near), Ok(()));
-}
-
-#[test]
-fn blocking_unmasks_and_sleeps_only_if_nothing_is_pending() {
-    let (domains, near, far) = connected();
-    let [zero, one] = &domains.0[..] else {
-        unreachable!()
-    };
-    let vcpu = one.vcpu(V0);
-    vcpu.upcall_mask.store(1, SeqCst);
-    assert_eq!(wait::block(one, V0, &vcpu.run), Wait::Sleep);
-    assert_eq!(vcpu.upcall_mask.load(SeqCst), 0);
-    assert!(!vcpu.run.is_runnable());
-    assert_eq!(send(&domains, zero, near), Ok(()));
-    assert!(vcpu.run.is_runnable());
-    assert!(one.shared.is_pending(far));
-    assert_eq!(wait::block(one, V0, &vcpu.run), Wait::Ready);
-    assert!(vcpu.run.is_runnable());
-}
-
-#[test]
-fn a_masked_event_ends_a_poll_for_its_port_but_not_a_block() {
-    let (domains, near, far) = connected();
-    let [zero, one] = &domains.0[..] else {
-        unreachable!()
-    };
-    let other = bind_ipi(one, V0).expect("free");
-    one.shared.mask[0].store(u64::MAX, SeqCst);
-    let run = &one.vcpu(V0).run;
-    for (ports, is_woken) in [
-        (&[far][..], true),
-        (&[other, far][..], true),
-        (&[other][..], false),
-        (&[][..], true),
-    ] {
-        one.shared.clear_pending(far);
-        assert_eq!(wait::poll(one, V0, run, ports), Ok(Wait::Sleep));
-        assert_eq!(send(&domains, zero, near), Ok(()));
-        assert_eq!(run.is_runnable(), is_woken, "{ports:?}");
-        let _ = wait::end(one, V0, run);
-        assert!(run.is_runnable());
-    }
-    one.shared.clear_pending(far);
-    assert_eq!(wait::block(one, V0, run), Wait::Sleep);
-    assert_eq!(send(&domains, zero, near), Ok(()));
-    assert!(!run.is_runnable());
-}
-
-#[test]
-fn polling_returns_at_once_if_there_is_something() {
-    let (domains, near, far) = connected();
-    let [zero, one] = &domains.0[..] else {
-        unreachable!()
-    };
-    let run = &one.vcpu(V0).run;
-    one.shared.mask[0].store(u64::MAX, SeqCst);
-    assert_eq!(send(&domains, zero, near), Ok(()));
-    assert_eq!(wait::poll(one, V0, run, &[far]), Ok(Wait::Ready));
-    assert!(run.is_runnable());
-    // A deliverable upcall, whatever its port; a masked one does not count.
-    one.shared.clear_pending(far);
-    one.vcpu(V0).upcall_pending.store(1, SeqCst);
-    assert_eq!(wait::poll(one, V0, run, &[far]), Ok(Wait::Ready));
-    one.vcpu(V0).upcall_mask.store(1, SeqCst);
-    assert_eq!(wait::poll(one, V0, run, &[far]), Ok(Wait::Sleep));
-    let _ = wait::end(one, V0, run);
-}
-
-#[test]
-fn polling_refuses_bad_ports_and_too_many() {
-    let domains = two();
-    let zero = &domains.0[0];
-    let port = bind_ipi(zero, V0).expect("free");
-    let run = &zero.vcpu(V0).run;
-    assert_eq!(
-        wait::poll(zero, V0, run, &[port, Port(4096)]),
-        Err(EventError::Invalid)
-    );
-    assert_eq!(
-        wait::poll(zero, V0, run, &[port; wait::MAX_POLLED + 1]),
-        Err(EventError::Invalid)
-    );
-    assert!(run.is_runnable());
-    assert_eq!(
-        wait::poll(zero, V0, run, &[port; wait::MAX_POLLED]),
-        Ok(Wait::Sleep)
-    );
-}
-
-#[test]
-fn no_wake_up_is_left_behind_when_a_poll_ended_otherwise() {
-    let (domains, near, far) = connected();
-    let [zero, one] = &domains.0[..] else {
-        unreachable!()
-    };
-    let vcpu = one.vcpu(V1);
-    assert_eq!(wait::poll(one, V1, &vcpu.run, &[far]), Ok(Wait::Sleep));
-    let _ = wait::end(one, V1, &vcpu.run);
-    assert_eq!(send(&domains, zero, near), Ok(()));
-    assert_eq!(vcpu.kicks.load(SeqCst), 0);
 }
