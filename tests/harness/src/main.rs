@@ -1,7 +1,7 @@
 //! The system tests: `systest [--list] [FILTER]...`, from the top of the repository.
 //!
-//! A filter is a part of a case's name; without one all cases run but those of the tiny kernels
-//! (`kernels/`, and `reference/` for the reference hypervisor). The environment: `FULL=1` the whole
+//! A filter is a part of a case's name; without one all cases run but those on the reference hypervisor
+//! (`reference/`). The environment: `FULL=1` the whole
 //! product of the boot matrix instead of a set that covers all pairs, `JOBS` cases at a time, `QEMU` and
 //! `NEWER_QEMU` the emulators.
 
