@@ -271,8 +271,14 @@ impl PortTable {
 
     fn virq_slot(&self, virq: u32, vcpu: VcpuId) -> Option<&AtomicU16> {
         match per_vcpu_index(virq) {
-            Some(index) => self.vcpu_virqs.get(vcpu.0 as usize)?.get(index),
-            None => self.global_virqs.get(virq as usize),
+            Some(index) => {
+                let vcpu = crate::speculation::index(vcpu.0 as usize, self.vcpu_virqs.len())?;
+                self.vcpu_virqs.get(vcpu)?.get(index)
+            }
+            None => {
+                let virq = crate::speculation::index(virq as usize, self.global_virqs.len())?;
+                self.global_virqs.get(virq)
+            }
         }
     }
 }

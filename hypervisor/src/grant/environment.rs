@@ -65,8 +65,10 @@ pub trait GrantDomains {
     where
         Self: 'a;
 
-    /// The domain with that number, dying and dead ones included. A domain whose frames others hold
-    /// is not freed, so one that has active grants is always found.
+    /// The domain with that number, dying and dead ones included. A domain of which a grant
+    /// [is in use](GrantTable::is_in_use) is not freed and its number not used again, so whoever has a use
+    /// finds its granter here. (References on frames are not enough: a guest may overwrite a granted
+    /// level-1 entry, which drops the reference and leaves the use.)
     fn get(&self, id: DomId) -> Option<Self::Ref<'_>>;
 }
 

@@ -64,8 +64,9 @@
 //! # Domains that end
 //!
 //! A grantee's handles are released by [`release_all`] when its page tables are gone. A granter grants no
-//! more after [`GrantTable::close_for_good`], but its table, its entries and its referenced frames live
-//! until the last foreign use has ended: who holds a use finds its granter.
+//! more after [`GrantTable::close_for_good`], but it stays, its number taken, with its table, its entries
+//! and its referenced frames, until no grant of it [is in use](GrantTable::is_in_use): who holds a use finds
+//! its granter.
 //!
 //! # Locks
 //!

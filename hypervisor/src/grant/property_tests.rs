@@ -787,6 +787,7 @@ proptest! {
             machine.check();
         }
         for id in 0..DOMAINS {
+            prop_assert!(!machine.domain(id).grants().is_in_use());
             for gref in 0..512 {
                 prop_assert_eq!(machine.domain(id).grants().usage(GrantRef(gref)), None);
             }

@@ -39,6 +39,8 @@ pub struct GrantTable {
     nr_frames: AtomicU32,
     /// Held while a frame is added.
     growth: Lock<(), { rank::GRANT_TABLE }>,
+    /// Entries that are in use.
+    nr_in_use: AtomicU32,
     /// The domain is being destroyed: no new uses.
     is_closed: AtomicBool,
     handles: Handles,
@@ -81,10 +83,13 @@ impl Use {
     /// Ends the use. The caller has given up its reference on the frame before, and with it every way to
     /// reach the frame: from here on the granter may give it to somebody else.
     pub(super) fn end<D: GrantDomain>(self, granter: &D) {
-        if let Some(entry) = granter.grants().entry(self.gref) {
-            entry
-                .lock()
-                .unpin(granter.entries(), self.gref, self.access, self.kind);
+        let table = granter.grants();
+        if let Some(entry) = table.entry(self.gref) {
+            let mut active = entry.lock();
+            active.unpin(granter.entries(), self.gref, self.access, self.kind);
+            if !active.pins.any() {
+                table.nr_in_use.fetch_sub(1, Ordering::Release);
+            }
         }
     }
 }
@@ -102,6 +107,7 @@ impl GrantTable {
             active: active.into_boxed_slice(),
             nr_frames: AtomicU32::new(0),
             growth: Lock::new(()),
+            nr_in_use: AtomicU32::new(0),
             is_closed: AtomicBool::new(false),
             handles: Handles::new(max_maptrack_frames)?,
         })
@@ -223,14 +229,27 @@ impl GrantTable {
         if table.is_closed.load(Ordering::SeqCst) {
             return Err(GrantStatus::GeneralError);
         }
-        entry.lock().pin(
+        let mut active = entry.lock();
+        let was_in_use = active.pins.any();
+        let frame = active.pin(
             granter.entries(),
             gref,
             grantee,
             access,
             kinds,
             refused_flags,
-        )
+        )?;
+        if !was_in_use {
+            table.nr_in_use.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(frame)
+    }
+
+    /// Whether some grant is in use. A domain of which this is true must not be freed, dead or not, and
+    /// its number not be given to another: handles name it by number.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.nr_in_use.load(Ordering::Acquire) != 0
     }
 
     /// The frame of a grant in which the caller has a use.
