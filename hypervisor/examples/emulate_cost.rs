@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo build --profile hypervisor --example emulate_cost
-//! for form in mov mov-imm xchg lock-btr lock-and lock-cmpxchg; do
+//! for form in mov mov-imm xchg lock-btr lock-and lock-cmpxchg mov-indexed lock-xadd; do
 //!     valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect='*measured*' \
 //!         target/hypervisor/examples/emulate_cost $form 2>&1 | grep Collected
 //! done
@@ -116,7 +116,12 @@ fn main() {
         "lock-btr" => &[0xF0, 0x48, 0x0F, 0xBA, 0x37, 0x01],
         "lock-and" => &[0xF0, 0x80, 0x27, 0xFD],
         "lock-cmpxchg" => &[0xF0, 0x48, 0x0F, 0xB1, 0x37],
-        _ => panic!("which form? mov mov-imm xchg lock-btr lock-and lock-cmpxchg"),
+        // Not among the frequent ones.
+        "mov-indexed" => &[0x48, 0x89, 0x34, 0xCF],
+        "lock-xadd" => &[0xF0, 0x48, 0x0F, 0xC1, 0x37],
+        _ => panic!(
+            "which form? mov mov-imm xchg lock-btr lock-and lock-cmpxchg mov-indexed lock-xadd"
+        ),
     };
     let mut window = [0x90; 16];
     window[..code.len()].copy_from_slice(code);

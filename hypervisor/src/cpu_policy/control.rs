@@ -108,8 +108,10 @@ pub const fn write_cr4(policy: &super::Policy, value: u64) -> u64 {
     value & cr4_permitted(policy)
 }
 
-/// CR4 for the processor while the guest runs. UMIP is lifted: a guest kernel is user code to the processor, and
-/// the guest ABI promises it that SGDT, SIDT, SLDT, STR and SMSW execute. `is_tsc_emulated` makes `RDTSC` trap whatever the guest has set.
+/// CR4 for the processor while the guest runs.
+///
+/// UMIP is lifted: a guest kernel is user code to the processor, and the guest ABI promises it that
+/// SGDT, SIDT, SLDT, STR and SMSW execute. An emulated time stamp traps whatever the guest has set.
 #[must_use]
 pub const fn hardware_cr4(hypervisor: u64, guest: u64, tsc: TscAccess) -> u64 {
     let forced = match tsc {

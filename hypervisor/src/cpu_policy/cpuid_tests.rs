@@ -339,6 +339,12 @@ fn the_basics_of_a_64_bit_kernel_are_shown() {
 }
 
 #[test]
+fn sysenter_is_hidden_where_long_mode_has_none() {
+    let has = |host| see(&host, KERNEL, 1, 0).edx >> 11 & 1;
+    assert_eq!((has(INTEL), has(AMD)), (1, 0));
+}
+
+#[test]
 fn a_guest_always_finds_apic_and_hypervisor() {
     let one = see(&Nothing, KERNEL, 1, 0);
     assert_eq!(

@@ -11,6 +11,7 @@
 pub mod control;
 pub mod cpuid;
 pub mod cpuid_bits;
+mod cpuid_leaves;
 pub mod debug;
 pub mod iopl;
 pub mod msr;
@@ -19,6 +20,8 @@ pub mod xstate;
 
 #[cfg(test)]
 mod cpuid_tests;
+#[cfg(test)]
+mod msr_tests;
 #[cfg(test)]
 mod state_tests;
 

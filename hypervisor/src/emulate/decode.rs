@@ -9,9 +9,12 @@
 //! The bytes come in a window of fixed size, zero where there are none. Whether those that were used
 //! were really there is one comparison at the end.
 
-use super::insn::{CodeSize, Gpr, Insn, MemoryOperand, Modify, Op, Place, Segment, Source, Width};
+use super::cursor::Cursor;
+pub use super::cursor::Window;
+use super::insn::{CodeSize, Gpr, Insn, MemoryOperand, Modify, Op, Place, Source, Width};
 use super::modrm::{self, ModRm};
 use super::opcodes::{BINARY, ONE_BYTE, Row, Shape, TWO_BYTE};
+use super::prefixes::Prefixes;
 
 /// The longest instruction that a processor executes, in bytes.
 pub const MAX_LENGTH: u8 = 15;
@@ -25,220 +28,6 @@ pub enum DecodeError {
     Truncated,
 }
 
-/// As many bytes as an instruction can have, and one more.
-pub type Window = [u8; 16];
-
-/// How far a window has been consumed.
-pub(super) struct Cursor<'a> {
-    window: &'a Window,
-    consumed: usize,
-}
-
-impl Cursor<'_> {
-    /// The byte `ahead` of the next one, 0 beyond the window.
-    #[inline(always)]
-    fn peek(&self, ahead: usize) -> u8 {
-        self.window
-            .get(self.consumed.wrapping_add(ahead))
-            .copied()
-            .unwrap_or(0)
-    }
-
-    #[inline(always)]
-    fn skip(&mut self, bytes: usize) {
-        // Bounded: 15 prefixes at most, then a handful of bytes.
-        self.consumed = self.consumed.wrapping_add(bytes);
-    }
-
-    #[inline(always)]
-    pub(super) fn byte(&mut self) -> u8 {
-        let byte = self.peek(0);
-        self.skip(1);
-        byte
-    }
-
-    #[inline(always)]
-    pub(super) fn signed_byte(&mut self) -> i32 {
-        i32::from(self.byte() as i8)
-    }
-
-    #[inline(always)]
-    fn word(&mut self) -> i32 {
-        let word = u16::from_le_bytes([self.peek(0), self.peek(1)]);
-        self.skip(2);
-        i32::from(word as i16)
-    }
-
-    #[inline(always)]
-    pub(super) fn dword(&mut self) -> i32 {
-        let dword = match self.window.get(self.consumed..) {
-            Some([a, b, c, d, ..]) => i32::from_le_bytes([*a, *b, *c, *d]),
-            // The instruction is too long, which its length will tell.
-            _ => 0,
-        };
-        self.skip(4);
-        dword
-    }
-
-    #[inline(always)]
-    fn immediate(&mut self, width: Width) -> i32 {
-        match width {
-            Width::Byte => self.signed_byte(),
-            Width::Word => self.word(),
-            Width::Dword | Width::Qword => self.dword(),
-        }
-    }
-}
-
-/// The prefixes in force when the opcode is reached, and the code size, as bits of one word: it stays in a
-/// register while an instruction is decoded.
-#[derive(Clone, Copy)]
-pub(super) struct Prefixes(u32);
-
-impl Prefixes {
-    const REX_B: u32 = 1;
-    const REX_X: u32 = 2;
-    const REX_R: u32 = 4;
-    const REX_W: u32 = 8;
-    /// The REX byte, which is 0x40 to 0x4F.
-    const REX: u32 = 0x4F;
-    const OPERAND_SIZE: u32 = 1 << 8;
-    const ADDRESS_SIZE: u32 = 1 << 9;
-    const LOCK: u32 = 1 << 10;
-    const REPEAT: u32 = 1 << 11;
-    /// Prefixes that aren't legal, or have another meaning, with some instructions.
-    const OTHER_MEANING: u32 = Self::LOCK | Self::OPERAND_SIZE | Self::REPEAT;
-    const CODE_64: u32 = 1 << 12;
-    const HAS_SEGMENT: u32 = 1 << 13;
-    const SEGMENT_SHIFT: u32 = 16;
-
-    #[inline(always)]
-    const fn has(self, bits: u32) -> bool {
-        self.0 & bits != 0
-    }
-
-    #[inline(always)]
-    fn set_segment(&mut self, segment: Segment) {
-        self.0 &= !(0b111 << Self::SEGMENT_SHIFT);
-        self.0 |= Self::HAS_SEGMENT | ((segment as u32) << Self::SEGMENT_SHIFT);
-    }
-
-    /// Takes a legacy prefix into account.
-    fn apply(&mut self, prefix: u8) {
-        match prefix {
-            // In 64-bit code these four have no effect, not even on an FS or GS override before them.
-            0x26 | 0x2E | 0x36 | 0x3E if self.is_64() => {}
-            0x26 => self.set_segment(Segment::Es),
-            0x2E => self.set_segment(Segment::Cs),
-            0x36 => self.set_segment(Segment::Ss),
-            0x3E => self.set_segment(Segment::Ds),
-            0x64 => self.set_segment(Segment::Fs),
-            0x65 => self.set_segment(Segment::Gs),
-            0x66 => self.0 |= Self::OPERAND_SIZE,
-            0x67 => self.0 |= Self::ADDRESS_SIZE,
-            0xF0 => self.0 |= Self::LOCK,
-            _ => self.0 |= Self::REPEAT,
-        }
-        // A REX byte counts only directly before the opcode.
-        self.0 &= !Self::REX;
-    }
-
-    /// The segment that a prefix names.
-    #[inline(always)]
-    pub(super) fn segment(self) -> Option<Segment> {
-        if !self.has(Self::HAS_SEGMENT) {
-            return None;
-        }
-        Some(self.named_segment())
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn named_segment(self) -> Segment {
-        match (self.0 >> Self::SEGMENT_SHIFT) & 0b111 {
-            0 => Segment::Es,
-            1 => Segment::Cs,
-            2 => Segment::Ss,
-            3 => Segment::Ds,
-            4 => Segment::Fs,
-            _ => Segment::Gs,
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn is_64(self) -> bool {
-        self.has(Self::CODE_64)
-    }
-
-    /// The fourth bit of the register number in ModRM `reg`.
-    #[inline(always)]
-    fn reg_extension(self) -> u8 {
-        ((self.0 & Self::REX_R) << 1) as u8
-    }
-
-    /// The fourth bit of an index register's number.
-    #[inline(always)]
-    pub(super) fn index_extension(self) -> u8 {
-        ((self.0 & Self::REX_X) << 2) as u8
-    }
-
-    /// The fourth bit of the register number in ModRM `r/m` and of a base register's.
-    #[inline(always)]
-    pub(super) fn rm_extension(self) -> u8 {
-        ((self.0 & Self::REX_B) << 3) as u8
-    }
-
-    /// Width of the operand of `row`.
-    #[inline(always)]
-    fn width(self, row: Row) -> Width {
-        if row.has(Row::BYTE) {
-            Width::Byte
-        } else if self.has(Self::REX_W) {
-            if row.has(Row::PORT) {
-                Width::Dword
-            } else {
-                Width::Qword
-            }
-        } else if self.has(Self::OPERAND_SIZE) {
-            Width::Word
-        } else {
-            Width::Dword
-        }
-    }
-
-    /// The register that ModRM `reg` names as an operand of `width`.
-    #[inline(always)]
-    fn register(self, modrm: ModRm, width: Width) -> Source {
-        let number = modrm.reg() | self.reg_extension();
-        if matches!(width, Width::Byte) {
-            self.byte_register(number)
-        } else {
-            Source::Gpr(Gpr::from_low_bits(number))
-        }
-    }
-
-    #[cold]
-    fn byte_register(self, number: u8) -> Source {
-        if !self.has(Self::REX) && number >= 4 {
-            Source::HighByte(Gpr::from_low_bits(number & 3))
-        } else {
-            Source::Gpr(Gpr::from_low_bits(number))
-        }
-    }
-
-    /// 16-bit addressing, which is not supported.
-    #[inline(always)]
-    pub(super) fn has_16_bit_addresses(self) -> bool {
-        self.0 & (Self::CODE_64 | Self::ADDRESS_SIZE) == Self::ADDRESS_SIZE
-    }
-
-    /// Whether addresses have 32 bits, given that they don't have 16.
-    #[inline(always)]
-    fn has_32_bit_addresses(self) -> bool {
-        self.0 & (Self::CODE_64 | Self::ADDRESS_SIZE) != Self::CODE_64
-    }
-}
-
 /// Decodes the instruction at the start of `window`, of which `available` bytes are real and the others are zero.
 ///
 /// # Errors
@@ -248,13 +37,10 @@ impl Prefixes {
 // Not inlined: together with the executor there are more values than registers.
 #[inline(never)]
 pub fn decode(window: &Window, available: u8, size: CodeSize) -> Result<Insn, DecodeError> {
-    let mut cursor = Cursor {
-        window,
-        consumed: 0,
-    };
+    let mut cursor = Cursor::new(window);
     match decode_at(&mut cursor, size) {
         Ok(insn) if u16::from(insn.length) <= u16::from(available.min(MAX_LENGTH)) => Ok(insn),
-        _ if cursor.consumed > usize::from(available) && available < MAX_LENGTH => {
+        _ if cursor.consumed() > usize::from(available) && available < MAX_LENGTH => {
             Err(DecodeError::Truncated)
         }
         _ => Err(DecodeError::NotHandled),
@@ -263,22 +49,19 @@ pub fn decode(window: &Window, available: u8, size: CodeSize) -> Result<Insn, De
 
 #[inline(always)]
 fn decode_at(cursor: &mut Cursor<'_>, size: CodeSize) -> Result<Insn, DecodeError> {
-    let mut prefixes = Prefixes(match size {
-        CodeSize::Bits64 => Prefixes::CODE_64,
-        CodeSize::Bits32 => 0,
-    });
+    let mut prefixes = Prefixes::none(size);
     let mut row;
     loop {
         let byte = cursor.byte();
         row = ONE_BYTE[usize::from(byte)];
         match row.shape {
             Shape::Rex if prefixes.is_64() => {
-                prefixes.0 = (prefixes.0 & !Prefixes::REX) | u32::from(byte);
+                prefixes.set_rex(byte);
             }
             Shape::Prefix => prefixes.apply(byte),
             _ => break,
         }
-        if cursor.consumed >= usize::from(MAX_LENGTH) {
+        if cursor.consumed() >= usize::from(MAX_LENGTH) {
             return Err(DecodeError::NotHandled);
         }
     }
@@ -326,7 +109,7 @@ fn insn(
     Insn {
         op,
         width,
-        length: cursor.consumed as u8,
+        length: cursor.consumed() as u8,
         is_repeated: false,
         code_size: if prefixes.is_64() {
             CodeSize::Bits64

@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 pub mod alu;
+mod cursor;
 pub mod decode;
 pub mod execute;
 pub mod fetch;
@@ -31,6 +32,7 @@ mod modrm;
 mod opcodes;
 mod operand;
 pub mod ports;
+mod prefixes;
 pub mod privileged;
 pub mod pte_write;
 mod string;
@@ -39,6 +41,8 @@ mod string;
 mod decode_tests;
 #[cfg(test)]
 mod execute_tests;
+#[cfg(test)]
+mod machine_tests;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]

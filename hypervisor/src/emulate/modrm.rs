@@ -1,7 +1,9 @@
 //! ModRM, SIB and displacement: the addressing forms of 32-bit and 64-bit code.
 
-use super::decode::{Cursor, DecodeError, Prefixes};
+use super::cursor::Cursor;
+use super::decode::DecodeError;
 use super::insn::{Gpr, MemoryOperand};
+use super::prefixes::Prefixes;
 
 /// The byte that follows most opcodes: mode, register, register-or-memory.
 #[derive(Clone, Copy)]

@@ -237,7 +237,7 @@ impl InsnMachine for Machine {
     }
     fn read_cr(&mut self, number: u8) -> Result<u64, Stop> {
         self.refusal
-            .map_or(Ok(0x1111_2222_8005_0030 + u64::from(number)), Err)
+            .map_or(Ok(0x1111_2222_8005_0031 + u64::from(number)), Err)
     }
     fn write_cr(&mut self, number: u8, value: u64) -> Result<(), Stop> {
         self.event(Event::Cr(number, value), ())

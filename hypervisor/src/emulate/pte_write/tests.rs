@@ -21,7 +21,7 @@ struct Table {
     entries: Vec<u64>,
     /// What was asked for, successful or not.
     updates: Vec<(usize, u64, u64)>,
-    /// Bits that the processor sets in an entry before each of the next updates.
+    /// Bits that the processor sets in an entry after each of the next reads.
     interference: Vec<u64>,
     refusal: Option<Stop>,
 }
@@ -39,15 +39,16 @@ impl Table {
 
 impl PageTable for Table {
     fn entry(&mut self, index: EntryIndex) -> Result<u64, Stop> {
-        Ok(self.entries[index.get()])
+        let entry = self.entries[index.get()];
+        if let Some(bits) = self.interference.pop() {
+            self.entries[index.get()] |= bits;
+        }
+        Ok(entry)
     }
     fn update(&mut self, index: EntryIndex, old: u64, new: u64) -> Result<Exchange, Stop> {
         self.updates.push((index.get(), old, new));
         if let Some(stop) = self.refusal {
             return Err(stop);
-        }
-        if let Some(bits) = self.interference.pop() {
-            self.entries[index.get()] |= bits;
         }
         if self.entries[index.get()] != old {
             return Ok(Exchange::Changed);
@@ -156,27 +157,28 @@ fn accessed_and_dirty_bits_set_meanwhile_are_not_lost() {
     let forms: [(Build, u64); 4] = [
         (
             |asm| asm.lock().and(byte_ptr(rdi), 0x7D),
-            (ENTRY & !0x82) | 0x100,
+            (ENTRY & !0x82) | 0x300,
         ),
-        (|asm| asm.mov(byte_ptr(rdi), 0), (ENTRY & !0xFF) | 0x100),
+        (|asm| asm.mov(byte_ptr(rdi), 0), (ENTRY & !0xFF) | 0x300),
         (|asm| asm.mov(qword_ptr(rdi), rsi), 0x1067),
         (
             |asm| asm.lock().xadd(qword_ptr(rdi), rsi),
-            (ENTRY | 0x100) + 0x1067,
+            (ENTRY | 0x300) + 0x1067,
         ),
     ];
     for (form, expected) in forms {
         let mut machine = guest(form);
         let mut table = Table::new();
-        table.interference = vec![0x100];
+        table.interference = vec![0x200, 0x100];
         assert_eq!(run(&mut machine, &mut table), DONE);
-        assert_eq!((table.entries[5], table.updates.len()), (expected, 2));
+        assert_eq!(table.entries[5], expected);
+        assert!(table.updates.len() > 1);
     }
     let mut machine = guest(|asm| asm.xchg(qword_ptr(rdi), rsi));
     let mut table = Table::new();
-    table.interference = vec![0x100];
+    table.interference = vec![0x200, 0x100];
     assert_eq!(run(&mut machine, &mut table), DONE);
-    assert_eq!(machine.gprs[Gpr::Rsi.number()], ENTRY | 0x100);
+    assert_eq!(machine.gprs[Gpr::Rsi.number()], ENTRY | 0x300);
 }
 
 #[test]
