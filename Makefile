@@ -4,7 +4,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 # What the hypervisor is told at boot, and the machine that `make run` pretends to be.
-OPTIONS ?= console=com1,vga loglvl=all guest_loglvl=all
+OPTIONS ?= console=com1,vga loglvl=all
 MACHINE ?= q35
 CPUS ?= 2
 MEMORY ?= 1G

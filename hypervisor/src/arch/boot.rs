@@ -66,6 +66,8 @@ static ACPI: IrqLock<Acpi> = IrqLock::new(Acpi::new());
 
 /// What is carried over from the boot stack to the first processor's own.
 struct Handover {
+    /// Words of the hypervisor's command line for the first domain's kernel.
+    kernel_words: &'static [u8],
     load_base: u64,
     info: BootInfo<'static>,
     options: Options,
@@ -93,6 +95,7 @@ extern "C" fn boot_main(info_address: u64, load_base: u64, entry_tsc: u64) -> ! 
     let info = read_boot_info(info_address);
     let parsed = options::parse(info.command_line.as_bytes());
     let options = parsed.options;
+    let kernel_words = parsed.first_domain_arguments.as_bytes();
     start_console(&options);
     log::info!(
         "Paravane {}, symbols {}",
@@ -140,6 +143,7 @@ extern "C" fn boot_main(info_address: u64, load_base: u64, entry_tsc: u64) -> ! 
     // SAFETY: just mapped, not in use.
     unsafe { percpu::install(0) };
     *HANDOVER.lock() = Some(Handover {
+        kernel_words,
         load_base,
         info,
         options,
@@ -168,6 +172,7 @@ extern "C" fn boot_on_own_stack() -> ! {
         entry_area::load(0);
     }
     let Handover {
+        kernel_words,
         load_base,
         info,
         options,
@@ -216,7 +221,7 @@ extern "C" fn boot_on_own_stack() -> ! {
     ));
     #[cfg(feature = "planted-faults")]
     super::planted::arm();
-    start_first_domain(&info, &options);
+    start_first_domain(&info, kernel_words, &options);
     smp::start_guests();
     scheduler::run()
 }
@@ -230,7 +235,7 @@ fn symbol_state() -> &'static str {
 }
 
 /// Builds the first domain of the loader's modules.
-fn start_first_domain(info: &BootInfo<'_>, options: &Options) {
+fn start_first_domain(info: &BootInfo<'_>, kernel_words: &[u8], options: &Options) {
     let mut modules = info.modules.iter();
     let Some(kernel) = modules.next() else {
         log::info!("The loader brought no module: there is no first domain to start");
@@ -238,7 +243,7 @@ fn start_first_domain(info: &BootInfo<'_>, options: &Options) {
     };
     let initrd = modules.next().map(|module| module.range);
     let holes = memory_holes();
-    let arguments = kernel.arguments.as_bytes();
+    let arguments = [kernel.arguments.as_bytes(), kernel_words];
     if let Err(error) = guest::build_first_domain(kernel.range, arguments, initrd, &holes, options)
     {
         death::die(
@@ -301,8 +306,16 @@ fn start_console(options: &Options) {
         LogLevel::Debug => LevelFilter::Debug,
     });
     // SAFETY: the administrator says (or the PC's tradition) that the serial line is there; it is ours.
-    if options.consoles.contains(Consoles::COM1) && unsafe { serial::COM1.start(&options.com1) } {
-        console::add_sink(&serial::COM1);
+    if options.consoles.contains(Consoles::COM1) {
+        // SAFETY: as above.
+        if unsafe { serial::COM1.start(&options.com1) } {
+            console::add_sink(&serial::COM1);
+        } else {
+            log::warn!(
+                "com1: no serial line answers at port {:#x}, or it can't be set as wanted",
+                options.com1.io_base
+            );
+        }
     }
     if options.consoles.contains(Consoles::VGA) {
         // SAFETY: the text screen of a PC, which the early page tables show.
@@ -316,6 +329,11 @@ fn report_options(parsed: &Parsed<'_>) {
     for warning in parsed.warnings.iter() {
         // Whatever the log level: an administrator's mistake is never passed over in silence.
         console::line(format_args!("warning: {warning}"));
+    }
+    for name in parsed.without_effect.iter() {
+        console::line(format_args!(
+            "warning: command line: \"{name}\" is understood, but has no effect yet"
+        ));
     }
     match parsed.warnings.ignored() {
         0 => {}
@@ -502,21 +520,23 @@ unsafe fn start_processors(acpi: &Acpi, load_base: u64, max: u32) -> u32 {
         .iter()
         .filter(|processor| processor.is_enabled && processor.apic_id != own)
         .filter(|processor| apic::is_x2apic() || processor.apic_id < 255)
-        .map(|processor| processor.apic_id)
-        .take(max.saturating_sub(1) as usize);
+        .map(|processor| processor.apic_id);
     let early_root = &raw const boot_l4 as u64 - layout::IMAGE_UNMOVED + load_base;
     // SAFETY: caller.
-    unsafe { smp::start_others(others, early_root) }
+    unsafe { smp::start_others(others, max.saturating_sub(1) as usize, early_root) }
 }
 
 fn start_watchdog(acpi: &Acpi, options: &Options) {
-    if options.watchdog == Watchdog::Off {
+    if options.watchdog == Watchdog::Off || options.watchdog_timeout_s == 0 {
         return;
     }
     // The PIT is ISA interrupt 0.
     let gsi = acpi.madt.as_ref().map(|madt| madt.isa_interrupt(0).0);
     if gsi.is_some_and(|gsi| watchdog::start(gsi, options.watchdog_timeout_s)) {
-        log::info!("Watchdog: on, {} s", options.watchdog_timeout_s);
+        log::info!(
+            "Watchdog: on, {} s",
+            options.watchdog_timeout_s.max(watchdog::SHORTEST_S)
+        );
     } else {
         log::warn!("watchdog: no IO-APIC has the PIT's interrupt: it stays off");
     }

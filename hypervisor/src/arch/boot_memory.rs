@@ -100,7 +100,7 @@ pub(super) fn reach_all() {
 
 fn clear(start: u64, bytes: u64) {
     // SAFETY: the range was just given to the caller of this module alone, and the direct map shows it.
-    unsafe { core::ptr::write_bytes(paging::direct::<u8>(start), 0, bytes as usize) };
+    unsafe { paging::fill(start, bytes, 0) };
 }
 
 /// `count` frames in a row, zeroed, for good. Once the allocator runs, single ones only.

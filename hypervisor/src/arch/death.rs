@@ -18,6 +18,11 @@ static STAY: AtomicBool = AtomicBool::new(false);
 /// ACPI reset register: port in bits 0 to 15, value in bits 16 to 23, bit 31 set if there is one.
 static RESET: AtomicU64 = AtomicU64::new(0);
 
+/// Processors that have stopped because another one is dying.
+static STOPPED: AtomicU32 = AtomicU32::new(0);
+/// How long they may take.
+const STOP_LIMIT_MS: u32 = 500;
+
 /// Seconds between the last word and the reboot.
 const PAUSE_S: u32 = 5;
 
@@ -38,6 +43,7 @@ pub(super) fn set_reset_port(port: u16, value: u8) {
 pub(super) fn stop_if_dying() {
     let dying = DYING.load(Ordering::Acquire);
     if dying != 0 && dying != percpu::current_cpu() + 1 {
+        STOPPED.fetch_add(1, Ordering::AcqRel);
         halt();
     }
 }
@@ -108,14 +114,24 @@ fn capture() -> TrapFrame {
 
 /// Waits until the other processors have had time to take the NMI that stops them.
 fn stop_others(cpu: u32) {
-    let mut any = false;
-    for (other, apic_id) in smp::online().filter(|&(other, _)| other != cpu) {
-        let _ = other;
-        any = true;
+    let mut asked = 0;
+    for (_, apic_id) in smp::online().filter(|&(other, _)| other != cpu) {
+        asked += 1;
         apic::send(apic_id, apic::Message::Nmi);
     }
-    if any {
-        clock::wait_ms(10);
+    for _ in 0..STOP_LIMIT_MS {
+        if STOPPED.load(Ordering::Acquire) >= asked {
+            return;
+        }
+        clock::wait_ms(1);
+    }
+    let missing = asked - STOPPED.load(Ordering::Acquire).min(asked);
+    if missing != 0 {
+        // SAFETY: as in `die`; whoever does not stop can at worst garble what follows.
+        unsafe { serial::COM1.break_open() };
+        console::line(format_args!(
+            "{missing} of {asked} other processors do not stop"
+        ));
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) struct Zero;
 impl Scrub for Zero {
     fn scrub(&self, mfn: Mfn) {
         // SAFETY: only frames of the allocator are scrubbed, which nobody uses and the direct map shows.
-        unsafe { core::ptr::write_bytes(paging::direct::<u8>(mfn.address()), 0, PAGE_SIZE) };
+        unsafe { paging::fill(mfn.address(), PAGE_SIZE as u64, 0) };
     }
 }
 
@@ -55,20 +55,20 @@ pub(super) fn zeroed_frame() -> Option<Mfn> {
     Some(block.clean(table(), &Machine, &Zero).keep(table()))
 }
 
-/// Maps `entry_size` bytes for each frame below `end` from `start` on: RAM, all bytes `fill`, for pieces
+/// Maps `entry_size` bytes for each frame below `end` from `start` on: RAM, all words `fill`, for pieces
 /// that describe RAM; one frame of them, read-only and shared, for pieces that describe holes.
 fn map_pieces(
     start: u64,
     end: Mfn,
     entry_size: u64,
-    fill: u8,
+    fill: u64,
     guests_view: Option<u64>,
     has_ram: impl Fn(PhysRange) -> bool,
 ) {
     let hole = boot_memory::zeroed_frames(1);
     let clear = |address: u64, bytes: u64| {
         // SAFETY: just allocated for this table, shown by the direct map.
-        unsafe { core::ptr::write_bytes(paging::direct::<u8>(address), fill, bytes as usize) };
+        unsafe { paging::fill(address, bytes, fill) };
     };
     clear(hole.address(), PAGE_SIZE as u64);
     let bytes = end.0 * entry_size;
@@ -132,7 +132,7 @@ pub(super) fn start(end: Mfn, has_ram: impl Fn(PhysRange) -> bool) {
         layout::M2P_OWN_START,
         end,
         entry,
-        0xff,
+        u64::MAX,
         Some(M2P_START),
         &has_ram,
     );

@@ -77,8 +77,12 @@ pub(super) fn start(description: &Description) -> u32 {
     device.pins
 }
 
-/// Sends every edge of interrupt line `gsi` to all processors as an NMI. `false` if there is no such line.
-pub(super) fn route_as_nmi(gsi: u32) -> bool {
+/// Sends every edge of interrupt line `gsi` to the processor with local APIC number `target` as an NMI. `false` if
+/// there is no such line, or no such target for an IO-APIC.
+pub(super) fn route_as_nmi(gsi: u32, target: u32) -> bool {
+    let Ok(target) = u8::try_from(target) else {
+        return false;
+    };
     let all = ALL.lock();
     let Some((device, pin)) = all.iter().flatten().find_map(|device| {
         let pin = gsi.checked_sub(device.gsi_base)?;
@@ -87,7 +91,6 @@ pub(super) fn route_as_nmi(gsi: u32) -> bool {
         return false;
     };
     const DELIVER_NMI: u64 = 4 << 8;
-    const EVERYBODY: u64 = 0xff << 56;
-    device.set_redirection(pin, DELIVER_NMI | EVERYBODY);
+    device.set_redirection(pin, DELIVER_NMI | u64::from(target) << 56);
     true
 }

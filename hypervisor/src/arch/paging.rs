@@ -361,3 +361,21 @@ pub(super) fn copy_hypervisor_slots(to: Mfn, per_domain: u64) {
         };
     }
 }
+
+/// Fills `bytes` bytes of machine memory, whole words of them, with `word`.
+///
+/// # Safety
+/// The caller owns the memory, which the direct map shows.
+pub(super) unsafe fn fill(address: u64, bytes: u64, word: u64) {
+    debug_assert!(address.is_multiple_of(8) && bytes.is_multiple_of(8));
+    // SAFETY: caller. The direction flag is clear (ABI).
+    unsafe {
+        core::arch::asm!(
+            "rep stosq",
+            inout("rcx") bytes / 8 => _,
+            inout("rdi") direct::<u8>(address) => _,
+            in("rax") word,
+            options(nostack, preserves_flags),
+        );
+    }
+}

@@ -65,7 +65,7 @@ pub(super) fn first_is_online(apic_id: u32) {
     STATES[0].store(state::ONLINE, Ordering::Release);
 }
 
-/// Starts the processors with these local APIC numbers, as 1, 2, … in that order, on top of the first.
+/// Starts the first `most` processors with these local APIC numbers, as 1, 2, … in that order, on top of the first.
 /// `early_root` is the machine address of the early page tables' root. Returns how many run then.
 ///
 /// A processor that does not arrive or lacks a feature of the first is reported and left out.
@@ -74,6 +74,7 @@ pub(super) fn first_is_online(apic_id: u32) {
 /// Called once, by the first processor, with the final page tables in use and the early ones intact.
 pub(super) unsafe fn start_others(
     apic_ids: impl Iterator<Item = u32> + Clone,
+    most: usize,
     early_root: u64,
 ) -> u32 {
     if apic_ids.clone().next().is_none() {
@@ -92,13 +93,15 @@ pub(super) unsafe fn start_others(
     // SAFETY: inside that page; aligned by the assembly.
     let mailbox = unsafe { copy.add(mailbox_offset) }.cast::<Mailbox>();
 
+    // Those that are not to run, too: nothing but a start-up interrupt gets through to them then, the
+    // watchdog's NMIs in particular.
     for apic_id in apic_ids.clone() {
         apic::send(apic_id, apic::Message::Init);
     }
     // The pause after INIT of the Intel SDM (volume 3, 10.4.4).
     clock::wait_ms(10);
     let mut cpu = 1;
-    for apic_id in apic_ids {
+    for apic_id in apic_ids.take(most) {
         if cpu as usize >= MAX_CPUS {
             log::warn!("more than {MAX_CPUS} processors: the others stay off");
             break;

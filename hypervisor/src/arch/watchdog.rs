@@ -1,15 +1,19 @@
 //! The watchdog: finds a processor that is stuck with interrupts off.
 //!
 //! Each processor's own timer ticks once a second and counts. The PIT fires twenty times a second, and its
-//! line is routed to all processors as an NMI, which gets through when interrupts do not. A processor that
+//! line is routed to the first processor as an NMI, which gets through when interrupts do not; the first processor
+//! passes it on to the others that run. A processor that
 //! sees in its NMI that its count has not moved for the time allowed says where it is stuck, and the
 //! machine dies of it.
 
 use super::percpu::{self, MAX_CPUS};
 use super::traps::TrapFrame;
 use super::{apic, clock, death, ioapic, port, scheduler, smp};
+use crate::registers::rflags;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+/// The shortest time that makes sense with one beat a second.
+pub(super) const SHORTEST_S: u32 = 2;
 const TICK_NS: u64 = 1_000_000_000;
 /// NMIs in a second.
 const CHECK_HZ: u64 = 20;
@@ -40,7 +44,7 @@ fn arm() {
 /// long a processor may take no timer interrupt. `false` if the line has no IO-APIC.
 pub(super) fn start(gsi: u32, timeout_s: u32) -> bool {
     PATIENCE.store(
-        timeout_s.max(2).saturating_mul(CHECK_HZ as u32),
+        timeout_s.max(SHORTEST_S).saturating_mul(CHECK_HZ as u32),
         Ordering::Relaxed,
     );
     IS_ON.store(true, Ordering::Release);
@@ -52,7 +56,7 @@ pub(super) fn start(gsi: u32, timeout_s: u32) -> bool {
         port::write_u8(0x40, divisor as u8);
         port::write_u8(0x40, (divisor >> 8) as u8);
     }
-    if !ioapic::route_as_nmi(gsi) {
+    if !ioapic::route_as_nmi(gsi, apic::id()) {
         IS_ON.store(false, Ordering::Release);
         return false;
     }
@@ -106,9 +110,19 @@ pub(super) fn accepts_nmi(frame: &TrapFrame) -> bool {
         return false;
     }
     let cpu = percpu::current_cpu();
+    if cpu == 0 {
+        for (_, apic_id) in smp::online().filter(|&(other, _)| other != 0) {
+            apic::send_from_nmi(apic_id, apic::Message::Nmi);
+        }
+    }
     let Some(seen) = SEEN.get(cpu as usize) else {
         return true;
     };
+    if frame.rflags & rflags::INTERRUPT != 0 {
+        // It takes interrupts; whatever is late is not stuck here.
+        seen.store(u64::from(beats(cpu)), Ordering::Relaxed);
+        return true;
+    }
     let now = u64::from(beats(cpu));
     let last = seen.load(Ordering::Relaxed);
     if last & 0xffff_ffff != now {

@@ -46,5 +46,12 @@ fn section(f: &mut fmt::Formatter<'_>, descriptor: &Descriptor) -> fmt::Result {
     if !descriptor.default.is_empty() {
         write!(f, "Default: `{}`\n\n", descriptor.default)?;
     }
-    writeln!(f, "{}", descriptor.meaning)
+    writeln!(f, "{}", descriptor.meaning)?;
+    if descriptor.is_without_effect() {
+        writeln!(
+            f,
+            "\nUnderstood, and without effect yet: the console says so when it is given."
+        )?;
+    }
+    Ok(())
 }

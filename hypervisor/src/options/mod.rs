@@ -24,7 +24,7 @@ mod words;
 
 pub use documentation::documentation;
 pub use serial::{Baud, Com1, Parity};
-pub use table::{Descriptor, TABLE};
+pub use table::{Descriptor, TABLE, WITHOUT_EFFECT};
 pub use values::{
     Consoles, Dom0Memory, LogLevel, LogThreshold, MemoryAmount, VcpuCount, Vga, VgaMode, Watchdog,
 };
@@ -139,6 +139,8 @@ pub struct Parsed<'a> {
     pub options: Options,
     /// What was not understood, in the order of the line.
     pub warnings: Bounded<Warning<'a>, MAX_WARNINGS>,
+    /// Options that were given and have no effect yet.
+    pub without_effect: Bounded<&'static str, MAX_WARNINGS>,
     /// What follows `--`: arguments for the first domain's kernel.
     pub first_domain_arguments: BootText<'a>,
 }
@@ -148,6 +150,7 @@ pub struct Parsed<'a> {
 pub fn parse(command_line: &[u8]) -> Parsed<'_> {
     let mut options = Options::DEFAULT;
     let mut warnings = Bounded::new();
+    let mut without_effect = Bounded::new();
     let mut words = words::Words::new(command_line);
     let mut is_first = true;
     while let Some(word) = words.next_word() {
@@ -169,22 +172,25 @@ pub fn parse(command_line: &[u8]) -> Parsed<'_> {
         }
         match core::str::from_utf8(word.text) {
             Err(_) => warn(WarningKind::NotText),
-            Ok(text) => {
-                if let Err(kind) = apply(&mut options, text) {
-                    warn(kind);
+            Ok(text) => match apply(&mut options, text) {
+                Ok(descriptor) if descriptor.is_without_effect() => {
+                    without_effect.push(descriptor.name)
                 }
-            }
+                Ok(_) => {}
+                Err(kind) => warn(kind),
+            },
         }
     }
     Parsed {
         options,
         warnings,
+        without_effect,
         first_domain_arguments: BootText(words.rest()),
     }
 }
 
 /// Applies one word; `options` is unchanged when it is refused.
-fn apply<'a>(options: &mut Options, word: &'a str) -> Result<(), WarningKind<'a>> {
+fn apply<'a>(options: &mut Options, word: &'a str) -> Result<&'static Descriptor, WarningKind<'a>> {
     let (name, value) = match word.split_once('=') {
         Some((name, value)) => (name, Some(words::unquote(value))),
         None => (word, None),
@@ -213,7 +219,7 @@ fn apply<'a>(options: &mut Options, word: &'a str) -> Result<(), WarningKind<'a>
             None => take(options, value).map_err(problem)?,
         },
     }
-    Ok(())
+    Ok(descriptor)
 }
 
 /// The option that `name` means, and whether the name says "no": a name of its own comes first, then

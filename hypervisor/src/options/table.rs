@@ -24,6 +24,25 @@ pub struct Descriptor {
     pub(super) takes: Takes,
 }
 
+/// Options that are understood and kept, but that nothing follows yet. The manual says so, and so does the
+/// console when one is given.
+pub const WITHOUT_EFFECT: &[&str] = &[
+    "vga",
+    "guest_loglvl",
+    "dom0_vcpus_pin",
+    "sched",
+    "sched_credit_tslice_ms",
+    "sched_ratelimit_us",
+];
+
+impl Descriptor {
+    /// Whether it is one of [`WITHOUT_EFFECT`].
+    #[must_use]
+    pub fn is_without_effect(&self) -> bool {
+        WITHOUT_EFFECT.contains(&self.name)
+    }
+}
+
 /// What an option takes, and what is done with it. A function that fails changes nothing.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Takes {
@@ -215,8 +234,8 @@ pub static TABLE: &[Descriptor] = &[
         name: "watchdog",
         form: "[=<switch>|force]",
         default: "no",
-        meaning: "Catch a processor that is stuck with interrupts off, by a non-maskable interrupt. `force` does so \
-                  even where a test at boot finds that such interrupts don't arrive.",
+        meaning: "Catch a processor that is stuck with interrupts off, by a non-maskable interrupt. `force` says \
+                  the same: there is no test at boot that it could overrule.",
         is_for_tests: false,
         takes: Takes::SwitchOr(
             |options, is_on| options.watchdog = if is_on { Watchdog::On } else { Watchdog::Off },

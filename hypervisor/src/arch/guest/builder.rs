@@ -189,7 +189,7 @@ fn take_frames(domain: &Domain, pages: u64) -> Result<Frames, BuildError> {
 /// Builds the first domain and makes its vCPUs ready to run.
 pub(in crate::arch) fn build_first_domain(
     kernel: PhysRange,
-    kernel_arguments: &[u8],
+    kernel_arguments: [&[u8]; 2],
     initrd: Option<PhysRange>,
     holes: &[Pfns],
     options: &Options,
@@ -292,7 +292,7 @@ fn fill(
     kernel: &Kernel<'_>,
     initrd: Option<PhysRange>,
     shared_info: Mfn,
-    arguments: &[u8],
+    arguments: [&[u8]; 2],
 ) {
     for pfn in layout.kernel.iter() {
         kernel.fill_page(pfn, frames.page(pfn));
@@ -320,7 +320,7 @@ fn fill(
         }
     }
     let Ok(()) = tables::write(layout, &mut Writer(frames));
-    let (line, cut) = CommandLine::cut([arguments]);
+    let (line, cut) = CommandLine::cut(arguments);
     if let Some(error) = cut {
         console::line(format_args!("warning: first domain: {error}"));
     }
