@@ -125,8 +125,8 @@ fn a_table_in_force_is_not_writable_and_a_writable_frame_is_no_table() {
             lab.set(lab.l1, 5, table.address() | RW),
             Err(MmError::TypeConflict)
         );
-        lab.set(lab.l1, 5, table.address() | RO).unwrap();
-        lab.set(lab.l1, 5, 0).unwrap();
+        let _ = lab.set(lab.l1, 5, table.address() | RO).unwrap();
+        let _ = lab.set(lab.l1, 5, 0).unwrap();
         let writable = lab.mm.get_writable_frame(table, DOM1, DOM0);
         assert_eq!(writable, Err(MmError::TypeConflict));
     }
@@ -161,7 +161,7 @@ fn what_was_unpinned_can_be_written_at_once() {
     );
     lab.unpin(lab.l4).unwrap();
     for table in [lab.l4, lab.l3, lab.l2, lab.l1] {
-        lab.set(other, 1, table.address() | RW).unwrap();
+        let _ = lab.set(other, 1, table.address() | RW).unwrap();
     }
     assert_eq!(lab.books(lab.page), (1, 0));
 }
@@ -621,9 +621,9 @@ fn a_residue_keeps_strangers_out_and_goes_when_the_owner_wants_the_frame() {
     assert_eq!(stranger, Err(MmError::Residue));
     assert_eq!(lab.mm.steal(lab.l2, DOM1), Err(MmError::InUse));
     // By an update,
-    lab.set(other, 0, lab.l2.address() | RW).unwrap();
+    let _ = lab.set(other, 0, lab.l2.address() | RW).unwrap();
     assert_eq!((lab.books(lab.l2), lab.books(lab.l1)), ((2, 1), (1, 0)));
-    lab.set(other, 0, 0).unwrap();
+    let _ = lab.set(other, 0, 0).unwrap();
     // an emulated store,
     interrupt(&mut lab);
     let part = EntryPart::new(0, 8).unwrap();
@@ -631,10 +631,10 @@ fn a_residue_keeps_strangers_out_and_goes_when_the_owner_wants_the_frame() {
     lab.mm
         .emulate_store(&mut lab.domains[1].locked(), other, part, entry)
         .unwrap();
-    lab.set(other, 0, 0).unwrap();
+    let _ = lab.set(other, 0, 0).unwrap();
     // a store into it,
     interrupt(&mut lab);
-    lab.set(lab.l2, 7, 0).unwrap();
+    let _ = lab.set(lab.l2, 7, 0).unwrap();
     // or another type.
     interrupt(&mut lab);
     // (Which this one can't be: its L1 maps a page, and global at that.)
@@ -685,7 +685,7 @@ fn memory_is_given_back_only_when_nothing_uses_it() {
     lab.pin(lab.l1, Level::L1).unwrap();
     assert_eq!(lab.mm.give_back(lab.page, DOM1), Err(MmError::InUse));
     assert_eq!(lab.mm.give_back(lab.page, DOM0), Err(MmError::WrongOwner));
-    lab.set(lab.l1, 0, 0).unwrap();
+    let _ = lab.set(lab.l1, 0, 0).unwrap();
     lab.machine.set_entry(lab.page, 0, 0x1234);
     let held = lab.mm.steal(lab.page, DOM1).unwrap();
     assert_eq!(lab.mm.get_frame(lab.page, DOM1), Err(MmError::WrongOwner));

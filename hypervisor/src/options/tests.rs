@@ -38,6 +38,7 @@ fn a_usual_line() {
     let line = "/boot/paravane console=com1 com1=57600,7e2,0x2f8,3 loglvl=all guest_loglvl=error/debug noreboot \
                 maxcpus=4 dom0_mem=512M,min:256M,max:1G dom0_max_vcpus=2-4 dom0_vcpus_pin sched=credit x2apic=off \
                 watchdog watchdog_timeout=10 sched_credit_tslice_ms=5 sched_ratelimit_us=0 vga=text-80x25,keep";
+    #[allow(clippy::needless_update)] // With planted faults there is one field more.
     let expected = Options {
         consoles: Consoles::COM1,
         com1: Com1 {
