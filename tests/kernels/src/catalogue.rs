@@ -208,4 +208,62 @@ cases! {
     "pte-write/not-level-one" = pte_write::not_level_one;
     "pte-write/race" = pte_write::race;
     "pte-write/unaligned" = pte_write::unaligned;
+
+    "call/bad-pointers" = call::bad_pointers;
+    "call/callbacks" = call::callbacks;
+    "call/console" = call::console;
+    "call/console-refusals" = call::console_refusals;
+    "call/from-user-mode" = call::from_user_mode;
+    "call/multicall" = call::multicall;
+    "call/multicall-long" = call::multicall_long;
+    "call/multicall-refusals" = call::multicall_refusals;
+    "call/multicall-with-iret" = call::multicall_with_iret;
+    "call/physdev-refusals" = call::physdev_refusals;
+    "call/platform" = call::platform;
+    "call/platform-time" = call::platform_time;
+    "call/registers" = call::registers;
+    "call/unknown-numbers" = call::unknown_numbers;
+    "call/unknown-operations" = call::unknown_operations;
+    "call/version-features" = call::version_features;
+    "call/version-numbers" = call::version_numbers;
+    "call/version-refusals" = call::version_refusals;
+    "call/version-texts" = call::version_texts;
+    "call/vm-assist" = call::vm_assist;
+
+    "iret/event-on-return" = iret::event_on_return;
+    "iret/flags" = iret::flags;
+    "iret/in-syscall" = iret::in_syscall;
+    "iret/into-nowhere" = iret::into_nowhere;
+    "iret/non-canonical" = iret::non_canonical;
+    "iret/null-selector" = iret::null_selector;
+    "iret/registers" = iret::registers;
+    "iret/to-user" = iret::to_user;
+    "iret/unreadable-frame" = iret::unreadable_frame, ends(Ending::DomainCrash);
+    "iret/without-user-root" = iret::without_user_root, ends(Ending::DomainCrash);
+
+    "segment/bases" = segment::bases;
+    "segment/call-gates" = segment::call_gates;
+    "segment/descriptor-refusals" = segment::descriptor_refusals;
+    "segment/fsgsbase" = segment::fsgsbase;
+    "segment/gdt" = segment::gdt;
+    "segment/gdt-refusals" = segment::gdt_refusals;
+    "segment/ldt" = segment::ldt;
+    "segment/ldt-absent-page" = segment::ldt_absent_page;
+    "segment/ldt-bad-page" = segment::ldt_bad_page;
+    "segment/ldt-refusals" = segment::ldt_refusals;
+    "segment/selectors-survive" = segment::selectors_survive;
+    "segment/stack-switch" = segment::stack_switch;
+    "segment/update-descriptor" = segment::update_descriptor;
+    "segment/user-gs-selector" = segment::user_gs_selector;
+
+    "processor/avx-per-vcpu" = processor::avx_per_vcpu;
+    "processor/breakpoint-in-kernel" = processor::breakpoint_in_kernel;
+    "processor/breakpoint-in-user" = processor::breakpoint_in_user;
+    "processor/breakpoint-switched" = processor::breakpoint_switched;
+    "processor/debug-per-vcpu" = processor::debug_per_vcpu;
+    "processor/debug-refusals" = processor::debug_refusals;
+    "processor/debug-registers" = processor::debug_registers;
+    "processor/fpu-of-new-vcpu" = processor::fpu_of_new_vcpu;
+    "processor/fpu-per-vcpu" = processor::fpu_per_vcpu;
+    "processor/task-switched" = processor::task_switched;
 }

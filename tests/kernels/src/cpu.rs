@@ -31,6 +31,8 @@ pub(crate) struct Cpu {
     pub(crate) probe_rsp: Cell<u64>,
     /// The stack of whoever has entered user mode and waits for its end.
     pub(crate) user_caller_rsp: Cell<u64>,
+    /// Flags that the next return from an entry gives the hypervisor, once.
+    pub(crate) iret_flags: Cell<u64>,
     /// Its number.
     pub(crate) id: Cell<u32>,
     /// The last exception that was expected or has ended user mode.
@@ -41,6 +43,7 @@ pub(crate) struct Cpu {
 pub(crate) const FIXUP: usize = core::mem::offset_of!(Cpu, fixup);
 pub(crate) const PROBE_START: usize = core::mem::offset_of!(Cpu, probe_start);
 pub(crate) const PROBE_RSP: usize = core::mem::offset_of!(Cpu, probe_rsp);
+pub(crate) const IRET_FLAGS: usize = core::mem::offset_of!(Cpu, iret_flags);
 pub(crate) const USER_CALLER_RSP: usize = core::mem::offset_of!(Cpu, user_caller_rsp);
 
 // SAFETY: each vCPU touches its own element only; before it runs, the one that starts it does.
@@ -54,6 +57,7 @@ impl Cpu {
             probe_rsp: Cell::new(0),
             probe_start: Cell::new(0),
             user_caller_rsp: Cell::new(0),
+            iret_flags: Cell::new(0),
             id: Cell::new(0),
             trap: Cell::new(None),
         }

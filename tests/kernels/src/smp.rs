@@ -81,9 +81,14 @@ pub(crate) fn context(vcpu: VcpuId) -> VcpuGuestContext {
     context
 }
 
+/// Says what a vCPU runs once it starts.
+pub(crate) fn set_main(vcpu: VcpuId, main: Main) {
+    MAINS[vcpu.0 as usize].store(main as *mut (), Ordering::Release);
+}
+
 /// Starts a vCPU that has never run. When `main` returns, the vCPU takes itself down.
 pub(crate) fn start(vcpu: VcpuId, main: Main) {
-    MAINS[vcpu.0 as usize].store(main as *mut (), Ordering::Release);
+    set_main(vcpu, main);
     assert_eq!(operate(VcpuOp::Initialise, vcpu, &context(vcpu)), Ok(0));
     assert_eq!(operate_plain(VcpuOp::Up, vcpu), Ok(0));
 }

@@ -206,6 +206,11 @@ global_asm!(
     "pop rcx",
     "add rsp, 16", // number, error code
     "push 0", // flags of the return
+    "push rax",
+    "xor eax, eax",
+    "xchg rax, gs:[{iret_flags}]",
+    "mov [rsp + 8], rax",
+    "pop rax",
     "push rcx",
     "push r11",
     "push rax",
@@ -216,6 +221,7 @@ global_asm!(
     ".popsection",
     nr_entries = const NR_ENTRIES,
     handle = sym handle,
+    iret_flags = const cpu::IRET_FLAGS,
     iret = const guest_abi::hypercall::Hypercall::Iret.number(),
 );
 

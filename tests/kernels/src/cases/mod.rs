@@ -1,10 +1,14 @@
 //! The cases, one behaviour each. Every one is a function `run` that returns when the behaviour is right
 //! and panics when it is not; [`crate::catalogue`] gives it its name.
 
+pub(crate) mod call;
 pub(crate) mod emulate;
+pub(crate) mod iret;
 pub(crate) mod mmu;
 mod prelude;
+pub(crate) mod processor;
 pub(crate) mod pte_write;
+pub(crate) mod segment;
 pub(crate) mod start;
 pub(crate) mod trap;
 pub(crate) mod types;

@@ -1,0 +1,31 @@
+//! Hypercalls that do not exist, or that nobody offers to a 64-bit guest, answer ENOSYS, whatever the upper
+//! half of the number's register holds.
+
+use crate::hypercall::{outcome, raw};
+use guest_abi::errno::Errno;
+
+pub(crate) fn run() {
+    for number in [
+        11, 38, 43, 44, 45, 46, 47, 50, 55, 56, 63, 64, 127, 128, 1000,
+    ] {
+        assert_eq!(
+            outcome(raw(number, [0; 5])),
+            Err(Errno::ENOSYS),
+            "number {number}"
+        );
+    }
+    for number in [
+        1 << 31,
+        1 << 32,
+        1 << 32 | 17,
+        u64::MAX,
+        u64::MAX << 32 | 17,
+        1 << 63,
+    ] {
+        assert_eq!(
+            outcome(raw(number, [0; 5])),
+            Err(Errno::ENOSYS),
+            "number {number:#x}"
+        );
+    }
+}

@@ -1,0 +1,59 @@
+//! Operations of a hypercall that do not exist answer ENOSYS.
+
+use super::super::prelude::*;
+
+pub(crate) fn run() {
+    let argument = [0u64; 64];
+    for op in [8u64, 99, 0x7fff_ffff] {
+        assert_eq!(
+            hypercall!(SchedOp, op, &argument),
+            Err(Errno::ENOSYS),
+            "sched_op {op}"
+        );
+    }
+    for op in [15u64, 99] {
+        let outcome = hypercall!(EventChannelOp, op, &argument);
+        assert_eq!(outcome, Err(Errno::ENOSYS), "event_channel_op {op}");
+    }
+    for op in [14u64, 99] {
+        let outcome = hypercall!(VcpuOp, op, 0u64, &argument);
+        assert_eq!(outcome, Err(Errno::ENOSYS), "vcpu_op {op}");
+    }
+    for op in [13u64, 99] {
+        let outcome = hypercall!(GrantTableOp, op, &argument, 1u64);
+        assert_eq!(outcome, Err(Errno::ENOSYS), "grant_table_op {op}");
+    }
+    for op in [29u64, 63] {
+        assert_eq!(
+            hypercall!(MemoryOp, op, &argument),
+            Err(Errno::ENOSYS),
+            "memory_op {op}"
+        );
+    }
+    for op in [11u64, 99] {
+        assert_eq!(
+            hypercall!(Version, op, &argument),
+            Err(Errno::ENOSYS),
+            "version {op}"
+        );
+    }
+    for op in [2u64, 99] {
+        let outcome = hypercall!(CallbackOp, op, &argument);
+        assert_eq!(outcome, Err(Errno::ENOSYS), "callback_op {op}");
+    }
+    for op in [0u64, 3, 99] {
+        assert_eq!(
+            hypercall!(PhysdevOp, op, &argument),
+            Err(Errno::ENOSYS),
+            "physdev_op {op}"
+        );
+    }
+    for op in [2u64, 99] {
+        let outcome = hypercall!(ConsoleIo, op, 1u64, &argument);
+        assert_eq!(outcome, Err(Errno::ENOSYS), "console_io {op}");
+    }
+    for which in [4u64, 99] {
+        let outcome = hypercall!(SetSegmentBase, which, 0u64);
+        assert_eq!(outcome, Err(Errno::EINVAL), "set_segment_base {which}");
+    }
+}

@@ -1,0 +1,21 @@
+//! The flag of a return from a system call leaves RCX and R11 to the processor, which puts address and
+//! flags there.
+
+use super::super::prelude::*;
+use crate::cpu;
+use guest_abi::trap::IretFlags;
+
+user_code!(user_after, "mov rbx, rcx", "mov rdx, r11", "syscall");
+
+pub(crate) fn run() {
+    user::load_new();
+    let mut registers = user::registers(user_after());
+    (registers.rcx, registers.r11) = (0x1111, 0x2222);
+    let frame = user::enter(&registers).frame;
+    assert_eq!((frame.rbx, frame.rdx), (0x1111, 0x2222), "without the flag");
+    cpu::this().iret_flags.set(IretFlags::IN_SYSCALL.bits());
+    let frame = user::enter(&registers).frame;
+    assert_eq!(frame.vector, trap::SYSCALL);
+    assert_ne!(frame.rbx, 0x1111, "RCX with the flag");
+    assert_ne!(frame.rdx, 0x2222, "R11 with the flag");
+}
