@@ -2,7 +2,8 @@
 //!
 //! A filter is a part of a case's name; without one all cases run but those on the reference hypervisor
 //! (`reference/`). The environment: `FULL=1` the whole
-//! product of the boot matrix instead of a set that covers all pairs, `JOBS` cases at a time, `QEMU` and
+//! product of the boot matrix instead of a set that covers all pairs, and the tiny kernels on 1, 2 and 4
+//! processors instead of on 1, `JOBS` cases at a time, `QEMU` and
 //! `NEWER_QEMU` the emulators.
 
 use harness::cases;

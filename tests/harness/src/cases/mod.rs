@@ -27,13 +27,13 @@ pub enum Extent {
 pub fn all(extent: Extent) -> Vec<Case> {
     let mut cases = boot::cases(extent);
     cases.extend(death::cases());
-    cases.extend(kernels::cases(kernels::Hypervisor::Paravane));
+    cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));
     cases
 }
 
 /// Cases that run only when a filter names their group.
 pub fn on_request() -> Vec<Case> {
-    kernels::cases(kernels::Hypervisor::Reference)
+    kernels::cases(kernels::Hypervisor::Reference, Extent::WholeProduct)
 }
 
 /// The verdict when a line that must come has not come.
