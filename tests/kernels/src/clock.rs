@@ -45,7 +45,7 @@ impl TimeInfo {
                 } else {
                     delta << shift
                 };
-                let nanoseconds = u128::from(shifted) * u128::from(mul) >> 32;
+                let nanoseconds = (u128::from(shifted) * u128::from(mul)) >> 32;
                 return base.wrapping_add(nanoseconds as u64);
             }
         }

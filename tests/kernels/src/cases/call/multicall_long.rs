@@ -17,15 +17,16 @@ static mut LIST: [MulticallEntry; COUNT] = [const {
 pub(crate) fn run() {
     let timer = clock::bind_timer();
     event::unmask_upcalls();
+    let list = &raw mut LIST;
     // SAFETY: only this function, once, uses the list.
-    let list = unsafe { &mut *(&raw mut LIST) };
+    let list = unsafe { &mut *list };
     let words: [Frame; 12] = Frame::alloc_many();
     for (number, entry) in list.iter_mut().enumerate() {
         entry.op = Hypercall::UpdateVaMapping.number();
         let target = words[number % words.len()];
         // Every page becomes read-only and writable in turn, so that a call left out or made in another order
         // shows at the end.
-        let flags = if number / words.len() % 2 == 0 {
+        let flags = if (number / words.len()).is_multiple_of(2) {
             memory::KERNEL_RO
         } else {
             memory::KERNEL_RW

@@ -6,7 +6,7 @@ use guest_abi::hypercall::Hypercall;
 pub(crate) fn run() {
     for interrupt_flag in [rflags::IF, 0] {
         event::mask_upcalls();
-        let frame: [u64; 3];
+
         let (rax, rcx, r11, rdx, rflags): (u64, u64, u64, u64, u64);
         let trap = probe!(
             "mov r8, rsp",
@@ -33,7 +33,7 @@ pub(crate) fn run() {
             out("r8") _,
             out("r9") rflags,
         );
-        frame = [rax, rcx, r11];
+        let frame: [u64; 3] = [rax, rcx, r11];
         assert_eq!((trap, frame, rdx), (None, [0x55, 0x33, 0x44], 0xdd));
         assert_eq!(rflags & rflags::CF, rflags::CF);
         assert_eq!(rflags & rflags::IF, rflags::IF, "the processor's own flag");

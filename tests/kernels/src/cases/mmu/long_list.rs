@@ -11,8 +11,9 @@ pub(crate) fn run() {
     event::unmask_upcalls();
     let hooked = Tables::hook(SPARE);
     let frame = Frame::alloc();
+    let list = &raw mut LIST;
     // SAFETY: only this function, once, uses the list.
-    let list = unsafe { &mut *(&raw mut LIST) };
+    let list = unsafe { &mut *list };
     for (index, slot) in list.iter_mut().enumerate() {
         let flags = if index % 2 == 0 { KERNEL_RO } else { KERNEL_RW };
         *slot = update(

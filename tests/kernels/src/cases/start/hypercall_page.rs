@@ -8,7 +8,7 @@ unsafe extern "C" {
 
 pub(crate) fn run() {
     // SAFETY: the page is part of the image and nobody writes it any more.
-    let page = unsafe { &*(&raw const hypercall_page) };
+    let page = unsafe { &hypercall_page };
     for number in 0..NR_STUBS as u8 {
         let stub = &page[usize::from(number) * STUB_SIZE..][..STUB_SIZE];
         if u64::from(number) == Hypercall::Iret.number() {
