@@ -22,6 +22,7 @@ pub mod lock;
 pub mod machine;
 pub mod mm;
 pub mod options;
+pub mod pci;
 pub mod registers;
 pub mod sched;
 pub mod speculation;

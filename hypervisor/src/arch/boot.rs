@@ -3,7 +3,8 @@
 use super::layout::{self, DIRECT_START, EARLY_DIRECT_LIMIT};
 use super::{
     acpi_memory, apic, boot_memory, clock, death, entry_area, features, frames, guest, heap,
-    ioapic, paging, percpu, scheduler, serial, smap, smp, symbols, tables, traps, vga, watchdog,
+    ioapic, paging, pci, percpu, scheduler, serial, smap, smp, symbols, tables, traps, vga,
+    watchdog,
 };
 use crate::console;
 use crate::image::pfns::Pfns;
@@ -189,6 +190,7 @@ extern "C" fn boot_on_own_stack() -> ! {
     read_acpi(&mut acpi, rsdp);
 
     start_io_apics(&acpi);
+    pci::start(acpi.mcfg.as_ref());
     let window = apic::window_address();
     // SAFETY: the local APIC of every processor is there.
     let window = unsafe { paging::map_device(window, 4096) };

@@ -44,6 +44,8 @@ mod msr;
 #[cfg(target_os = "none")]
 mod paging;
 #[cfg(target_os = "none")]
+pub(crate) mod pci;
+#[cfg(target_os = "none")]
 mod per_domain;
 #[cfg(target_os = "none")]
 mod percpu;

@@ -315,7 +315,13 @@ pub(super) unsafe fn map_device(address: u64, length: u64) -> u64 {
     let offset = address % 4096;
     let length = (offset + length).next_multiple_of(4096);
     let mut next = NEXT_DEVICE.lock();
-    let from = *next;
+    // Large windows begin where large pages fit.
+    const LARGE_PAGE: u64 = 2 << 20;
+    let from = if length < LARGE_PAGE {
+        *next
+    } else {
+        next.next_multiple_of(LARGE_PAGE) + (address - offset) % LARGE_PAGE
+    };
     assert!(
         from + length <= layout::DEVICES_END,
         "the window for device registers is full"

@@ -19,7 +19,7 @@ use crate::sync::{Lock, rank};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use guest_abi::event_channel::NR_PORTS_2L;
 use guest_abi::ids::{DomId, Mfn, VcpuId};
 use guest_abi::vm_assist::VmAssist;
@@ -41,6 +41,8 @@ pub(crate) struct Domain {
     frames: Lock<DomainFrames, { rank::DOMAIN_FRAMES }>,
     /// The most frames that it may have.
     max_pages: AtomicU64,
+    /// What it has written to the address port of PCI configuration space.
+    pub(crate) pci_address: AtomicU32,
 }
 
 impl Domain {
@@ -65,6 +67,7 @@ impl Domain {
             tables: Lock::new(PtDomain::new(id, entries)),
             frames: Lock::new(DomainFrames::new()),
             max_pages: AtomicU64::new(0),
+            pci_address: AtomicU32::new(0),
         }
     }
 

@@ -5,7 +5,7 @@ use super::bounce::CannotDeliver;
 use super::entry::{deliver_exception, deliver_page_fault, vector};
 use super::running::Guest;
 use super::state;
-use crate::arch::{clock, fpu, memory, msr, port};
+use crate::arch::{clock, fpu, memory, msr, pci, port};
 use crate::cpu_policy::control::{self, TaskSwitched};
 use crate::cpu_policy::cpuid::{
     self, CpuidCaller, CpuidOrigin, CpuidState, HostCpuid, Leaf, TscInfo,
@@ -18,10 +18,12 @@ use crate::emulate::insn::{Gpr, Segment, Width};
 use crate::emulate::machine::{
     CodeSegment, DataSegment, Exchange, Fault, GuestContext, InsnMachine, Outcome, ShortFetch, Stop,
 };
+use crate::emulate::ports::{Piece, PortOwner, PortRights};
 use crate::emulate::privileged::PvCpu;
 use crate::emulate::{forced as forced_prefix, privileged as privileged_instructions};
 use crate::hypercall;
 use core::arch::asm;
+use core::sync::atomic::Ordering;
 use guest_abi::ids::{Mfn, Vaddr};
 use guest_abi::segment::{FLAT_RING3_CS32, FLAT_RING3_CS64};
 
@@ -218,31 +220,16 @@ fn cr0() -> u64 {
 
 impl InsnMachine for Trapped<'_, '_> {
     fn read_port(&mut self, at: u16, width: Width) -> Result<u32, Stop> {
-        if !self.may_use_port(at, width) {
-            // A port that is not the domain's reads as nothing connected.
-            return Ok(u32::MAX);
+        let mut value = 0;
+        for piece in self.port_rights().pieces(at, width) {
+            value |= self.read_piece(piece) << piece.shift;
         }
-        // SAFETY: the first domain owns all devices but those of the hypervisor, which `may_use_port` keeps.
-        Ok(unsafe {
-            match width {
-                Width::Byte => u32::from(port::read_u8(at)),
-                Width::Word => u32::from(port::read_u16(at)),
-                _ => port::read_u32(at),
-            }
-        })
+        Ok(value)
     }
 
     fn write_port(&mut self, at: u16, width: Width, value: u32) -> Result<(), Stop> {
-        if !self.may_use_port(at, width) {
-            return Ok(());
-        }
-        // SAFETY: as in `read_port`.
-        unsafe {
-            match width {
-                Width::Byte => port::write_u8(at, value as u8),
-                Width::Word => port::write_u16(at, value as u16),
-                _ => port::write_u32(at, value),
-            }
+        for piece in self.port_rights().pieces(at, width) {
+            self.write_piece(piece, value >> piece.shift);
         }
         Ok(())
     }
@@ -437,11 +424,66 @@ impl Trapped<'_, '_> {
         }
     }
 
-    /// Whether the domain may touch these ports: the first one all but those that the hypervisor drives.
-    fn may_use_port(&self, port: u16, width: Width) -> bool {
-        let last = u32::from(port) + width.bytes() as u32 - 1;
-        self.0.domain.is_hardware_domain() && !crate::arch::owns_port(u32::from(port), last)
+    fn port_rights(&self) -> PortRights {
+        if self.0.domain.is_hardware_domain() {
+            PortRights::Hardware {
+                power_management_timer: None,
+            }
+        } else {
+            PortRights::None
+        }
     }
+
+    fn read_piece(&self, piece: Piece) -> u32 {
+        let Piece { port, width, .. } = piece;
+        let nothing = width.mask() as u32;
+        match piece.owner {
+            PortOwner::Nobody | PortOwner::InterruptController | PortOwner::IntervalTimer => {
+                nothing
+            }
+            PortOwner::PciAddress => self.0.domain.pci_address.load(Ordering::Relaxed),
+            PortOwner::PciData => {
+                let address = self.0.domain.pci_address.load(Ordering::Relaxed);
+                pci::guest_read(address, port & 3, width)
+            }
+            _ if !may_use_port(port, width) => nothing,
+            // SAFETY: the first domain owns all devices but those of the hypervisor, which `may_use_port` keeps.
+            _ => unsafe {
+                match width {
+                    Width::Byte => u32::from(port::read_u8(port)),
+                    Width::Word => u32::from(port::read_u16(port)),
+                    _ => port::read_u32(port),
+                }
+            },
+        }
+    }
+
+    fn write_piece(&self, piece: Piece, value: u32) {
+        let Piece { port, width, .. } = piece;
+        match piece.owner {
+            PortOwner::Nobody | PortOwner::InterruptController | PortOwner::IntervalTimer => {}
+            PortOwner::PciAddress => self.0.domain.pci_address.store(value, Ordering::Relaxed),
+            PortOwner::PciData => {
+                let address = self.0.domain.pci_address.load(Ordering::Relaxed);
+                pci::guest_write(address, port & 3, width, value);
+            }
+            _ if !may_use_port(port, width) => {}
+            // SAFETY: as in `read_piece`.
+            _ => unsafe {
+                match width {
+                    Width::Byte => port::write_u8(port, value as u8),
+                    Width::Word => port::write_u16(port, value as u16),
+                    _ => port::write_u32(port, value),
+                }
+            },
+        }
+    }
+}
+
+/// Whether the hypervisor has no device of its own at these ports.
+fn may_use_port(port: u16, width: Width) -> bool {
+    let last = u32::from(port) + width.bytes() as u32 - 1;
+    !crate::arch::owns_port(u32::from(port), last)
 }
 
 impl PvCpu for Trapped<'_, '_> {
