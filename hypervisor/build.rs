@@ -13,7 +13,13 @@ fn main() {
     println!("cargo::rerun-if-changed={script}");
     // The addresses are final: nothing relocates the image, so it is no position-independent executable
     // to the linker, although its code is.
-    for argument in ["--no-pie", "-static", "-nostdlib", "-zmax-page-size=4096"] {
+    for argument in [
+        "--no-pie",
+        "-static",
+        "-nostdlib",
+        "-zmax-page-size=4096",
+        "--build-id=sha1",
+    ] {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
     println!("cargo::rustc-link-arg-bins=-T{script}");

@@ -9,6 +9,7 @@ use super::{
 use crate::console;
 use crate::image::pfns::Pfns;
 use crate::lock::IrqLock;
+use crate::machine::Bounded;
 use crate::machine::acpi::{Acpi, RsdpCopies};
 use crate::machine::memory_map::MemoryKind;
 use crate::machine::multiboot::{self, BootInfo};
@@ -21,6 +22,7 @@ use core::ops::Range;
 use guest_abi::ids::{Mfn, Pfn};
 use layout::table_index;
 use log::LevelFilter;
+use spin::Once;
 
 /// Bytes of the stack that boot runs on until the first processor has its own.
 const BOOT_STACK_SIZE: usize = 64 * 1024;
@@ -74,6 +76,16 @@ struct Handover {
     options: Options,
 }
 
+/// The options as they were given, for those who ask.
+static COMMAND_LINE: Once<CommandLine> = Once::new();
+
+type CommandLine = Bounded<u8, { guest_abi::version::COMMAND_LINE_SIZE }>;
+
+/// The options as they were given, as much of them as the guest ABI has room for.
+pub(crate) fn command_line() -> &'static [u8] {
+    COMMAND_LINE.get().map_or(&[], Bounded::as_slice)
+}
+
 static HANDOVER: IrqLock<Option<Handover>> = IrqLock::new(None);
 
 /// First Rust code. `info_address` is the machine address of the multiboot2 information, `load_base` that
@@ -109,6 +121,13 @@ extern "C" fn boot_main(info_address: u64, load_base: u64, entry_tsc: u64) -> ! 
         info.command_line
     );
 
+    COMMAND_LINE.call_once(|| {
+        let mut line = Bounded::new();
+        for &byte in parsed.own_words.as_bytes() {
+            line.push(byte);
+        }
+        line
+    });
     report_options(&parsed);
     death::set_stay(options.is_noreboot);
     #[cfg(feature = "planted-faults")]

@@ -8,7 +8,7 @@ use super::percpu::{self, MAX_CPUS};
 use super::{apic, smp, traps};
 use crate::mm::tlb::FlushStamp;
 use core::arch::asm;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Advances with each flush.
 static CLOCK: AtomicU32 = AtomicU32::new(1);
@@ -16,8 +16,11 @@ static CLOCK: AtomicU32 = AtomicU32::new(1);
 static FLUSHED: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(0) }; MAX_CPUS];
 /// Processors that have a guest's root loaded.
 static IN_GUEST: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
-/// Processors that are asked to flush.
-static ASKED: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
+/// How often each processor was asked to flush.
+static ASKED: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+/// How many of these requests each processor has met. Two processors may ask a third one at the same time:
+/// with mere flags, the answer to one would also take back the other's request.
+static MET: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 
 /// The clock now, read after everything before.
 pub(super) fn stamp() -> FlushStamp {
@@ -63,11 +66,14 @@ pub(crate) fn flush_page_local(address: u64) {
 
 /// The interrupt by which another processor asks for a flush.
 pub(super) fn flush_asked() {
-    if let Some(asked) = ASKED.get(percpu::current_cpu() as usize)
-        && asked.load(Ordering::SeqCst)
-    {
-        flush_local();
-        asked.store(false, Ordering::SeqCst);
+    let cpu = percpu::current_cpu() as usize;
+    if let (Some(asked), Some(met)) = (ASKED.get(cpu), MET.get(cpu)) {
+        let asked = asked.load(Ordering::SeqCst);
+        if met.load(Ordering::SeqCst) < asked {
+            flush_local();
+            // The interrupt may have come in the middle of this, and met more.
+            met.fetch_max(asked, Ordering::SeqCst);
+        }
     }
 }
 
@@ -88,15 +94,18 @@ fn flush_where(is_wanted: impl Fn(u32) -> bool) {
         if !IN_GUEST[cpu as usize].load(Ordering::SeqCst) {
             continue;
         }
-        ASKED[cpu as usize].store(true, Ordering::SeqCst);
+        ASKED[cpu as usize].fetch_add(1, Ordering::SeqCst);
         apic::send(apic_id, apic::Message::Interrupt(traps::VECTOR_FLUSH));
         asked_any = true;
     }
     if !asked_any {
         return;
     }
-    for (cpu, _) in smp::online().filter(|&(cpu, _)| cpu != me && is_wanted(cpu)) {
-        while ASKED[cpu as usize].load(Ordering::SeqCst) {
+    // What others have asked for is waited for as well: simpler than to remember whom we asked.
+    for (cpu, _) in smp::online().filter(|&(cpu, _)| cpu != me) {
+        let (asked, met) = (&ASKED[cpu as usize], &MET[cpu as usize]);
+        let asked = asked.load(Ordering::SeqCst);
+        while met.load(Ordering::SeqCst) < asked {
             // Another processor may wait for us in the same way with its interrupts off.
             flush_asked();
             core::hint::spin_loop();

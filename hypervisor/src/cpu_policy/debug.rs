@@ -1,6 +1,7 @@
 //! Debug registers of a guest.
 
 use super::control::CR4_DE;
+use super::msr::is_canonical;
 use guest_abi::ids::Vaddr;
 
 /// DR6: reserved bits that read as ones (BLD and RTM included, which nothing sets here).
@@ -23,8 +24,8 @@ const RW_IO: u64 = 2;
 pub enum DebugError {
     /// There is no such register: `ENODEV`, or #UD for an instruction.
     NoRegister,
-    /// A breakpoint address in the hypervisor: `EPERM`, or #GP.
-    HypervisorAddress,
+    /// A breakpoint address in the hypervisor, or one that no processor has: `EPERM`, or #GP.
+    BadAddress,
     /// A bit above 31 in DR6 or DR7: `EINVAL`, or #GP.
     UpperBits,
     /// General detect, or an I/O breakpoint without CR4.DE: `EPERM`, or #GP.
@@ -92,9 +93,11 @@ impl DebugRegisters {
     pub fn set(&mut self, number: u32, value: u64, cr4: u64) -> Result<(), DebugError> {
         match Register::of(number, cr4)? {
             Register::Address(index) => {
-                // It would stop the hypervisor.
-                if (Vaddr::HYPERVISOR_START.0..Vaddr::HYPERVISOR_END.0).contains(&value) {
-                    return Err(DebugError::HypervisorAddress);
+                // The first would stop the hypervisor, the second fault in it.
+                if !is_canonical(value)
+                    || (Vaddr::HYPERVISOR_START.0..Vaddr::HYPERVISOR_END.0).contains(&value)
+                {
+                    return Err(DebugError::BadAddress);
                 }
                 if let Some(address) = self.addresses.get_mut(index) {
                     *address = value;

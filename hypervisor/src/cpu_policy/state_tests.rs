@@ -182,9 +182,12 @@ fn breakpoints_stay_out_of_the_hypervisor() {
     for number in 0..4 {
         for (address, expected) in [
             (0, Ok(())),
-            (0xFFFF_7FFF_FFFF_FFFF, Ok(())),
-            (0xFFFF_8000_0000_0000, Err(DebugError::HypervisorAddress)),
-            (0xFFFF_87FF_FFFF_FFFF, Err(DebugError::HypervisorAddress)),
+            (0x0000_7FFF_FFFF_FFFF, Ok(())),
+            (0x0000_8000_0000_0000, Err(DebugError::BadAddress)),
+            (0x8000_0000_0000_0000, Err(DebugError::BadAddress)),
+            (0xFFFF_7FFF_FFFF_FFFF, Err(DebugError::BadAddress)),
+            (0xFFFF_8000_0000_0000, Err(DebugError::BadAddress)),
+            (0xFFFF_87FF_FFFF_FFFF, Err(DebugError::BadAddress)),
             (0xFFFF_8800_0000_0000, Ok(())),
             (u64::MAX, Ok(())),
         ] {

@@ -170,7 +170,8 @@ fn without_destination(
 #[cold]
 fn check_prefixes(prefixes: Prefixes, row: Row) -> Result<(), DecodeError> {
     let is_illegal = prefixes.has(Prefixes::LOCK) && !row.has(Row::LOCK);
-    let is_another = prefixes.has(Prefixes::OPERAND_SIZE | Prefixes::REPEAT) && row.has(Row::PLAIN);
+    let is_another = prefixes.has(Prefixes::OPERAND_SIZE) && row.has(Row::PLAIN)
+        || prefixes.has(Prefixes::REPEAT) && row.has(Row::PLAIN | Row::UNREPEATED);
     if is_illegal || is_another {
         Err(DecodeError::NotHandled)
     } else {

@@ -56,6 +56,8 @@ impl Row {
     pub(super) const PLAIN: u8 = 4;
     /// Operands of port I/O have no 8-byte form.
     pub(super) const PORT: u8 = 8;
+    /// A repeat prefix would make it another instruction; one for the operand's size is ignored.
+    pub(super) const UNREPEATED: u8 = 16;
 
     const NONE: Self = Self::new(Shape::None, Op::Hlt, 0);
 
@@ -161,17 +163,17 @@ pub(super) static ONE_BYTE: [Row; 256] = {
 pub(super) static TWO_BYTE: [Row; 256] = {
     let mut table = [Row::NONE; 256];
     table[0x01] = Row::new(Shape::System, Op::Smsw, 0);
-    table[0x06] = Row::new(Shape::Bare, Op::Clts, Row::PLAIN);
-    table[0x08] = Row::new(Shape::Bare, Op::Invd, Row::PLAIN);
-    table[0x09] = Row::new(Shape::Bare, Op::Wbinvd, Row::PLAIN);
-    table[0x20] = Row::new(Shape::SpecialRegister, Op::MovFromCr, Row::PLAIN);
-    table[0x21] = Row::new(Shape::SpecialRegister, Op::MovFromDr, Row::PLAIN);
-    table[0x22] = Row::new(Shape::SpecialRegister, Op::MovToCr, Row::PLAIN);
-    table[0x23] = Row::new(Shape::SpecialRegister, Op::MovToDr, Row::PLAIN);
-    table[0x30] = Row::new(Shape::Bare, Op::Wrmsr, Row::PLAIN);
-    table[0x31] = Row::new(Shape::Bare, Op::Rdtsc, Row::PLAIN);
-    table[0x32] = Row::new(Shape::Bare, Op::Rdmsr, Row::PLAIN);
-    table[0xA2] = Row::new(Shape::Bare, Op::Cpuid, Row::PLAIN);
+    table[0x06] = Row::new(Shape::Bare, Op::Clts, Row::UNREPEATED);
+    table[0x08] = Row::new(Shape::Bare, Op::Invd, Row::UNREPEATED);
+    table[0x09] = Row::new(Shape::Bare, Op::Wbinvd, Row::UNREPEATED);
+    table[0x20] = Row::new(Shape::SpecialRegister, Op::MovFromCr, Row::UNREPEATED);
+    table[0x21] = Row::new(Shape::SpecialRegister, Op::MovFromDr, Row::UNREPEATED);
+    table[0x22] = Row::new(Shape::SpecialRegister, Op::MovToCr, Row::UNREPEATED);
+    table[0x23] = Row::new(Shape::SpecialRegister, Op::MovToDr, Row::UNREPEATED);
+    table[0x30] = Row::new(Shape::Bare, Op::Wrmsr, Row::UNREPEATED);
+    table[0x31] = Row::new(Shape::Bare, Op::Rdtsc, Row::UNREPEATED);
+    table[0x32] = Row::new(Shape::Bare, Op::Rdmsr, Row::UNREPEATED);
+    table[0xA2] = Row::new(Shape::Bare, Op::Cpuid, Row::UNREPEATED);
     table[0xA3] = Row::new(Shape::Register, Op::Modify(Modify::BitTest), 0);
     table[0xAB] = Row::new(Shape::Register, Op::Modify(Modify::BitSet), Row::LOCK);
     table[0xB3] = Row::new(Shape::Register, Op::Modify(Modify::BitReset), Row::LOCK);

@@ -401,7 +401,7 @@ fn must_handle(bytes: &[u8; 16], oracle: &Instruction, size: CodeSize) -> bool {
     let count = bytes.iter().take_while(|byte| is_prefix(**byte)).count();
     let (prefixes, opcode) = bytes.split_at(count);
     // Rows with mandatory prefixes are left out whole.
-    let takes_operand_size = matches!(op, Op::Smsw | Op::Lmsw);
+    let takes_operand_size = !matches!(op, Op::Invlpg | Op::Xgetbv | Op::Xsetbv | Op::Rdtscp);
     let is_plain = !prefixes
         .iter()
         .any(|byte| matches!(byte, 0xF0 | 0xF2 | 0xF3) || (*byte == 0x66 && !takes_operand_size));

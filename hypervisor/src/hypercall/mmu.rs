@@ -38,21 +38,21 @@ struct List {
 }
 
 impl List {
-    fn new([at, count, done_at, who, ..]: [u64; 6]) -> Result<Self, Errno> {
+    fn new([at, count, done_at, who, ..]: [u64; 6]) -> Self {
         let count = count as u32;
         let before = match count & UPDATE_PREEMPTED {
             0 => 0,
-            _ if done_at == 0 => 0,
-            _ => read(done_at)?,
+            // A place that can't be read or written is the guest's loss, here and when reporting.
+            _ => read(done_at).unwrap_or(0),
         };
-        Ok(Self {
+        Self {
             at,
             left: count & !UPDATE_PREEMPTED,
             before,
             done: 0,
             done_at,
             who,
-        })
+        }
     }
 
     fn advance(&mut self, entries: u32, size: usize) {
@@ -62,31 +62,51 @@ impl List {
     }
 
     /// Says how many requests are done.
-    fn report(&self) -> Result<(), Errno> {
-        if self.done_at == 0 {
-            return Ok(());
+    fn report(&self) {
+        if self.done_at != 0 {
+            let _ = write(self.done_at, &self.before.saturating_add(self.done));
         }
-        write(self.done_at, &self.before.saturating_add(self.done))
     }
 
     fn end(&self, answer: Answer) -> Outcome {
-        match self.report() {
-            Ok(()) => answer.into(),
-            Err(errno) => Err(errno).into(),
-        }
+        self.report();
+        answer.into()
     }
 
     fn again(&self) -> Outcome {
-        match self.report() {
-            Ok(()) => Outcome::Again([
-                self.at,
-                u64::from(self.left | UPDATE_PREEMPTED),
-                self.done_at,
-                self.who,
-                0,
-                0,
-            ]),
-            Err(errno) => Err(errno).into(),
+        self.report();
+        Outcome::Again([
+            self.at,
+            u64::from(self.left | UPDATE_PREEMPTED),
+            self.done_at,
+            self.who,
+            0,
+            0,
+        ])
+    }
+}
+
+/// Whose frames an operation is about.
+enum Owner {
+    Domain(Arc<Domain>),
+    /// Of device memory, or of what the hypervisor shares: there is no such domain, and no frame of
+    /// theirs can become a table or be written to.
+    Nobody(DomId),
+}
+
+impl Owner {
+    fn find(guest: &Guest<'_>, id: u16) -> Result<Self, Errno> {
+        match resolve(guest, id) {
+            id if id == guest.domain.id() => Ok(Self::Domain(guest.domain.clone())),
+            id @ (DomId::IO | DomId::XEN) => Ok(Self::Nobody(id)),
+            id => Domains.find(id).map(Self::Domain).ok_or(Errno::ESRCH),
+        }
+    }
+
+    fn id(&self) -> DomId {
+        match self {
+            Self::Domain(domain) => domain.id(),
+            Self::Nobody(id) => *id,
         }
     }
 }
@@ -117,13 +137,13 @@ fn flush_domain(domain: &Domain, wanted: impl Fn(VcpuId) -> bool) {
 }
 
 pub(super) fn mmu_update(guest: &Guest<'_>, arguments: [u64; 6]) -> Outcome {
-    let mut list = match List::new(arguments) {
-        Ok(list) => list,
-        Err(errno) => return Err(errno).into(),
-    };
+    let mut list = List::new(arguments);
     let caller = guest.domain.id();
     let (frames_of, tables_of) = (list.who as u16, (list.who >> 16) as u16);
-    let frame_owner = resolve(guest, frames_of);
+    let frame_owner = match Owner::find(guest, frames_of) {
+        Ok(owner) => owner.id(),
+        Err(errno) => return Err(errno).into(),
+    };
     let subject: Arc<Domain> = match tables_of {
         0 => guest.domain.clone(),
         other => match Domains.find(resolve(guest, other - 1)) {
@@ -131,9 +151,6 @@ pub(super) fn mmu_update(guest: &Guest<'_>, arguments: [u64; 6]) -> Outcome {
             None => return Err(Errno::ESRCH).into(),
         },
     };
-    if frame_owner != caller && frame_owner != DomId::IO && Domains.find(frame_owner).is_none() {
-        return Err(Errno::ESRCH).into();
-    }
     let parties = match Parties::new(&Machine, caller, subject.id(), frame_owner) {
         Ok(parties) => parties,
         Err(error) => return Err(error.errno()).into(),
@@ -215,7 +232,10 @@ pub(super) fn update_va_mapping(
     frame_owner: Option<u16>,
 ) -> Outcome {
     let [address, value, flags, ..] = arguments;
-    let frame_owner = resolve(guest, frame_owner.unwrap_or(DomId::SELF.0));
+    let frame_owner = match Owner::find(guest, frame_owner.unwrap_or(DomId::SELF.0)) {
+        Ok(owner) => owner.id(),
+        Err(errno) => return Err(errno).into(),
+    };
     if let Err(error) = Parties::new(&Machine, guest.domain.id(), guest.domain.id(), frame_owner) {
         return Err(error.errno()).into();
     }
@@ -256,15 +276,12 @@ pub(super) fn update_va_mapping(
 }
 
 pub(super) fn mmuext_op(guest: &mut Guest<'_>, arguments: [u64; 6]) -> Outcome {
-    let mut list = match List::new(arguments) {
-        Ok(list) => list,
+    let mut list = List::new(arguments);
+    let target = match Owner::find(guest, list.who as u16) {
+        Ok(owner) => owner,
         Err(errno) => return Err(errno).into(),
     };
-    let target_id = resolve(guest, list.who as u16);
-    let Some(target) = Domains.find(target_id) else {
-        return Err(Errno::ESRCH).into();
-    };
-    if target_id != guest.domain.id() && !guest.domain.is_privileged() {
+    if target.id() != guest.domain.id() && !guest.domain.is_privileged() {
         return Err(Errno::EPERM).into();
     }
     while list.left != 0 {
@@ -310,7 +327,7 @@ impl From<MmError> for Refusal {
 }
 
 /// One extended operation.
-fn one(guest: &mut Guest<'_>, target: &Arc<Domain>, op: &MmuextOperation) -> Result<(), Refusal> {
+fn one(guest: &mut Guest<'_>, target: &Owner, op: &MmuextOperation) -> Result<(), Refusal> {
     let kind = MmuextOp::try_from(op.cmd).map_err(|_| Errno::ENOSYS)?;
     let is_own = target.id() == guest.domain.id();
     let is_foreign_allowed = matches!(
@@ -326,6 +343,9 @@ fn one(guest: &mut Guest<'_>, target: &Arc<Domain>, op: &MmuextOperation) -> Res
     if !is_own && !is_foreign_allowed {
         return Err(Errno::EPERM.into());
     }
+    let Owner::Domain(target) = target else {
+        return Err(Errno::EINVAL.into());
+    };
     let pin = |level| target.with_tables(|lock| mm().pin(lock, op.mfn(), level));
     match kind {
         MmuextOp::PinL1Table => pin(Level::L1)?,
@@ -338,7 +358,7 @@ fn one(guest: &mut Guest<'_>, target: &Arc<Domain>, op: &MmuextOperation) -> Res
         MmuextOp::TlbFlushLocal => tlb::flush_local(),
         MmuextOp::InvlpgLocal => tlb::flush_page_local(op.linear_addr().0),
         MmuextOp::TlbFlushMulti | MmuextOp::InvlpgMulti => {
-            let mask = read_mask(guest, op.vcpu_mask().0)?;
+            let mask = read_mask(guest, op.vcpu_mask().0).map_err(|_| Errno::EINVAL)?;
             flush(guest, &Scope::Some(mask), None);
         }
         MmuextOp::TlbFlushAll | MmuextOp::InvlpgAll => flush(guest, &Scope::Everywhere, None),

@@ -3,10 +3,13 @@
 #![forbid(unsafe_code)]
 
 use super::{Answer, read, write};
+use crate::arch::boot::command_line;
+use crate::arch::build_id;
+use crate::arch::guest::access;
 use crate::arch::guest::running::Guest;
 use guest_abi::errno::Errno;
 use guest_abi::features::Features;
-use guest_abi::ids::PAGE_SIZE;
+use guest_abi::ids::{PAGE_SIZE, Vaddr};
 use guest_abi::version::{
     BuildId, CAPABILITIES_SIZE, CAPABILITY_64BIT, CHANGESET_SIZE, COMMAND_LINE_SIZE, CompileInfo,
     EXTRA_VERSION_SIZE, FeatureInfo, GUEST_HANDLE_SIZE, MAJOR, MINOR, PlatformParameters,
@@ -14,12 +17,29 @@ use guest_abi::version::{
 };
 use zerocopy::FromZeros;
 
+/// Writes the build identifier behind its header. No pointer asks how long it is.
+fn build_id(argument: u64) -> Answer {
+    let id = build_id::build_id().ok_or(Errno::ENODATA)?;
+    let length = id.len() as u32;
+    if argument == 0 {
+        return Ok(length.into());
+    }
+    let room: BuildId = read(argument)?;
+    match room.len {
+        0 => return Err(Errno::EINVAL),
+        room if room < length => return Err(Errno::ENOBUFS),
+        _ => {}
+    }
+    let at = argument.checked_add(size_of::<BuildId>() as u64);
+    access::write_bytes(Vaddr(at.ok_or(Errno::EFAULT)?), id).map_err(|_| Errno::EFAULT)?;
+    Ok(length.into())
+}
+
 /// A text in a field of `N` bytes, terminated, the rest zero.
-fn text<const N: usize>(text: &str) -> [u8; N] {
+fn text<const N: usize>(text: impl AsRef<[u8]>) -> [u8; N] {
     let mut field = [0; N];
-    let count = text.len().min(N - 1);
-    if let (Some(to), Some(from)) = (field.get_mut(..count), text.as_bytes().get(..count)) {
-        to.copy_from_slice(from);
+    for (to, from) in field.iter_mut().take(N - 1).zip(text.as_ref()) {
+        *to = *from;
     }
     field
 }
@@ -80,11 +100,8 @@ pub(super) fn version(guest: &Guest<'_>, operation: u64, argument: u64) -> Answe
             write(argument, &info)?;
         }
         VersionOp::GuestHandle => write(argument, &[0u8; GUEST_HANDLE_SIZE])?,
-        VersionOp::CommandLine => write(argument, &text::<COMMAND_LINE_SIZE>(""))?,
-        VersionOp::BuildId => {
-            let _: BuildId = read(argument)?;
-            return Err(Errno::ENODATA);
-        }
+        VersionOp::CommandLine => write(argument, &text::<COMMAND_LINE_SIZE>(command_line()))?,
+        VersionOp::BuildId => return build_id(argument),
     }
     Ok(0)
 }

@@ -68,7 +68,9 @@ impl<'m, P: Platform> Mm<'m, P> {
             };
         }
         match device {
-            Device::None if self.table.get(mfn).is_none() => Err(MmError::BadFrame),
+            Device::None if mfn == pte::NO_FRAME => Err(MmError::BadFrame),
+            // No memory at all: like a device that nobody may have.
+            Device::None if self.table.get(mfn).is_none() => Err(MmError::NoIoRights),
             Device::None => Err(MmError::WrongOwner),
             Device::Forbidden => Err(MmError::NoIoRights),
             Device::ReadOnly => Ok(pte::device_attributes(entry) & !pte::WRITABLE),

@@ -221,6 +221,9 @@ impl Model {
                 }
                 Ok(entry)
             }
+            Err(MmError::BadFrame) if mfn == pte::NO_FRAME => Err(MmError::BadFrame),
+            // No memory at all: like a device that nobody may have.
+            Err(MmError::BadFrame) if mfn.0 >= FRAMES + 4 => Err(MmError::NoIoRights),
             Err(error) if !(RAM_END + 2..FRAMES + 4).contains(&mfn.0) => Err(error),
             Err(_) if [domain, owner].iter().any(|&d| d != DOM0 && d != DomId::IO) => {
                 Err(MmError::NoIoRights)

@@ -35,6 +35,8 @@ pub const GLOBAL: u64 = 1 << 8;
 pub const AVAILABLE_LOW: u64 = 7 << 9;
 /// The frame, 12 to 51.
 pub const FRAME: u64 = ((1 << 52) - 1) & !0xFFF;
+/// The frame number that stands for no frame.
+pub const NO_FRAME: Mfn = Mfn(FRAME >> 12);
 /// Software: an L1 entry of the guest's kernel, not of its processes.
 pub const GUEST_KERNEL: u64 = 1 << 52;
 /// Bits 52 to 62 are software's, [`GUEST_KERNEL`] among them.

@@ -325,11 +325,18 @@ fn device_memory_is_for_those_with_rights_and_not_cached() {
         lab.map(table, DOM1, device.address() | RO),
         Err(MmError::NoIoRights)
     );
-    // Free memory is no device, and neither is a number that no machine has.
+    // Free memory is no device. A number that no machine has is one that nobody may have, but for the
+    // number that stands for no frame.
     assert_eq!(
         lab.map(table, DOM0, Mfn(RAM_END - 1).address() | RO),
         Err(MmError::WrongOwner)
     );
+    for number in [FRAMES + 9, 0x80_0000_0000, 0xFF_FFFF_FFFE] {
+        for owner in [DOM0, DOM1, DomId::IO] {
+            let entry = Mfn(number).address() | RO;
+            assert_eq!(lab.map(table, owner, entry), Err(MmError::NoIoRights));
+        }
+    }
     assert_eq!(
         lab.map(table, DOM0, 0xFF_FFFF_FFFF << 12 | RO),
         Err(MmError::BadFrame)

@@ -141,6 +141,8 @@ pub struct Parsed<'a> {
     pub warnings: Bounded<Warning<'a>, MAX_WARNINGS>,
     /// Options that were given and have no effect yet.
     pub without_effect: Bounded<&'static str, MAX_WARNINGS>,
+    /// The line up to `--`, without the image's path.
+    pub own_words: BootText<'a>,
     /// What follows `--`: arguments for the first domain's kernel.
     pub first_domain_arguments: BootText<'a>,
 }
@@ -153,11 +155,16 @@ pub fn parse(command_line: &[u8]) -> Parsed<'_> {
     let mut without_effect = Bounded::new();
     let mut words = words::Words::new(command_line);
     let mut is_first = true;
+    let (mut start, mut end) = (0, 0);
     while let Some(word) = words.next_word() {
         let is_path = core::mem::take(&mut is_first) && word.text.starts_with(b"/");
         if word.text == b"--" {
             break;
         }
+        if is_path {
+            start = words.position();
+        }
+        end = words.position();
         if is_path || word.text.is_empty() {
             continue;
         }
@@ -185,6 +192,7 @@ pub fn parse(command_line: &[u8]) -> Parsed<'_> {
         options,
         warnings,
         without_effect,
+        own_words: BootText(command_line.get(start..end).unwrap_or(&[]).trim_ascii()),
         first_domain_arguments: BootText(words.rest()),
     }
 }

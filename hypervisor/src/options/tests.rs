@@ -228,6 +228,19 @@ fn two_dashes_end_the_options() {
         parsed.first_domain_arguments.as_bytes(),
         b"root=/dev/xvda  ro -- x"
     );
+    for (line, own) in [
+        (
+            &b"/boot/paravane  noreboot  nosmp -- quiet"[..],
+            &b"noreboot  nosmp"[..],
+        ),
+        (b" noreboot ", b"noreboot"),
+        (b"loglvl='all' --", b"loglvl='all'"),
+        (b"/boot/paravane", b""),
+        (b"-- quiet", b""),
+        (b"", b""),
+    ] {
+        assert_eq!(parse(line).own_words.as_bytes(), own);
+    }
     assert_eq!(parse(b"noreboot").first_domain_arguments.as_bytes(), b"");
 }
 

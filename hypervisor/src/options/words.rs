@@ -11,11 +11,20 @@ pub(super) struct Word<'a> {
 /// The words of a line, one after the other.
 pub(super) struct Words<'a> {
     rest: &'a [u8],
+    length: usize,
 }
 
 impl<'a> Words<'a> {
     pub(super) const fn new(line: &'a [u8]) -> Self {
-        Self { rest: line }
+        Self {
+            rest: line,
+            length: line.len(),
+        }
+    }
+
+    /// How much of the line has been cut, in bytes.
+    pub(super) const fn position(&self) -> usize {
+        self.length - self.rest.len()
     }
 
     /// What has not been cut yet, without blanks around it.

@@ -18,7 +18,7 @@ impl From<DebugError> for Errno {
     fn from(error: DebugError) -> Self {
         match error {
             DebugError::NoRegister => Self::ENODEV,
-            DebugError::HypervisorAddress | DebugError::NotPermitted => Self::EPERM,
+            DebugError::BadAddress | DebugError::NotPermitted => Self::EPERM,
             DebugError::UpperBits => Self::EINVAL,
         }
     }
