@@ -1,28 +1,44 @@
-//! The heap, for boot and control operations: never on a path that a guest drives. Large pieces (a kernel's
-//! decoder asks for tens of MiB) come from the frame allocator directly.
+//! The heap, for boot and control operations and for small things.
+//!
+//! Pieces of a page or more come from the frame allocator directly, once it runs: a kernel's decoder asks for
+//! tens of MiB, and what guests make grow (handles, grant entries, ports) grows by pages and is charged to
+//! them, so that it is bounded by the machine's memory and not by the heap's. Getting such a piece may
+//! wait for other processors to flush, so it is never done with interrupts off.
 
 use super::{boot_memory, frames, layout, paging};
 use crate::lock::IrqLock;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
-use guest_abi::ids::Mfn;
+use core::sync::atomic::{AtomicU64, Ordering};
+use guest_abi::ids::{Mfn, PAGE_SIZE};
 use linked_list_allocator::Heap;
 
 /// Bytes of heap.
 pub(super) const BYTES: u64 = 4 << 20;
 
-/// Allocations of at least this many bytes are whole frames.
-const LARGE: usize = 256 * 1024;
-
-/// Whether an allocation is one of whole frames. Nothing is that large before the frame allocator runs.
+/// Whether a new allocation is one of whole frames.
 fn is_large(layout: Layout) -> bool {
-    layout.size() >= LARGE && layout.align() <= 4096 && frames::is_up()
+    layout.size() >= PAGE_SIZE && layout.align() <= PAGE_SIZE && frames::is_up()
 }
 
-struct Allocator(IrqLock<Heap>);
+struct Allocator {
+    heap: IrqLock<Heap>,
+    /// First byte of the heap's memory.
+    start: AtomicU64,
+}
+
+impl Allocator {
+    /// Whether the heap gave this out, and not the frame allocator.
+    fn has(&self, address: u64) -> bool {
+        address.wrapping_sub(self.start.load(Ordering::Relaxed)) < BYTES
+    }
+}
 
 #[global_allocator]
-static HEAP: Allocator = Allocator(IrqLock::new(Heap::empty()));
+static HEAP: Allocator = Allocator {
+    heap: IrqLock::new(Heap::empty()),
+    start: AtomicU64::new(0),
+};
 
 // SAFETY: `Heap` gives out disjoint pieces of the memory it was started with, as large and as aligned as
 // asked; the lock makes it usable from every processor and from interrupt handlers.
@@ -32,7 +48,7 @@ unsafe impl GlobalAlloc for Allocator {
             return frames::keep(layout.size())
                 .map_or(core::ptr::null_mut(), |mfn| paging::direct(mfn.address()));
         }
-        self.0
+        self.heap
             .lock()
             .allocate_first_fit(layout)
             .map_or(core::ptr::null_mut(), NonNull::as_ptr)
@@ -42,19 +58,21 @@ unsafe impl GlobalAlloc for Allocator {
         let Some(pointer) = NonNull::new(pointer) else {
             return;
         };
-        if is_large(layout) {
-            let address = pointer.as_ptr() as u64 - layout::DIRECT_START;
-            frames::unkeep(Mfn::of_address(address), layout.size());
+        let address = pointer.as_ptr() as u64;
+        if !self.has(address) {
+            let mfn = Mfn::of_address(address - layout::DIRECT_START);
+            frames::unkeep(mfn, layout.size());
             return;
         }
         // SAFETY: the caller got `pointer` from `alloc` with this layout.
-        unsafe { self.0.lock().deallocate(pointer, layout) };
+        unsafe { self.heap.lock().deallocate(pointer, layout) };
     }
 }
 
 /// Gives the heap its memory. Until then every allocation fails.
 pub(super) fn start() {
     let address = layout::DIRECT_START + boot_memory::raw(BYTES, 1 << 12);
+    HEAP.start.store(address, Ordering::Relaxed);
     // SAFETY: the memory is the heap's alone and mapped for good; called once (boot order).
-    unsafe { HEAP.0.lock().init(address as *mut u8, BYTES as usize) };
+    unsafe { HEAP.heap.lock().init(address as *mut u8, BYTES as usize) };
 }

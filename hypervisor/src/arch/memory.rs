@@ -3,10 +3,10 @@
 
 use super::frames::{self, Zero};
 use super::layout::M2P_OWN_START;
-use super::shared::{SharedPlace, VcpuInfoPlace};
+use super::shared::{GrantFramePlace, SharedPlace, VcpuInfoPlace};
 use super::{features, paging, percpu, scheduler, tlb};
 use crate::domain::{Domain, Domains};
-use crate::mm::block::{CleanBlock, Scrub};
+use crate::mm::block::{CleanBlock, Scrub, SharedAccess};
 use crate::mm::buddy::Order;
 use crate::mm::held::HeldFrame;
 use crate::mm::platform::{
@@ -194,4 +194,25 @@ pub(crate) fn read_byte(domain: &Domain, root: Mfn, address: Vaddr) -> Option<u8
     let byte = unsafe { paging::direct::<u8>(frame.mfn().address() + offset).read_volatile() };
     mm().put_frame(frame);
     Some(byte)
+}
+
+/// A zeroed frame for grant entries of `owner`, who may map it as it likes. It is there for as long as the
+/// domain is.
+pub(crate) fn share_grant_frame(owner: DomId) -> Option<(Mfn, GrantFramePlace)> {
+    let block = frames::allocate(Order::FRAME)?;
+    let mfn = block.share_with(frames::table(), owner, SharedAccess::ReadWrite);
+    // SAFETY: RAM, and the hypervisor keeps its reference on the frame until the domain is gone.
+    Some((mfn, GrantFramePlace(unsafe { SharedPlace::new(mfn, 0) })))
+}
+
+/// Copies `len` bytes between two frames, from an offset in each on. What of them lies past the end of
+/// a frame is left out.
+pub(crate) fn copy_bytes(from: (Mfn, u16), to: (Mfn, u16), len: u16) {
+    let start = from.1.max(to.1) as usize;
+    let len = usize::from(len).min(PAGE_SIZE.saturating_sub(start));
+    let at = |(mfn, offset): (Mfn, u16)| paging::direct::<u8>(mfn.address() + u64::from(offset));
+    // SAFETY: both are frames of RAM on which the caller holds references, the second for writing; the bytes
+    // lie in them. Guests may write to them at the same time, so bytes are copied as bytes and mean nothing to
+    // us. The ranges may overlap.
+    unsafe { core::ptr::copy(at(from).cast_const(), at(to), len) };
 }

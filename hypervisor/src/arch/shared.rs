@@ -1,11 +1,12 @@
-//! Frames that guest and hypervisor both write: `shared_info` and the `vcpu_info` of each vCPU.
+//! Frames that guest and hypervisor both write: `shared_info`, the `vcpu_info` of each vCPU, grant entries.
 //!
 //! Everything in them is accessed atomically and field by field; there is never a reference to a structure
 //! that a guest could change under it.
 
 use super::paging;
-use core::mem::offset_of;
+use core::mem::{offset_of, size_of};
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use guest_abi::grant_table::{ENTRIES_PER_FRAME_V1, GrantEntryV1};
 use guest_abi::ids::Mfn;
 use guest_abi::shared_info::{ArchVcpuInfo, SharedInfo, VcpuInfo};
 use guest_abi::time::VcpuTimeInfo;
@@ -191,5 +192,27 @@ impl SharedInfoPlace {
             .u32(offset_of!(SharedInfo, wc_nsec))
             .store(nanoseconds, Ordering::Relaxed);
         version.store(odd.wrapping_add(1), Ordering::Release);
+    }
+}
+
+/// A frame of grant entries of version 1.
+#[derive(Clone, Copy)]
+pub(crate) struct GrantFramePlace(pub(crate) SharedPlace);
+
+impl GrantFramePlace {
+    /// Flags and grantee of an entry, the latter in the upper half.
+    pub(crate) fn head(self, index: usize) -> &'static AtomicU32 {
+        self.0.u32(Self::offset(index))
+    }
+
+    /// The frame number of an entry.
+    pub(crate) fn frame(self, index: usize) -> &'static AtomicU32 {
+        self.0
+            .u32(Self::offset(index) + offset_of!(GrantEntryV1, frame))
+    }
+
+    const fn offset(index: usize) -> usize {
+        // Never past the frame, whatever the index.
+        index % ENTRIES_PER_FRAME_V1 as usize * size_of::<GrantEntryV1>()
     }
 }

@@ -2,13 +2,16 @@
 //!
 //! Order of locks: the list of domains before any domain's own locks; it is only held for a look.
 
+use super::charge::Charge;
 use super::events::DomainBits;
+use super::grants::DomainGrants;
 use super::shutdown::ShutdownState;
 use super::vcpu::Vcpu;
 use crate::arch::shared::SharedInfoPlace;
 use crate::arch::{PerDomainArea, frame_table};
 use crate::cpu_policy::Policy;
 use crate::event::PortTable;
+use crate::grant::GrantDomain;
 use crate::lock::IrqLock;
 use crate::mm::block::CleanBlock;
 use crate::mm::held::HeldFrame;
@@ -43,7 +46,14 @@ pub(crate) struct Domain {
     max_pages: AtomicU64,
     /// What it has written to the address port of PCI configuration space.
     pub(crate) pci_address: AtomicU32,
+    /// Memory of the hypervisor's that it is to blame for.
+    pub(super) charge: Arc<Charge>,
+    pub(super) grants: DomainGrants,
 }
+
+/// What the hypervisor allocates at most for what a domain asks of it. The usual limits of ports, grant
+/// frames and handles add up to less; it is the sum that this bounds, whatever else comes to be charged.
+const CHARGE_LIMIT: usize = 16 << 20;
 
 impl Domain {
     /// A domain without vCPUs and memory, but for the frame that it shares with the hypervisor.
@@ -55,7 +65,10 @@ impl Domain {
         };
         let ports =
             PortTable::new(NR_PORTS_2L - 1, max_vcpus).expect("no heap for the ports of a domain");
-        Self {
+        let charge = Arc::new(Charge::new(CHARGE_LIMIT));
+        let grants =
+            DomainGrants::new(id, charge.clone()).expect("no heap for the grants of a domain");
+        let domain = Self {
             id,
             bits: DomainBits { shared },
             ports,
@@ -68,7 +81,13 @@ impl Domain {
             frames: Lock::new(DomainFrames::new()),
             max_pages: AtomicU64::new(0),
             pci_address: AtomicU32::new(0),
-        }
+            charge,
+            grants,
+        };
+        GrantDomain::grants(&domain)
+            .grow(&domain, 1)
+            .expect("no memory for the first grant frame of a domain");
+        domain
     }
 
     /// Makes its vCPUs, each down; `processor` says where each lives.

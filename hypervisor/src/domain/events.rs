@@ -1,5 +1,6 @@
 //! A domain as the event room sees it.
 
+use super::charge::OverLimit;
 use super::domains::{Domain, Domains};
 use crate::arch::scheduler;
 use crate::arch::shared::SharedInfoPlace;
@@ -96,10 +97,14 @@ impl EventDomain for Domain {
             scheduler::poke(vcpu);
         }
     }
-    fn charge(&self, _: usize) -> Result<(), EventError> {
-        Ok(())
+    fn charge(&self, bytes: usize) -> Result<(), EventError> {
+        self.charge
+            .add(bytes)
+            .map_err(|OverLimit| EventError::NoMemory)
     }
-    fn uncharge(&self, _: usize) {}
+    fn uncharge(&self, bytes: usize) {
+        self.charge.remove(bytes);
+    }
 }
 
 impl EventDomains for Domains {

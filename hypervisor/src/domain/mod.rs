@@ -1,10 +1,13 @@
 //! Domains and their virtual processors: what they are made of, how they begin and end.
 
+pub mod charge;
 pub mod context;
 #[cfg(target_os = "none")]
 mod domains;
 #[cfg(target_os = "none")]
 mod events;
+#[cfg(target_os = "none")]
+mod grants;
 #[cfg(target_os = "none")]
 mod shutdown;
 #[cfg(target_os = "none")]
@@ -12,5 +15,7 @@ mod vcpu;
 
 #[cfg(target_os = "none")]
 pub(crate) use domains::{Domain, Domains};
+#[cfg(target_os = "none")]
+pub(crate) use grants::{CallersTables, GrantedFrames};
 #[cfg(target_os = "none")]
 pub(crate) use vcpu::{NEVER, Vcpu};

@@ -8,6 +8,7 @@
 mod console_io;
 pub(crate) mod descriptors;
 mod event_channel;
+mod grant_table;
 mod memory_op;
 mod mmu;
 mod physdev;
@@ -124,6 +125,7 @@ fn call(guest: &mut Guest<'_>, number: u64, arguments: [u64; 6]) -> Outcome {
         Hypercall::SetGdt => descriptors::set_gdt(guest, arguments),
         Hypercall::UpdateDescriptor => descriptors::update_descriptor(guest, arguments),
         Hypercall::MemoryOp => memory_op::memory_op(guest, arguments),
+        Hypercall::GrantTableOp => grant_table::grant_table_op(guest, arguments),
         Hypercall::PhysdevOp => physdev::physdev_op(guest, a, b).into(),
         _ => Err(Errno::ENOSYS).into(),
     }

@@ -106,6 +106,7 @@
 //! | `entry`, `table` | what entries hold; tables coming into force and going out |
 //! | [`update`], [`mmu_update`], [`emulate`], [`walk`] | changing live tables |
 //! | [`pin`], [`descriptor`] | pins and roots; descriptor pages |
+//! | [`granted`] | references and entries for grants |
 //! | [`ownership`] | a domain's frames, and their end |
 //! | [`verify`] | the audit |
 //! | [`platform`], [`lock`], [`error`] | what the room needs, asks for, and answers |
@@ -118,6 +119,7 @@ mod entry;
 pub mod error;
 pub mod frame;
 pub mod frame_list;
+pub mod granted;
 pub mod held;
 #[cfg(all(test, not(loom)))]
 mod interrupt_tests;

@@ -230,6 +230,9 @@ cases! {
     "call/version-texts" = call::version_texts;
     "call/vm-assist" = call::vm_assist;
 
+    "grant/sizes" = grant::sizes;
+    "grant/versions" = grant::versions;
+
     "iret/event-on-return" = iret::event_on_return;
     "iret/flags" = iret::flags;
     "iret/in-syscall" = iret::in_syscall;

@@ -26,6 +26,8 @@ mod cpu;
 #[cfg(target_os = "none")]
 mod event;
 #[cfg(target_os = "none")]
+mod grant;
+#[cfg(target_os = "none")]
 mod hypercall;
 #[cfg(target_os = "none")]
 mod memory;

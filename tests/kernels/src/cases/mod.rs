@@ -3,6 +3,7 @@
 
 pub(crate) mod call;
 pub(crate) mod emulate;
+pub(crate) mod grant;
 pub(crate) mod iret;
 pub(crate) mod mmu;
 mod prelude;
