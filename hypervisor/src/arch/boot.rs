@@ -4,7 +4,7 @@ use super::layout::{self, DIRECT_START, EARLY_DIRECT_LIMIT};
 use super::{
     acpi_memory, apic, boot_memory, clock, death, entry_area, features, frames, guest, heap,
     ioapic, paging, pci, percpu, scheduler, serial, smap, smp, symbols, tables, traps, vga,
-    watchdog,
+    wall_clock, watchdog,
 };
 use crate::console;
 use crate::image::pfns::Pfns;
@@ -223,6 +223,10 @@ extern "C" fn boot_on_own_stack() -> ! {
     heap::start();
     // SAFETY: the final page tables are in use; the early ones are in the image, which is reserved.
     let processors = unsafe { start_processors(&acpi, load_base, options.max_processors()) };
+    if clock::counters_differ() {
+        log::warn!("Time: the processors' TSCs differ: guests are told that theirs is not stable");
+    }
+    wall_clock::start(acpi.fadt.as_ref().map_or(0, |fadt| fadt.century));
     let has_ram = |range| boot_memory::with_map(|map| map.ram().any(|ram| ram.overlaps(&range)));
     frames::start(Mfn::of_address(end), has_ram);
     log::info!(

@@ -1,17 +1,41 @@
 //! Time: the TSC, and the clock that tells its rate — HPET, else the ACPI PM timer, else the PIT.
 
+use super::features::{self, Features};
 use super::{msr, paging, port};
+use crate::time::clock::SystemClock;
+use crate::time::guest_clock;
+use crate::time::scale::TscScale;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use guest_abi::time::VcpuTimeInfo;
-use zerocopy::FromZeros;
 
-/// Nanoseconds in a TSC tick times 2^32; until it is measured, those of a fast TSC (8 GHz), so that early
-/// time stamps are not later than later ones.
-static NS_PER_TICK: AtomicU64 = AtomicU64::new(1 << 29);
+/// The TSC's rate: multiplier in the low half, shift above it. Until it is measured, that of a fast TSC
+/// (8 GHz), so that early time stamps are not later than later ones.
+static SCALE: AtomicU64 = AtomicU64::new(packed(TscScale {
+    mul: 1 << 31,
+    shift: -2,
+}));
 /// TSC at time zero: when the loader handed over.
 static ORIGIN: AtomicU64 = AtomicU64::new(0);
 static KHZ: AtomicU64 = AtomicU64::new(0);
+
+const fn packed(scale: TscScale) -> u64 {
+    scale.mul as u64 | (scale.shift as u8 as u64) << 32
+}
+
+/// System time by the TSC. Its base is never moved: the same reading gives the same time on all
+/// processors and for all guests, and 64 bits of ticks last longer than the machine.
+fn clock() -> SystemClock {
+    let scale = SCALE.load(Ordering::Relaxed);
+    SystemClock {
+        base_tsc: ORIGIN.load(Ordering::Relaxed),
+        base_ns: 0,
+        scale: TscScale {
+            mul: scale as u32,
+            shift: (scale >> 32) as i8,
+        },
+    }
+}
 
 /// How long a measurement lasts. The error is one read of the reference clock in this time.
 const MEASURE_US: u64 = 10_000;
@@ -22,18 +46,13 @@ pub(super) fn set_origin(tsc: u64) {
 }
 
 /// Nanoseconds since time zero.
-pub(super) fn now_ns() -> u64 {
-    let ticks = msr::tsc().saturating_sub(ORIGIN.load(Ordering::Relaxed));
-    ticks_to_ns(ticks)
+pub(crate) fn now_ns() -> u64 {
+    clock().ns_at(msr::tsc())
 }
 
-fn ticks_to_ns(ticks: u64) -> u64 {
-    ((u128::from(ticks) * u128::from(NS_PER_TICK.load(Ordering::Relaxed))) >> 32) as u64
-}
-
-/// TSC ticks in `ns` nanoseconds.
+/// TSC ticks in `ns` nanoseconds, rounded up.
 pub(super) fn ns_to_ticks(ns: u64) -> u64 {
-    ((u128::from(ns) << 32) / u128::from(NS_PER_TICK.load(Ordering::Relaxed))) as u64
+    clock().scale.ns_to_ticks(ns)
 }
 
 /// Rate of the TSC in kHz; 0 until measured.
@@ -249,8 +268,9 @@ pub(super) fn calibrate(
         .or_else(by_pm_timer)
         .or_else(by_pit)
         .ok_or(NoClock)?;
+    let scale = TscScale::from_khz(khz).ok_or(NoClock)?;
     KHZ.store(khz, Ordering::Relaxed);
-    NS_PER_TICK.store((1_000_000 << 32) / khz, Ordering::Relaxed);
+    SCALE.store(packed(scale), Ordering::Relaxed);
     Ok(reference)
 }
 
@@ -266,22 +286,44 @@ impl fmt::Display for NoClock {
     }
 }
 
-/// The clock as a guest is to read it: now, and the rate.
-pub(super) fn vcpu_time() -> VcpuTimeInfo {
-    let mut time = VcpuTimeInfo::new_zeroed();
-    time.tsc_timestamp = msr::tsc();
-    time.system_time = ticks_to_ns(
-        time.tsc_timestamp
-            .saturating_sub(ORIGIN.load(Ordering::Relaxed)),
-    );
-    // `NS_PER_TICK` is a fraction of 2^32; the multiplier has 32 bits, the largest part of which is used.
-    let rate = NS_PER_TICK.load(Ordering::Relaxed);
-    let shift = 32 - rate.leading_zeros() as i32;
-    time.tsc_shift = shift as i8;
-    time.tsc_to_system_mul = if shift >= 0 {
-        rate >> shift
-    } else {
-        rate << -shift
-    } as u32;
-    time
+/// The clock as a guest is to read it. It stays the same for as long as the machine runs.
+pub(crate) fn vcpu_time() -> VcpuTimeInfo {
+    guest_clock::vcpu_time_info(&clock(), is_tsc_stable())
+}
+
+/// Whether the TSC counts at one rate for ever, and alike on all processors.
+fn is_tsc_stable() -> bool {
+    features::get().contains(Features::INVARIANT_TSC) && !COUNTERS_DIFFER.load(Ordering::Relaxed)
+}
+
+/// The latest reading by anybody who compares.
+static LATEST: AtomicU64 = AtomicU64::new(0);
+/// Somebody read less than had been read before.
+static COUNTERS_DIFFER: AtomicBool = AtomicBool::new(false);
+
+/// Waits, spinning, and compares this processor's TSC with that of whoever else does the same now: none
+/// may read less than another has read before.
+pub(super) fn wait_and_compare_us(us: u64) {
+    let start = msr::tsc();
+    let ticks = ns_to_ticks(us.saturating_mul(1000));
+    loop {
+        let latest = LATEST.load(Ordering::SeqCst);
+        // The fence keeps the reading behind the load.
+        // SAFETY: a fence.
+        unsafe { core::arch::x86_64::_mm_lfence() };
+        let now = msr::tsc();
+        if now < latest {
+            COUNTERS_DIFFER.store(true, Ordering::Relaxed);
+        }
+        LATEST.fetch_max(now, Ordering::SeqCst);
+        if now.wrapping_sub(start) >= ticks {
+            return;
+        }
+        core::hint::spin_loop();
+    }
+}
+
+/// Whether the comparison has found processors whose counters differ.
+pub(super) fn counters_differ() -> bool {
+    COUNTERS_DIFFER.load(Ordering::Relaxed)
 }

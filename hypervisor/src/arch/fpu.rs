@@ -6,7 +6,7 @@
 
 use super::features::{self, Features};
 use crate::domain::Vcpu;
-use crate::domain::context::Context;
+use crate::domain::context::{Context, FXSAVE_BYTES};
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -82,10 +82,48 @@ pub(super) fn save(vcpu: &Vcpu, context: &Context) {
     }
 }
 
+/// Puts a state in the format of FXSAVE, which somebody has written as he liked, into an area: XMM and x87
+/// registers are as in it, everything else as after initialisation.
+fn take_over(area: &mut [u8; BYTES], image: &[u8; FXSAVE_BYTES]) {
+    /// Where MXCSR is in the image, and the mask of the bits that the processor has, which it writes itself.
+    const MXCSR: usize = 24;
+    /// Components in the area's header, right behind the image: x87 and SSE.
+    const HEADER_COMPONENTS: u8 = 0b11;
+    area.fill(0);
+    area[..FXSAVE_BYTES].copy_from_slice(image);
+    area[FXSAVE_BYTES] = HEADER_COMPONENTS;
+    // A bit of MXCSR that the processor does not have would fault here, in the hypervisor.
+    let mut mxcsr = [0; 4];
+    mxcsr.copy_from_slice(&image[MXCSR..MXCSR + 4]);
+    let mxcsr = u32::from_le_bytes(mxcsr) & mxcsr_mask();
+    area[MXCSR..MXCSR + 4].copy_from_slice(&mxcsr.to_le_bytes());
+}
+
+/// Bits of MXCSR that the processor has.
+fn mxcsr_mask() -> u32 {
+    /// What a mask of zero means (Intel SDM volume 1, 11.6.6).
+    const DEFAULT: u32 = 0xffbf;
+    #[repr(C, align(16))]
+    struct Image([u8; FXSAVE_BYTES]);
+    let mut image = Image([0; FXSAVE_BYTES]);
+    // SAFETY: the image is 16 bytes aligned and as long as FXSAVE writes; CR0.TS is clear (callers).
+    unsafe { asm!("fxsave64 [{}]", in(reg) &raw mut image, options(nostack, preserves_flags)) };
+    let mut mask = [0; 4];
+    mask.copy_from_slice(&image.0[28..32]);
+    match u32::from_le_bytes(mask) {
+        0 => DEFAULT,
+        mask => mask,
+    }
+}
+
 /// Loads the state of the vCPU that is about to run.
-pub(super) fn restore(vcpu: &Vcpu, context: &Context) {
+pub(super) fn restore(vcpu: &Vcpu, context: &mut Context) {
     let area = vcpu.fpu.0.get();
     set_task_switched(false);
+    if let Some(image) = context.initial_fpu.take() {
+        // SAFETY: the area is this vCPU's, which only this processor holds.
+        take_over(unsafe { &mut *area }, &image);
+    }
     // SAFETY: as in `save`; what the area holds was written by XSAVE, or checked by whoever set it.
     unsafe {
         if has_xsave() {

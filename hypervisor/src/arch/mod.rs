@@ -20,7 +20,7 @@ mod boot_memory;
 #[cfg(target_os = "none")]
 pub(crate) mod build_id;
 #[cfg(target_os = "none")]
-mod clock;
+pub(crate) mod clock;
 #[cfg(target_os = "none")]
 pub(crate) mod death;
 #[cfg(target_os = "none")]
@@ -75,6 +75,8 @@ pub(crate) mod tlb;
 mod traps;
 #[cfg(target_os = "none")]
 mod vga;
+#[cfg(target_os = "none")]
+pub(crate) mod wall_clock;
 #[cfg(target_os = "none")]
 mod watchdog;
 

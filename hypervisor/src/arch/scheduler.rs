@@ -73,6 +73,7 @@ pub(super) fn run() -> ! {
 
 /// Lets `vcpu` live on its processor.
 pub(crate) fn adopt(vcpu: &Arc<Vcpu>) {
+    vcpu.account();
     if let Some(queue) = QUEUES.get(vcpu.processor() as usize) {
         queue.lock().vcpus.push(vcpu.clone());
     }
@@ -80,6 +81,7 @@ pub(crate) fn adopt(vcpu: &Arc<Vcpu>) {
 
 /// `vcpu` has become runnable.
 pub(crate) fn wake(vcpu: &Arc<Vcpu>) {
+    vcpu.account();
     poke(vcpu);
 }
 
@@ -252,6 +254,7 @@ fn put_back(info: &mut CpuInfo) {
         if running.vcpu.run.stop_running() {
             set_work(info.cpu);
         }
+        running.vcpu.account();
     }
 }
 

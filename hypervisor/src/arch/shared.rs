@@ -4,6 +4,7 @@
 //! that a guest could change under it.
 
 use super::paging;
+use crate::time::guest_clock::{AreaFault, VersionedArea, WallClock};
 use core::mem::{offset_of, size_of};
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use guest_abi::grant_table::{ENTRIES_PER_FRAME_V1, GrantEntryV1};
@@ -124,14 +125,20 @@ impl VcpuInfoPlace {
             .u64(offset_of!(VcpuInfo, arch) + offset_of!(ArchVcpuInfo, cr2))
             .store(value, Ordering::Relaxed);
     }
+}
 
-    /// Writes the clock: odd version, fields, even version.
-    pub(crate) fn set_time(self, time: &VcpuTimeInfo) {
-        const AT: usize = offset_of!(VcpuInfo, time);
-        let version = self.0.u32(AT + offset_of!(VcpuTimeInfo, version));
-        let odd = version.load(Ordering::Relaxed) | 1;
-        version.store(odd, Ordering::Relaxed);
+impl VersionedArea<VcpuTimeInfo> for VcpuInfoPlace {
+    fn store_version(&self, version: u32) -> Result<(), AreaFault> {
         fence(Ordering::Release);
+        self.0
+            .u32(offset_of!(VcpuInfo, time) + offset_of!(VcpuTimeInfo, version))
+            .store(version, Ordering::Release);
+        fence(Ordering::Release);
+        Ok(())
+    }
+
+    fn store_body(&self, time: &VcpuTimeInfo) -> Result<(), AreaFault> {
+        const AT: usize = offset_of!(VcpuInfo, time);
         let put =
             |offset: usize, value: u64| self.0.u64(AT + offset).store(value, Ordering::Relaxed);
         put(offset_of!(VcpuTimeInfo, tsc_timestamp), time.tsc_timestamp);
@@ -145,7 +152,7 @@ impl VcpuInfoPlace {
         self.0
             .u8(AT + offset_of!(VcpuTimeInfo, flags))
             .store(time.flags.bits(), Ordering::Relaxed);
-        version.store(odd.wrapping_add(1), Ordering::Release);
+        Ok(())
     }
 }
 
@@ -175,23 +182,25 @@ impl SharedInfoPlace {
         let offset = u64::from(vcpu) * core::mem::size_of::<VcpuInfo>() as u64;
         (vcpu < count).then_some(VcpuInfoPlace(SharedPlace(self.0.0 + offset)))
     }
+}
 
-    /// Sets the wall clock: UTC at system time 0.
-    pub(crate) fn set_wall_clock(self, seconds: u64, nanoseconds: u32) {
-        let version = self.0.u32(offset_of!(SharedInfo, wc_version));
-        let odd = version.load(Ordering::Relaxed) | 1;
-        version.store(odd, Ordering::Relaxed);
+impl VersionedArea<WallClock> for SharedInfoPlace {
+    fn store_version(&self, version: u32) -> Result<(), AreaFault> {
         fence(Ordering::Release);
         self.0
-            .u32(offset_of!(SharedInfo, wc_sec))
-            .store(seconds as u32, Ordering::Relaxed);
-        self.0
-            .u32(offset_of!(SharedInfo, wc_sec_hi))
-            .store((seconds >> 32) as u32, Ordering::Relaxed);
-        self.0
-            .u32(offset_of!(SharedInfo, wc_nsec))
-            .store(nanoseconds, Ordering::Relaxed);
-        version.store(odd.wrapping_add(1), Ordering::Release);
+            .u32(offset_of!(SharedInfo, wc_version))
+            .store(version, Ordering::Release);
+        fence(Ordering::Release);
+        Ok(())
+    }
+
+    fn store_body(&self, clock: &WallClock) -> Result<(), AreaFault> {
+        let (low, high) = clock.halves();
+        let put = |offset: usize, value: u32| self.0.u32(offset).store(value, Ordering::Relaxed);
+        put(offset_of!(SharedInfo, wc_sec), low);
+        put(offset_of!(SharedInfo, wc_sec_hi), high);
+        put(offset_of!(SharedInfo, wc_nsec), clock.nanoseconds);
+        Ok(())
     }
 }
 

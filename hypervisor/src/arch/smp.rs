@@ -148,7 +148,7 @@ fn arrives(cpu: u32, apic_id: u32, page: u8) -> bool {
                 }
                 _ => {}
             }
-            clock::wait_us(10);
+            clock::wait_and_compare_us(10);
             waited += 10;
         }
     }
@@ -184,6 +184,8 @@ pub(super) extern "C" fn secondary_main(cpu: u32) -> ! {
             None,
         );
     }
+    // The first processor does the same while it waits for this one.
+    clock::wait_and_compare_us(50);
     STATES[cpu as usize].store(state::ONLINE, Ordering::Release);
     #[cfg(feature = "planted-faults")]
     super::planted::on_processor(cpu);

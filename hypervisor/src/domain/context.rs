@@ -6,10 +6,13 @@
 
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 use crate::cpu_policy::GuestMode;
 use crate::cpu_policy::debug::DebugRegisters;
 use crate::cpu_policy::iopl::Iopl;
 use crate::registers::{Registers, rflags};
+use alloc::boxed::Box;
 use guest_abi::ids::{Mfn, Vaddr};
 use guest_abi::segment::{FLAT_RING3_CS64, FLAT_RING3_SS};
 
@@ -95,6 +98,9 @@ pub struct SegmentBases {
     pub gs_user: u64,
 }
 
+/// Bytes that FXSAVE writes.
+pub const FXSAVE_BYTES: usize = 512;
+
 /// Frames of the guest's part of the GDT.
 pub const GDT_PAGES: usize = 14;
 
@@ -162,6 +168,11 @@ pub struct Context {
     pub tsc_aux: u32,
     /// Set when the last return to the guest failed.
     pub return_fault: Option<ReturnFault>,
+    /// Floating-point state to start from, in the format of FXSAVE; taken when the vCPU next runs.
+    pub initial_fpu: Option<Box<[u8; FXSAVE_BYTES]>>,
+    /// An area that the guest has named by an address of its kernel is out of date. Written when the
+    /// kernel's page tables are next in use.
+    pub is_area_due: bool,
 }
 
 impl Context {
@@ -204,6 +215,8 @@ impl Context {
             is_nmi_masked: false,
             tsc_aux: 0,
             return_fault: None,
+            initial_fpu: None,
+            is_area_due: false,
         }
     }
 

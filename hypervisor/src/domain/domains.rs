@@ -19,6 +19,7 @@ use crate::mm::lock::{PtDomain, PtLock};
 use crate::mm::ownership::DomainFrames;
 use crate::mm::pte::EntryPolicy;
 use crate::sync::{Lock, rank};
+use crate::time::guest_clock::{Version, WallClock};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -37,6 +38,8 @@ pub(crate) struct Domain {
     vcpus: Once<Vec<Arc<Vcpu>>>,
     per_domain: PerDomainArea,
     policy: Policy,
+    /// Version of the wall clock in `shared_info`.
+    wall_clock: IrqLock<Version>,
     /// Bit n: assist number n is on.
     vm_assist: AtomicU64,
     /// Its page-table lock.
@@ -76,6 +79,7 @@ impl Domain {
             vcpus: Once::new(),
             per_domain: PerDomainArea::new(max_vcpus),
             policy,
+            wall_clock: IrqLock::new(Version::default()),
             vm_assist: AtomicU64::new(0),
             tables: Lock::new(PtDomain::new(id, entries)),
             frames: Lock::new(DomainFrames::new()),
@@ -103,7 +107,10 @@ impl Domain {
                         .or_else(|| self.bits.shared.vcpu_info(0));
                     let info = info.expect("the first vCPU has a place");
                     info.set_upcall_mask(1);
-                    Arc::new(Vcpu::new(VcpuId(id), self.id, info, processor(id)))
+                    let vcpu = Vcpu::new(VcpuId(id), self.id, info, processor(id));
+                    // A kernel reads the rate of its TSC before anything else.
+                    vcpu.publish_clock();
+                    Arc::new(vcpu)
                 })
                 .collect()
         });
@@ -176,7 +183,14 @@ impl Domain {
         }
     }
 
-    fn has_assist(&self, assist: VmAssist) -> bool {
+    /// Tells the domain the date.
+    pub(crate) fn set_wall_clock(&self, clock: WallClock) {
+        let mut version = self.wall_clock.lock();
+        // The hypervisor's own mapping of the frame does not fault.
+        let _ = version.publish(&self.bits.shared, &clock);
+    }
+
+    pub(crate) fn has_assist(&self, assist: VmAssist) -> bool {
         self.vm_assist.load(Ordering::Relaxed) & 1 << assist as u32 != 0
     }
 
@@ -203,5 +217,12 @@ impl Domains {
 
     pub(crate) fn add(&self, domain: Arc<Domain>) {
         ALL.lock().insert(domain.id.0, domain);
+    }
+
+    /// Tells all domains the date.
+    pub(crate) fn set_wall_clock(&self, clock: WallClock) {
+        for domain in ALL.lock().values() {
+            domain.set_wall_clock(clock);
+        }
     }
 }

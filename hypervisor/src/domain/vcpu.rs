@@ -3,11 +3,16 @@
 use super::context::Context;
 use crate::arch::FpuArea;
 use crate::arch::shared::{SharedPlace, VcpuInfoPlace};
+use crate::arch::{clock, scheduler};
 use crate::lock::IrqLock;
 use crate::sched::run_state::RunState;
+use crate::time::guest_clock::{AreaFault, Version, VersionedArea};
+use crate::time::runstate::Runstate;
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use guest_abi::ids::{DomId, VcpuId};
+use guest_abi::ids::{DomId, Vaddr, VcpuId};
+use guest_abi::shared_info::LEGACY_MAX_VCPUS;
+use guest_abi::time::VcpuTimeInfo;
 
 /// What others may touch of a vCPU while it runs, and its context while it does not.
 pub(crate) struct Vcpu {
@@ -37,6 +42,21 @@ pub(crate) struct Vcpu {
     pub(crate) poll_deadline: AtomicU64,
     /// Its floating-point state while it does not run.
     pub(crate) fpu: FpuArea,
+    /// How long it has been doing what.
+    runstate: IrqLock<Runstate>,
+    /// Where the guest wants to see `runstate`: an address of its kernel, 0 for nowhere.
+    runstate_area: AtomicU64,
+    /// Where the guest wants a second copy of the clock, as `runstate_area`.
+    clock_area: AtomicU64,
+    /// What has been published of the clock.
+    clock: IrqLock<PublishedClock>,
+}
+
+/// Versions of the clock in the guest's areas.
+#[derive(Default)]
+struct PublishedClock {
+    info: Version,
+    area: Version,
 }
 
 /// A timer that is off.
@@ -60,6 +80,10 @@ impl Vcpu {
             next_tick: AtomicU64::new(NEVER),
             poll_deadline: AtomicU64::new(NEVER),
             fpu: FpuArea::new(),
+            runstate: IrqLock::new(Runstate::new(scheduler::now_ns())),
+            runstate_area: AtomicU64::new(0),
+            clock_area: AtomicU64::new(0),
+            clock: IrqLock::new(PublishedClock::default()),
         }
     }
 
@@ -131,5 +155,65 @@ impl Vcpu {
 
     pub(crate) fn processor(&self) -> u32 {
         self.processor.load(Ordering::Relaxed)
+    }
+
+    /// Enters in its account what it does from now on. Called after every change of `run`: whoever comes last
+    /// sees the final state.
+    pub(crate) fn account(&self) {
+        let mut account = self.runstate.lock();
+        account.change(self.run.activity(), scheduler::now_ns());
+    }
+
+    /// Enters in its account what it will be doing when the processor has put it away.
+    pub(crate) fn account_as_stopped(&self) {
+        let mut account = self.runstate.lock();
+        account.change(self.run.activity_when_stopped(), scheduler::now_ns());
+    }
+
+    /// Its account now.
+    pub(crate) fn runstate(&self) -> Runstate {
+        *self.runstate.lock()
+    }
+
+    /// Where the guest wants its account, by an address of its kernel.
+    pub(crate) fn runstate_area(&self) -> Option<Vaddr> {
+        registered(&self.runstate_area)
+    }
+
+    pub(crate) fn set_runstate_area(&self, at: Vaddr) {
+        self.runstate_area.store(at.0, Ordering::Relaxed);
+    }
+
+    /// Where the guest wants its clock once more, by an address of its kernel.
+    pub(crate) fn clock_area(&self) -> Option<Vaddr> {
+        registered(&self.clock_area)
+    }
+
+    pub(crate) fn set_clock_area(&self, at: Vaddr) {
+        self.clock_area.store(at.0, Ordering::Relaxed);
+    }
+
+    /// Writes the clock into the `vcpu_info`, if it has one that is its own.
+    pub(crate) fn publish_clock(&self) {
+        if self.id.0 < LEGACY_MAX_VCPUS as u32 || self.has_own_info() {
+            let time = clock::vcpu_time();
+            // The hypervisor's own mapping of the frame does not fault.
+            let _ = self.clock.lock().info.publish(&self.info(), &time);
+        }
+    }
+
+    /// Writes the clock into the second area.
+    pub(crate) fn publish_clock_to(
+        &self,
+        area: &impl VersionedArea<VcpuTimeInfo>,
+    ) -> Result<(), AreaFault> {
+        self.clock.lock().area.publish(area, &clock::vcpu_time())
+    }
+}
+
+fn registered(area: &AtomicU64) -> Option<Vaddr> {
+    match area.load(Ordering::Relaxed) {
+        0 => None,
+        address => Some(Vaddr(address)),
     }
 }

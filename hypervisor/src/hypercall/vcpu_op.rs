@@ -4,6 +4,7 @@
 
 use super::{Answer, read};
 use crate::arch::guest::running::Guest;
+use crate::arch::guest::{access, areas};
 use crate::arch::memory::{self, mm};
 use crate::arch::{guest, scheduler};
 use crate::domain::{NEVER, Vcpu};
@@ -12,11 +13,14 @@ use alloc::boxed::Box;
 use core::mem::size_of;
 use core::sync::atomic::Ordering;
 use guest_abi::errno::Errno;
-use guest_abi::ids::{PAGE_SIZE, VcpuId};
+use guest_abi::ids::{PAGE_SIZE, Vaddr, VcpuId};
 use guest_abi::sched_op::ShutdownReason;
 use guest_abi::shared_info::VcpuInfo;
+use guest_abi::time::{RunstateInfo, VcpuTimeInfo};
 use guest_abi::vcpu_context::VcpuGuestContext;
-use guest_abi::vcpu_op::{RegisterVcpuInfo, SetPeriodicTimer, SetSingleshotTimer, VcpuOp};
+use guest_abi::vcpu_op::{
+    RegisterArea, RegisterTimeArea, RegisterVcpuInfo, SetPeriodicTimer, SetSingleshotTimer, VcpuOp,
+};
 
 /// The shortest period of a periodic timer, ns.
 const MIN_PERIOD_NS: u64 = 1_000_000;
@@ -123,9 +127,31 @@ pub(super) fn vcpu_op(guest: &mut Guest<'_>, operation: u64, vcpu: u64, argument
             }
             vcpu.timer.store(NEVER, Ordering::Release);
         }
-        _ => return Err(Errno::ENOSYS),
+        VcpuOp::GetRunstateInfo => {
+            super::write(argument, &vcpu.runstate().info_at(scheduler::now_ns()))?;
+        }
+        VcpuOp::RegisterRunstateMemoryArea => {
+            let wish: RegisterArea = read(argument)?;
+            vcpu.set_runstate_area(usable::<RunstateInfo>(wish.address)?);
+            areas::publish_runstate(guest.domain, &vcpu);
+        }
+        VcpuOp::RegisterVcpuTimeMemoryArea => {
+            let wish: RegisterTimeArea = read(argument)?;
+            vcpu.set_clock_area(usable::<VcpuTimeInfo>(wish.address)?);
+            areas::publish_clock(&vcpu);
+        }
+        VcpuOp::GetPhysid => return Err(Errno::EINVAL),
     }
     Ok(0)
+}
+
+/// An address at which a guest may have an area, mapped or not.
+fn usable<T>(address: Vaddr) -> Result<Vaddr, Errno> {
+    if access::is_guest_range(address.0, size_of::<T>()) {
+        Ok(address)
+    } else {
+        Err(Errno::EFAULT)
+    }
 }
 
 /// Moves a vCPU's `vcpu_info` into a frame of the guest's own.
@@ -152,6 +178,7 @@ fn register_info(guest: &Guest<'_>, vcpu: &Vcpu, wish: &RegisterVcpuInfo) -> Res
     }
     // The vCPU keeps the frame for as long as it exists.
     let _ = frame.remember();
+    vcpu.publish_clock();
     // The guest may have lost an event between the copy and the move: it looks at all of them.
     place.set_selector(u64::MAX);
     place.set_upcall_pending();

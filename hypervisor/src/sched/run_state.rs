@@ -90,16 +90,13 @@ impl RunState {
     /// What the guest is told.
     #[must_use]
     pub fn activity(&self) -> Activity {
-        let word = self.0.load(Ordering::SeqCst);
-        if word & RUNNING != 0 {
-            Activity::Running
-        } else if word & (DOWN | PAUSES) != 0 {
-            Activity::Offline
-        } else if word & BLOCKED != 0 {
-            Activity::Blocked
-        } else {
-            Activity::Runnable
-        }
+        activity(self.0.load(Ordering::SeqCst))
+    }
+
+    /// What the guest is told when no processor has the vCPU any more.
+    #[must_use]
+    pub fn activity_when_stopped(&self) -> Activity {
+        activity(self.0.load(Ordering::SeqCst) & !RUNNING)
     }
 
     /// Marks the vCPU as waiting. Its caller, on that vCPU's behalf, then looks once more for what it
@@ -217,6 +214,18 @@ impl RunState {
 
 const fn is_runnable(word: u64) -> bool {
     word & (DOWN | BLOCKED | PAUSES) == 0
+}
+
+const fn activity(word: u64) -> Activity {
+    if word & RUNNING != 0 {
+        Activity::Running
+    } else if word & (DOWN | PAUSES) != 0 {
+        Activity::Offline
+    } else if word & BLOCKED != 0 {
+        Activity::Blocked
+    } else {
+        Activity::Runnable
+    }
 }
 
 const fn pauses(word: u64) -> u32 {

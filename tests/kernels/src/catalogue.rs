@@ -269,4 +269,7 @@ cases! {
     "processor/fpu-of-new-vcpu" = processor::fpu_of_new_vcpu;
     "processor/fpu-per-vcpu" = processor::fpu_per_vcpu;
     "processor/task-switched" = processor::task_switched;
+
+    "time/clock-area" = time::clock_area;
+    "time/runstate" = time::runstate;
 }

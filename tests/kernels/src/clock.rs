@@ -71,6 +71,12 @@ pub(crate) fn bind_timer() -> Port {
     event::bind_virq(Virq::Timer, crate::cpu::id())
 }
 
+/// Stops the timer that ticks a hundred times a second from the start of a vCPU.
+pub(crate) fn stop_periodic_timer() {
+    let outcome = smp::operate_plain(VcpuOp::StopPeriodicTimer, crate::cpu::id());
+    assert_eq!(outcome, Ok(0));
+}
+
 /// Sets the single-shot timer of this vCPU.
 pub(crate) fn set_timer(timeout_abs_ns: u64) {
     let timer = SetSingleshotTimer {

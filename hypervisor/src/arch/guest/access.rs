@@ -46,7 +46,7 @@ pub(in crate::arch) fn last_fault(asked: u64, is_write: bool) -> (u64, u32) {
 }
 
 /// Whether `length` bytes at `address` are outside the hypervisor's part of the address space.
-fn is_guest_range(address: u64, length: usize) -> bool {
+pub(crate) fn is_guest_range(address: u64, length: usize) -> bool {
     let Some(end) = address.checked_add(length as u64) else {
         return false;
     };

@@ -1,9 +1,9 @@
 //! Delivering exceptions, events and system calls to a guest kernel: the frame on its stack, and where it
 //! goes on.
 
-use super::access;
 use super::running::Guest;
 use super::switch;
+use super::{access, areas};
 use crate::arch::layout::{HYPERVISOR_END, HYPERVISOR_START};
 use crate::domain::context::{Callback, EventMask, is_canonical};
 use crate::registers::rflags;
@@ -60,6 +60,9 @@ pub(in crate::arch) fn deliver(guest: &mut Guest<'_>, bounce: Bounce) -> Result<
         guest.registers.rsp
     } else {
         switch::to_kernel(guest.context);
+        if guest.context.is_area_due {
+            areas::catch_up(guest);
+        }
         guest.context.kernel_stack.1.0
     };
     let registers = &mut *guest.registers;

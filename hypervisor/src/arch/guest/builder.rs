@@ -2,7 +2,7 @@
 
 use crate::arch::memory::mm;
 use crate::arch::shared::{SharedInfoPlace, SharedPlace};
-use crate::arch::{fpu, frames, paging, scheduler, smp};
+use crate::arch::{fpu, frames, paging, scheduler, smp, wall_clock};
 use crate::console;
 use crate::cpu_policy::Policy;
 use crate::domain::context::Context;
@@ -239,7 +239,7 @@ pub(in crate::arch) fn build_first_domain(
     let domain = Arc::new(Domain::new(id, policy, place, vcpus));
     Domains.add(domain.clone());
     domain.make_vcpus(vcpus, |vcpu| vcpu % processors);
-    place.set_wall_clock(0, 0);
+    domain.set_wall_clock(wall_clock::now());
 
     domain.set_max_pages(pages);
     let frames = take_frames(&domain, pages)?;

@@ -1,6 +1,7 @@
 //! Running guests: the way in from one, what happens then, and the way back.
 
 pub(crate) mod access;
+pub(crate) mod areas;
 mod bounce;
 mod builder;
 mod emulation;

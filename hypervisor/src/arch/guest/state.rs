@@ -182,6 +182,9 @@ pub(crate) fn context_from(
     }
     context.tables.ldt_base = Vaddr(wish.ldt_base.0);
     context.tables.ldt_entries = wish.ldt_ents as u32;
+    if wish.flags.contains(ContextFlags::I387_VALID) {
+        context.initial_fpu = Some(Box::new(wish.fpu_ctxt));
+    }
     if !wish.flags.contains(ContextFlags::IN_KERNEL) {
         context.mode = crate::cpu_policy::GuestMode::User;
     }

@@ -1,9 +1,10 @@
 //! Changing what a processor runs: a guest's kernel for its user space and back, one vCPU for another.
 
+use super::areas;
 use super::running::Running;
 use crate::arch::layout::{PER_DOMAIN_START, PER_VCPU_BYTES};
 use crate::arch::percpu::CpuInfo;
-use crate::arch::{clock, debug, features, fpu, msr, paging, tables, tlb};
+use crate::arch::{debug, features, fpu, msr, paging, tables, tlb};
 use crate::cpu_policy::{GuestMode, control};
 use crate::domain::context::{Context, is_canonical};
 use crate::registers::Registers;
@@ -81,6 +82,8 @@ pub(in crate::arch) fn gdt_address(vcpu: VcpuId) -> u64 {
 /// tables and GDT.
 pub(in crate::arch) fn leave(info: &mut CpuInfo) -> Option<Running> {
     let mut running = info.running.take()?;
+    running.vcpu.account_as_stopped();
+    publish_areas(&mut running);
     let context = &mut *running.context;
     context.registers = info.guest;
     save_segments(context);
@@ -97,7 +100,7 @@ pub(in crate::arch) fn leave(info: &mut CpuInfo) -> Option<Running> {
 }
 
 /// Starts running a vCPU.
-pub(in crate::arch) fn enter(info: &mut CpuInfo, running: Running) {
+pub(in crate::arch) fn enter(info: &mut CpuInfo, mut running: Running) {
     info.guest = running.context.registers;
     running
         .domain
@@ -115,10 +118,24 @@ pub(in crate::arch) fn enter(info: &mut CpuInfo, running: Running) {
     };
     load_control_registers(&running.context);
     load_segments(&mut info.guest, &running.context);
-    fpu::restore(&running.vcpu, &running.context);
+    fpu::restore(&running.vcpu, &mut running.context);
     debug::load(&running.context.debug);
-    running.vcpu.info().set_time(&clock::vcpu_time());
+    running.vcpu.account();
+    running.vcpu.publish_clock();
+    publish_areas(&mut running);
     info.running = Some(running);
+}
+
+/// Writes the areas that the guest's kernel has named, or remembers that they are out of date.
+fn publish_areas(running: &mut Running) {
+    if running.context.is_kernel() {
+        areas::publish_runstate(&running.domain, &running.vcpu);
+        if core::mem::take(&mut running.context.is_area_due) {
+            areas::publish_clock(&running.vcpu);
+        }
+    } else {
+        running.context.is_area_due = true;
+    }
 }
 
 /// CR4 of the guest in the processor's.

@@ -11,6 +11,7 @@ pub(crate) mod processor;
 pub(crate) mod pte_write;
 pub(crate) mod segment;
 pub(crate) mod start;
+pub(crate) mod time;
 pub(crate) mod trap;
 pub(crate) mod types;
 pub(crate) mod user;
