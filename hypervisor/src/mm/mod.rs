@@ -100,7 +100,7 @@
 //! |---|---|
 //! | [`frame`], [`frame_list`] | the frame table and lists through it |
 //! | [`buddy`], [`block`], [`held`] | frames without an owner: allocator, scrubbing, obligations |
-//! | [`typ`], [`tlb`] | the type word as pure steps; the flush clock |
+//! | [`typ`], [`tlb`], [`flush_clock`] | the type word as pure steps; who has flushed since when |
 //! | [`reference`] | general and writable references |
 //! | [`pte`] | entries as numbers |
 //! | `entry`, `table` | what entries hold; tables coming into force and going out |
@@ -117,6 +117,7 @@ pub mod descriptor;
 pub mod emulate;
 mod entry;
 pub mod error;
+pub mod flush_clock;
 pub mod frame;
 pub mod frame_list;
 pub mod granted;

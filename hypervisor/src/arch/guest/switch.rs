@@ -20,22 +20,23 @@ fn load_root(root: Mfn) {
 
 /// Loads a root and forgets all translations.
 pub(in crate::arch) fn load_root_and_flush(root: Mfn) {
-    let cr4: u64;
-    // SAFETY: switching PGE off and on flushes global translations (Intel SDM volume 3, 4.10.4.1); the
-    // hypervisor's are found again by a walk. The root is as in `load_root`.
-    unsafe {
-        asm!("mov {}, cr4", out(reg) cr4, options(nomem, nostack, preserves_flags));
-        asm!(
-            "mov cr4, {off}",
-            "mov cr3, {root}",
-            "mov cr4, {on}",
-            off = in(reg) cr4 & !(1 << 7),
-            root = in(reg) root.address(),
-            on = in(reg) cr4,
-            options(nostack, preserves_flags),
-        );
-    }
-    tlb::note_flush();
+    tlb::flushing(|| {
+        let cr4: u64;
+        // SAFETY: switching PGE off and on flushes global translations (Intel SDM volume 3, 4.10.4.1); the
+        // hypervisor's are found again by a walk. The root is as in `load_root`.
+        unsafe {
+            asm!("mov {}, cr4", out(reg) cr4, options(nomem, nostack, preserves_flags));
+            asm!(
+                "mov cr4, {off}",
+                "mov cr3, {root}",
+                "mov cr4, {on}",
+                off = in(reg) cr4 & !(1 << 7),
+                root = in(reg) root.address(),
+                on = in(reg) cr4,
+                options(nostack, preserves_flags),
+            );
+        }
+    });
 }
 
 /// The root that belongs to the mode that the guest is in. User mode without a user root is never entered.
@@ -95,7 +96,7 @@ pub(in crate::arch) fn leave(info: &mut CpuInfo) -> Option<Running> {
         paging::load_root();
     }
     tlb::flush_local();
-    tlb::set_in_guest(false);
+    tlb::leave_guest();
     Some(running)
 }
 
@@ -106,7 +107,7 @@ pub(in crate::arch) fn enter(info: &mut CpuInfo, mut running: Running) {
         .domain
         .per_domain()
         .show_tables(running.vcpu.id(), info.cpu);
-    tlb::set_in_guest(true);
+    tlb::enter_guest();
     load_root_and_flush(current_root(&running.context));
     // SAFETY: the area of this vCPU is mapped by every root of its domain, its last two pages are this
     // processor's descriptors (`show_tables`).
