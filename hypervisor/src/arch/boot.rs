@@ -101,7 +101,8 @@ extern "C" fn boot_main(info_address: u64, load_base: u64, entry_tsc: u64) -> ! 
         tables::load(
             0,
             boot_stack,
-            [interrupt_stack(1), interrupt_stack(2), interrupt_stack(3)],
+            // Nothing raises debug exceptions yet.
+            [1, 2, 3, 3].map(interrupt_stack),
         );
     }
 

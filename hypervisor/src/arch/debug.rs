@@ -2,6 +2,7 @@
 
 use crate::cpu_policy::debug::{DebugError, DebugRegisters};
 use crate::domain::context::Context;
+use crate::registers::{Registers, rflags};
 use core::arch::asm;
 
 fn read_dr6() -> u64 {
@@ -35,13 +36,28 @@ pub(super) fn unload(registers: &DebugRegisters) {
     }
 }
 
-/// A debug exception in the guest: what it reports goes to the guest's own DR6.
-pub(super) fn take_hardware_status(context: &mut Context) {
-    let status = read_dr6();
+/// A debug exception in the hypervisor. Only a guest can have caused it, and there is nothing to do for it:
+/// a data breakpoint on memory that it also gave to a hypercall, or on the operand of a MOV SS in front of
+/// an instruction that enters the hypervisor; or the trap flag, which SYSENTER does not clear.
+///
+/// All of these are traps, so the hypervisor goes on behind them. (Breakpoints on code would come again;
+/// their addresses are kept out of the hypervisor.)
+pub(super) fn raised_by_guest(frame: &mut Registers) {
+    clear_status();
+    frame.rflags &= !rflags::TRAP;
+}
+
+fn clear_status() {
     // SAFETY: clears the status for the next exception; the fixed bits are as after reset.
     unsafe {
         asm!("mov dr6, {}", in(reg) 0xffff_0ff0u64, options(nomem, nostack, preserves_flags))
     };
+}
+
+/// A debug exception in the guest: what it reports goes to the guest's own DR6.
+pub(super) fn take_hardware_status(context: &mut Context) {
+    let status = read_dr6();
+    clear_status();
     context.debug.report(status & 0xe00f);
 }
 

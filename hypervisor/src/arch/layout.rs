@@ -22,7 +22,7 @@ pub const M2P_END: u64 = 0xffff_8040_0000_0000;
 /// Stack blocks, one for each processor.
 pub const STACKS_START: u64 = 0xffff_8280_0000_0000;
 /// Bytes of address space for one processor's stacks; a power of two.
-pub const STACK_BLOCK: u64 = 128 * 1024;
+pub const STACK_BLOCK: u64 = 256 * 1024;
 
 /// The machine-to-physical table once more, writable, for the hypervisor itself.
 pub const M2P_OWN_START: u64 = 0xffff_8281_0000_0000;

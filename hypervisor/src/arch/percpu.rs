@@ -10,7 +10,9 @@
 //!       10      unmapped
 //!       11..14  double-fault stack
 //!       15      unmapped
-//!       16..31  the stack; its last bytes are `CpuInfo`
+//!       16..19  debug-exception stack
+//!       20..47  unmapped
+//!       48..63  the stack; its last bytes are `CpuInfo`
 //! ```
 //!
 //! An overflow of any of them meets an unmapped page: a page fault becomes a double fault, which has a
@@ -28,10 +30,8 @@ pub(super) const MAX_CPUS: usize = 256;
 
 /// Pages of an interrupt stack.
 const INTERRUPT_STACK_PAGES: u64 = 4;
-/// The guard pages of a stack block, by page index.
-const GUARD_PAGES: [u64; 4] = [0, 5, 10, 15];
-/// First pages of the NMI, machine-check and double-fault stacks.
-const INTERRUPT_STACKS: [u64; 3] = [1, 6, 11];
+/// First pages of the NMI, machine-check, double-fault and debug-exception stacks.
+const INTERRUPT_STACKS: [u64; 4] = [1, 6, 11, 16];
 /// Pages in a block.
 pub(super) const BLOCK_PAGES: u64 = STACK_BLOCK / 4096;
 
@@ -59,6 +59,10 @@ impl CpuInfo {
         unsafe { &mut *frame.byte_sub(offset_of!(CpuInfo, guest)).cast::<Self>() }
     }
 
+    /// Distance from the last byte of a stack block back to `guest`.
+    pub(super) const GUEST_BEFORE_LAST: u64 =
+        (size_of::<Self>() - offset_of!(Self, guest)) as u64 - 1;
+
     /// Whether something waits to be done before the guest goes on.
     pub(super) fn has_work(&self) -> bool {
         scheduler::has_work(self.cpu)
@@ -77,7 +81,7 @@ pub(super) const fn stack_block(cpu: u32) -> u64 {
 
 /// Whether page `index` of a stack block stays unmapped.
 pub(super) fn is_guard_page(index: u64) -> bool {
-    GUARD_PAGES.contains(&index)
+    matches!(index, 0 | 5 | 10 | 15 | 20..=47)
 }
 
 /// Whether `address` lies in a guard page of some processor's stacks.
@@ -88,8 +92,8 @@ pub(super) fn is_guard_address(address: u64) -> bool {
     offset < MAX_CPUS as u64 * STACK_BLOCK && is_guard_page(offset % STACK_BLOCK / 4096)
 }
 
-/// Tops of the NMI, machine-check and double-fault stacks of processor `cpu`.
-pub(super) fn interrupt_stack_tops(cpu: u32) -> [u64; 3] {
+/// Tops of the NMI, machine-check, double-fault and debug-exception stacks of processor `cpu`.
+pub(super) fn interrupt_stack_tops(cpu: u32) -> [u64; 4] {
     INTERRUPT_STACKS.map(|page| stack_block(cpu) + (page + INTERRUPT_STACK_PAGES) * 4096)
 }
 

@@ -31,6 +31,7 @@ const USER_CODE64: u64 = 0x00af_fb00_0000_ffff;
 pub(super) const IST_NMI: u8 = 1;
 pub(super) const IST_MACHINE_CHECK: u8 = 2;
 pub(super) const IST_DOUBLE_FAULT: u8 = 3;
+pub(super) const IST_DEBUG: u8 = 4;
 
 /// 64-bit task state segment (Intel SDM volume 3, figure 8-11).
 #[repr(C, packed(4))]
@@ -84,11 +85,11 @@ struct Pointer {
 /// Loads GDT, TSS and IDT on the calling processor.
 ///
 /// `entry_stack` is where entries from guests start; `interrupt_stacks` are the tops of the NMI,
-/// machine-check and double-fault stacks.
+/// machine-check, double-fault and debug-exception stacks.
 ///
 /// # Safety
 /// `cpu` is the calling processor's number; interrupts are off; the stacks are mapped and stay so.
-pub(super) unsafe fn load(cpu: u32, entry_stack: u64, interrupt_stacks: [u64; 3]) {
+pub(super) unsafe fn load(cpu: u32, entry_stack: u64, interrupt_stacks: [u64; 4]) {
     // SAFETY: in bounds (callers number processors below MAX_CPUS) and ours alone (see `AllTables`).
     let tables = unsafe { &raw mut (*TABLES.0.get())[cpu as usize] };
     let tss = tables as u64 + core::mem::offset_of!(CpuTables, tss) as u64;

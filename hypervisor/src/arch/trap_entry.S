@@ -69,7 +69,9 @@
     push 0
     .endif
     mov dword ptr [rsp + 4], \vector
-    .if (\vector == 2) || (\vector == 8) || (\vector == 18)
+    .if (\vector == 1)
+    jmp trap_debug
+    .elseif (\vector == 2) || (\vector == 8) || (\vector == 18)
     jmp trap_on_own_stack
     .else
     jmp trap_common
@@ -109,6 +111,35 @@ trap_common:
     call {guest_entry}
     jmp exit_to_guest_aligned
     .size trap_common, . - trap_common
+
+/*
+ * A debug exception. It has a stack of its own too, because a guest can have one raised in the hypervisor,
+ * and at the one moment when the stack is still the guest's: MOV SS on which a data breakpoint lies holds
+ * the exception back until after the next instruction, which may be SYSCALL. One that comes from a guest
+ * goes on like any other from where the hardware would have put its frame without that.
+ * In: error code and vector on top of the hardware frame, on the debug stack of this processor's block.
+ */
+    .balign 16
+    .type trap_debug, @function
+trap_debug:
+    cld
+    push_general
+    test byte ptr [rsp + {FRAME_CS}], 3
+    jz trap_from_hypervisor
+    forbid_user_pages
+    mov rdi, rsp
+    or rdi, {STACK_BLOCK_MASK}          /* last byte of the block */
+    sub rdi, {GUEST_BEFORE_LAST}        /* CpuInfo.guest */
+    mov rsi, rsp
+    mov rsp, rdi
+    mov ecx, {FRAME_WORDS}
+    rep movsq
+    mov rdi, rsp
+    xor ebp, ebp
+    sub rsp, 8
+    call {guest_entry}
+    jmp exit_to_guest_aligned
+    .size trap_debug, . - trap_debug
 
 /*
  * NMI, double fault and machine check have stacks of their own and may come from anywhere, the middle of

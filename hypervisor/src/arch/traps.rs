@@ -1,7 +1,8 @@
 //! Exceptions and interrupts: the IDT, the frame that an entry leaves on the stack, and who handles what.
 
 use super::entry_area::EntryData;
-use super::{apic, death, guest, percpu, scheduler, tables, tlb, watchdog};
+use super::layout::STACK_BLOCK;
+use super::{apic, death, debug, guest, percpu, scheduler, tables, tlb, watchdog};
 use crate::registers::entry;
 use guest_abi::segment::{FLAT_RING3_CS32, FLAT_RING3_CS64, FLAT_RING3_SS};
 
@@ -14,6 +15,7 @@ pub(super) use crate::registers::Registers as TrapFrame;
 
 /// Exception vectors that are told apart here.
 mod vector {
+    pub(super) const DEBUG: u32 = 1;
     pub(super) const NMI: u32 = 2;
     pub(super) const DOUBLE_FAULT: u32 = 8;
     pub(super) const PAGE_FAULT: u32 = 14;
@@ -56,6 +58,9 @@ global_asm!(
     guest_entry = sym guest::entry::guest_entry,
     prepare_exit = sym guest::exit::prepare_exit,
     FRAME_CS = const offset_of!(TrapFrame, cs),
+    FRAME_WORDS = const offset_of!(TrapFrame, es) / 8,
+    STACK_BLOCK_MASK = const STACK_BLOCK - 1,
+    GUEST_BEFORE_LAST = const percpu::CpuInfo::GUEST_BEFORE_LAST,
     RETURN_FAULT = const entry::RETURN_FAULT,
     SYSCALL = const entry::SYSCALL,
     SYSCALL32 = const entry::SYSCALL32,
@@ -80,6 +85,7 @@ unsafe extern "C" {
 pub(super) unsafe fn fill_idt() {
     for vector in 0..256u32 {
         let ist = match vector {
+            vector::DEBUG => tables::IST_DEBUG,
             vector::NMI => tables::IST_NMI,
             vector::DOUBLE_FAULT => tables::IST_DOUBLE_FAULT,
             vector::MACHINE_CHECK => tables::IST_MACHINE_CHECK,
@@ -119,6 +125,7 @@ pub(super) fn cr2() -> u64 {
 extern "C" fn trap_entry(frame: &mut TrapFrame) {
     match frame.vector {
         vector::NMI => nmi(frame),
+        vector::DEBUG => debug::raised_by_guest(frame),
         vector if vector < 32 => exception(frame),
         vector => interrupt(vector as u8),
     }

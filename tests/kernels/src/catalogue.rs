@@ -260,6 +260,7 @@ cases! {
     "segment/user-gs-selector" = segment::user_gs_selector;
 
     "processor/avx-per-vcpu" = processor::avx_per_vcpu;
+    "processor/breakpoint-in-argument" = processor::breakpoint_in_argument;
     "processor/breakpoint-in-kernel" = processor::breakpoint_in_kernel;
     "processor/breakpoint-in-user" = processor::breakpoint_in_user;
     "processor/breakpoint-switched" = processor::breakpoint_switched;

@@ -24,6 +24,16 @@ pub(crate) fn run() {
     assert_eq!(frame.ss, u64::from(FLAT_RING3_SS));
     assert_eq!(frame.rflags & rflags::IF, rflags::IF);
 
+    // The processor does not clear the trap flag here; the hypervisor is not stopped by it.
+    let mut stepping = registers;
+    stepping.rflags |= rflags::TF;
+    let trap = user::enter(&stepping);
+    assert_eq!(trap.frame.vector, DB, "after the NOP");
+    stepping.rip += 1;
+    let trap = user::enter(&stepping);
+    assert_eq!(trap.frame.vector, trap::SYSENTER);
+    assert_eq!(trap.handler_rflags & rflags::TF, 0);
+
     let outcome = trap::register_callback(CallbackType::Sysenter, CallbackFlags::empty(), Vaddr(0));
     assert_eq!(outcome, Ok(0));
     let trap = user::enter(&registers);
