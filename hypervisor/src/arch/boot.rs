@@ -131,6 +131,9 @@ extern "C" fn boot_main(info_address: u64, load_base: u64, entry_tsc: u64) -> ! 
     });
     report_options(&parsed);
     death::set_stay(options.is_noreboot);
+    if options.is_frame_audit {
+        crate::domain::audit::want_at_end();
+    }
     #[cfg(feature = "planted-faults")]
     if let Some(request) = options.test {
         super::planted::plant(request);

@@ -148,6 +148,26 @@ impl Tlb for Machine {
     }
 }
 
+/// Lends `count` values for the time of `work`, in memory of the hypervisor's own. `None`: there is no block
+/// that large.
+pub(crate) fn with_scratch<T: Copy, R>(
+    count: usize,
+    value: T,
+    work: impl FnOnce(&mut [T]) -> R,
+) -> Option<R> {
+    let bytes = count.checked_mul(size_of::<T>())?;
+    let block = frames::keep(bytes)?;
+    let start = paging::direct::<T>(block.address());
+    for index in 0..count {
+        // SAFETY: the block is ours alone, shown by the direct map, aligned to a page, and long enough.
+        unsafe { start.add(index).write(value) };
+    }
+    // SAFETY: as above; initialised.
+    let result = work(unsafe { core::slice::from_raw_parts_mut(start, count) });
+    frames::unkeep(block, bytes);
+    Some(result)
+}
+
 /// One past the highest frame of RAM.
 pub(crate) fn frames_end() -> Mfn {
     frames::table().end()

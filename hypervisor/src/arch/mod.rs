@@ -56,6 +56,8 @@ mod planted;
 #[cfg(target_os = "none")]
 mod port;
 #[cfg(target_os = "none")]
+pub(crate) mod rendezvous;
+#[cfg(target_os = "none")]
 pub(crate) mod scheduler;
 #[cfg(target_os = "none")]
 mod serial;

@@ -58,6 +58,11 @@ static ROOT: AtomicU64 = AtomicU64::new(0);
 /// Held to change the tables; protects the next free address of the device window.
 static NEXT_DEVICE: IrqLock<u64> = IrqLock::new(layout::DEVICES_START);
 
+/// The machine address of what the direct map shows at `address`: the opposite of [`direct`].
+pub(super) fn machine_address(address: u64) -> u64 {
+    address.wrapping_sub(DIRECT_START)
+}
+
 /// Where the direct map shows machine address `address`.
 pub(super) fn direct<T>(address: u64) -> *mut T {
     debug_assert!(address < layout::DIRECT_LIMIT);

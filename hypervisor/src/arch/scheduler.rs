@@ -7,7 +7,7 @@
 use super::guest::running::Running;
 use super::guest::switch;
 use super::percpu::{self, CpuInfo, MAX_CPUS};
-use super::{apic, clock, smp, traps, watchdog};
+use super::{apic, clock, rendezvous, smp, traps, watchdog};
 use crate::domain::{Domain, Domains, Vcpu};
 use crate::event;
 use crate::lock::IrqLock;
@@ -96,6 +96,14 @@ pub(crate) fn poke(vcpu: &Vcpu) {
     }
 }
 
+/// Makes every processor look for work.
+pub(super) fn poke_all() {
+    for (cpu, _) in smp::online() {
+        set_work(cpu);
+    }
+    smp::wake_others();
+}
+
 /// The timer of the calling processor has fired.
 pub(super) fn timer_fired() {
     set_work(percpu::current_cpu());
@@ -149,6 +157,7 @@ pub(super) fn work(info: &mut CpuInfo) {
         return;
     };
     WORK[cpu as usize].store(false, Ordering::SeqCst);
+    rendezvous::attend(info);
     let now = clock::now_ns();
     let vcpus = queue.lock().vcpus.clone();
     let mut next = watchdog::next_beat().unwrap_or(crate::domain::NEVER);

@@ -26,6 +26,11 @@ impl SharedPlace {
         Self(paging::direct::<u8>(mfn.address() + offset) as u64)
     }
 
+    /// The frame that it is in.
+    pub(crate) fn mfn(self) -> Mfn {
+        Mfn::of_address(paging::machine_address(self.0))
+    }
+
     /// The place as a number, to be kept in an atomic.
     pub(crate) const fn raw(self) -> u64 {
         self.0

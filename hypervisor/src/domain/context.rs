@@ -117,6 +117,15 @@ pub struct DescriptorTables {
     pub ldt_entries: u32,
 }
 
+impl DescriptorTables {
+    /// The frames of the GDT that are in use. The vCPU holds a reference on each.
+    #[must_use]
+    pub fn gdt_frames(&self) -> &[Mfn] {
+        let count = (self.gdt_entries as usize).div_ceil(guest_abi::ids::PAGE_SIZE / 8);
+        self.gdt.get(..count).unwrap_or(&self.gdt)
+    }
+}
+
 /// Why the last return to the guest failed: the exception that the processor raised.
 #[derive(Clone, Copy, Debug)]
 pub struct ReturnFault {

@@ -210,6 +210,11 @@ impl Domains {
         ALL.lock().get(&id.0).cloned()
     }
 
+    /// All of them, those that have ended included.
+    pub(crate) fn all(&self) -> Vec<Arc<Domain>> {
+        ALL.lock().values().cloned().collect()
+    }
+
     /// The domain of a vCPU.
     pub(crate) fn find_for(&self, vcpu: &Vcpu) -> Option<Arc<Domain>> {
         self.find(vcpu.domain())

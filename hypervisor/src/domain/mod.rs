@@ -1,5 +1,7 @@
 //! Domains and their virtual processors: what they are made of, how they begin and end.
 
+#[cfg(target_os = "none")]
+pub(crate) mod audit;
 pub mod charge;
 pub mod context;
 #[cfg(target_os = "none")]
@@ -9,7 +11,7 @@ mod events;
 #[cfg(target_os = "none")]
 mod grants;
 #[cfg(target_os = "none")]
-mod shutdown;
+pub(crate) mod shutdown;
 #[cfg(target_os = "none")]
 mod vcpu;
 

@@ -1,11 +1,13 @@
 //! How a domain ends, and what the machine does when the first one does.
 
-use super::domains::Domain;
+use super::audit;
+use super::domains::{Domain, Domains};
 use super::vcpu::Vcpu;
-use crate::arch::{death, scheduler};
+use crate::arch::{death, rendezvous, scheduler};
 use crate::console;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
+use guest_abi::ids::DomId;
 use guest_abi::sched_op::ShutdownReason;
 
 /// Whether a domain has ended, and why: 0, or the reason's number plus one. Set once.
@@ -44,7 +46,11 @@ impl Domain {
             }
         }
         if self.is_hardware_domain() {
-            end_machine(reason);
+            if audit::is_wanted_at_end() {
+                rendezvous::audit_frames_and_end();
+            } else {
+                end_machine();
+            }
         }
     }
 
@@ -63,7 +69,12 @@ impl Domain {
 
 /// The first domain owns the hardware: when it ends, the machine does what it asked for. The sentences are
 /// those that scripts wait for.
-fn end_machine(reason: ShutdownReason) {
+pub(crate) fn end_machine() {
+    let first = Domains.find(DomId::DOM0);
+    let reason = first.and_then(|domain| domain.shutdown.reason());
+    let Some(Ok(reason)) = reason.map(ShutdownReason::try_from) else {
+        return;
+    };
     match reason {
         ShutdownReason::Poweroff => {
             console::line(format_args!("Hardware Dom0 halted: halting machine"));

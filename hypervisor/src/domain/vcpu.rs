@@ -10,7 +10,7 @@ use crate::time::guest_clock::{AreaFault, Version, VersionedArea};
 use crate::time::runstate::Runstate;
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use guest_abi::ids::{DomId, Vaddr, VcpuId};
+use guest_abi::ids::{DomId, Mfn, Vaddr, VcpuId};
 use guest_abi::shared_info::LEGACY_MAX_VCPUS;
 use guest_abi::time::VcpuTimeInfo;
 
@@ -118,6 +118,19 @@ impl Vcpu {
     /// Gives the context back.
     pub(crate) fn put_context(&self, context: Box<Context>) {
         *self.context.lock() = Some(context);
+    }
+
+    /// Shows the context, unless somebody has taken it.
+    pub(crate) fn with_resting_context(&self, look: impl FnOnce(&Context)) {
+        if let Some(context) = self.context.lock().as_deref() {
+            look(context);
+        }
+    }
+
+    /// Frames on which it holds a writable reference.
+    pub(crate) fn held_frames(&self) -> impl Iterator<Item = Mfn> {
+        let own_info = self.has_own_info().then(|| self.info().0.mfn());
+        own_info.into_iter()
     }
 
     /// Sets the context up for the first time. Gives it back if it was before.

@@ -4,6 +4,7 @@
 
 use super::pte::EntryPolicy;
 use super::typ::Level;
+use super::verify::{Outside, Tally};
 use guest_abi::ids::{DomId, Mfn};
 
 /// What the page-table lock of one domain protects, next to the types of its frames and the entries of
@@ -43,6 +44,18 @@ impl PtDomain {
         self.policy = policy;
     }
 
+    /// The reference that is still to be dropped.
+    pub(super) fn pending_reference(&self) -> Option<Outside> {
+        let (mfn, typed) = match *self.pending.as_ref()? {
+            PendingPut::Table { mfn, .. } => (mfn, 1),
+            PendingPut::Residue { mfn } => (mfn, 0),
+        };
+        Some(Outside {
+            mfn,
+            tally: Tally { general: 1, typed },
+        })
+    }
+
     /// The proof that the lock is held: whoever can name this as mutable holds it.
     #[inline]
     #[must_use]
@@ -70,6 +83,12 @@ impl PtLock<'_> {
     #[must_use]
     pub const fn has_pending(&self) -> bool {
         self.state.pending.is_some()
+    }
+
+    /// The reference that is still to be dropped, for the audit.
+    #[must_use]
+    pub fn pending_reference(&self) -> Option<Outside> {
+        self.state.pending_reference()
     }
 
     #[inline]

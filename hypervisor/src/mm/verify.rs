@@ -4,7 +4,7 @@
 
 use super::error::MmError;
 use super::frame::{Frame, refs};
-use super::lock::{PendingPut, PtDomain};
+use super::lock::PtDomain;
 use super::platform::{Platform, Slot};
 use super::pte;
 use super::reference::Mm;
@@ -100,28 +100,9 @@ impl<P: Platform> Mm<'_, P> {
             faults = faults.saturating_add(1);
             report(Finding { mfn, word, fault });
         };
-        for Outside { mfn, tally } in outside {
+        let pending = domains.filter_map(PtDomain::pending_reference);
+        for Outside { mfn, tally } in outside.chain(pending) {
             add(tallies, mfn, tally);
-        }
-        for pending in domains.filter_map(|domain| domain.pending.as_ref()) {
-            match *pending {
-                PendingPut::Table { mfn, .. } => add(
-                    tallies,
-                    mfn,
-                    Tally {
-                        general: 1,
-                        typed: 1,
-                    },
-                ),
-                PendingPut::Residue { mfn } => add(
-                    tallies,
-                    mfn,
-                    Tally {
-                        general: 1,
-                        typed: 0,
-                    },
-                ),
-            }
         }
         for (mfn, frame) in self.all() {
             self.tally_frame(mfn, frame, tallies, &mut report);

@@ -73,6 +73,8 @@ pub struct Options {
     pub sched_credit_tslice_ms: u32,
     /// `sched_ratelimit_us=`: shortest time slice; 0 is none.
     pub sched_ratelimit_us: u32,
+    /// `frame_audit`: audit the frame table when the first domain ends.
+    pub is_frame_audit: bool,
     /// `test=`: what a test build is to do to itself.
     #[cfg(feature = "planted-faults")]
     pub test: Option<TestRequest>,
@@ -110,6 +112,7 @@ impl Options {
         watchdog_timeout_s: 5,
         sched_credit_tslice_ms: 30,
         sched_ratelimit_us: 1000,
+        is_frame_audit: false,
         #[cfg(feature = "planted-faults")]
         test: None,
     };

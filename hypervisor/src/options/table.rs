@@ -257,6 +257,15 @@ pub static TABLE: &[Descriptor] = &[
         }),
     },
     Descriptor {
+        name: "frame_audit",
+        form: "[=<switch>]",
+        default: "no",
+        meaning: "When the first domain ends, compare the books of memory with every reference that can be found, and \
+                  say how many frames are wrong, before the machine ends.",
+        is_for_tests: false,
+        takes: Takes::Switch(|options, is_on| options.is_frame_audit = is_on),
+    },
+    Descriptor {
         name: "placeholder",
         form: "",
         default: "",

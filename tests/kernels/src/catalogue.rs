@@ -47,6 +47,8 @@ pub struct Case {
     pub kernel: Kernel,
     /// More words for its command line.
     pub arguments: &'static str,
+    /// Seconds that it takes on purpose.
+    pub runs_for_s: u32,
     #[cfg(target_os = "none")]
     pub(crate) run: fn(),
 }
@@ -72,6 +74,7 @@ macro_rules! cases {
                 ending: Ending::Verdict,
                 kernel: Kernel::Plain,
                 arguments: "",
+                runs_for_s: 0,
                 #[cfg(target_os = "none")]
                 run: crate::cases::$($path)::+::run,
             }

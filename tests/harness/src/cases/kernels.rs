@@ -27,6 +27,8 @@ const MEMORY_MIB: u32 = 1024;
 const VERDICT_LIMIT: Duration = Duration::from_secs(90);
 /// From a verdict to the machine's end.
 const EXIT_LIMIT: Duration = Duration::from_secs(10);
+/// From the domain's end to the audit's result.
+const AUDIT_LIMIT: Duration = Duration::from_secs(60);
 const DIFFERENCES: &str = "docs/REFERENCE-DIFFERENCES.md";
 /// What our own image does not do yet.
 const GAPS: &str = "docs/GAPS.md";
@@ -57,7 +59,8 @@ impl Hypervisor {
 
     fn options(self) -> String {
         let own = match self {
-            Self::Paravane => "",
+            // When the domain has ended, all counts of references must be exact.
+            Self::Paravane => " frame_audit",
             // Self-maps of page tables are a choice at boot there; here they are always refused.
             Self::Reference => " pv-linear-pt=0",
         };
@@ -100,7 +103,12 @@ fn judge(
         ..Machine::default()
     };
     let module = PathBuf::from("build/kernels").join(case.kernel.file_name());
-    let line = format!("test={} {}", case.name, case.arguments);
+    // On our own image the hypervisor has the last word: the audit.
+    let end = match hypervisor {
+        Hypervisor::Paravane => " end=domain",
+        Hypervisor::Reference => "",
+    };
+    let line = format!("test={} {}{end}", case.name, case.arguments);
     let image = hypervisor.image();
     let mut run = match hypervisor {
         Hypervisor::Paravane => {
@@ -120,23 +128,56 @@ fn judge(
     };
 
     let said =
-        Regex::new(r"(VERDICT: (PASS|FAIL|SKIP) \S+?|EXPECT \w+ \S+|Hardware Dom0 \w+)(: .*)?$")
+        Regex::new(r"(VERDICT: (PASS|FAIL|SKIP) \S+?|EXPECT \w+ \S+|Hardware Dom0 \w+|(PANIC|Panic) on CPU.*)(: .*)?$")
             .map_err(|error| Verdict::NoVerdict(error.to_string()))?;
+    let limit = VERDICT_LIMIT + Duration::from_secs(case.runs_for_s.into());
     let line = run
-        .wait_for(&said, VERDICT_LIMIT)
+        .wait_for(&said, limit)
         .map_err(|missing| no_line("the verdict", &missing))?;
     let text = line.text.trim_end();
     let verdict = if text.contains("VERDICT:") {
         let verdict = spoken(text, case.name);
         // What is on the last line counts; that the machine ends is the kernel's doing and checked once.
-        run.wait_for_end(EXIT_LIMIT);
+        if hypervisor == Hypervisor::Reference {
+            run.wait_for_end(EXIT_LIMIT);
+        }
         verdict
     } else if text.contains("EXPECT") {
         ended(&mut run, case.ending)?
+    } else if text.to_lowercase().contains("panic on cpu") {
+        Verdict::Fail(format!("the hypervisor died: '{text}'"))
     } else {
         Verdict::Fail(format!("the domain ended before its verdict: '{text}'"))
     };
+    if hypervisor == Hypervisor::Paravane && !verdict.is_failure() {
+        audited(&mut run)?;
+    }
     Ok(verdict)
+}
+
+/// Whether the books of memory were right when the domain had ended.
+fn audited(run: &mut Run) -> Result<(), Verdict> {
+    const MARK: &str = "Frame audit: ";
+    let last = super::pattern(r"Frame audit: (\d+ findings|not done)|PANIC on CPU")?;
+    let said = |run: &Run| {
+        let lines = run.lines();
+        lines.iter().find(|line| last.is_match(&line.text)).cloned()
+    };
+    let line = match said(run) {
+        Some(line) => line,
+        None => run
+            .wait_for(&last, AUDIT_LIMIT)
+            .map_err(|missing| no_line("the audit", &missing))?,
+    };
+    if line.text.contains("Frame audit: 0 findings") {
+        return Ok(());
+    }
+    let mut findings = run.lines().iter().filter(|line| line.text.contains(MARK));
+    let first = findings.next().map_or("", |line| line.text.trim_end());
+    Err(Verdict::Fail(format!(
+        "afterwards: {}; first '{first}'",
+        line.text.trim_end()
+    )))
 }
 
 /// The verdict that a kernel has printed.
