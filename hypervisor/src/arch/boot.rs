@@ -3,7 +3,7 @@
 use super::layout::{self, DIRECT_START, EARLY_DIRECT_LIMIT};
 use super::{
     acpi_memory, apic, boot_memory, clock, death, entry_area, features, frames, guest, heap,
-    ioapic, paging, pci, percpu, scheduler, serial, smap, smp, symbols, tables, traps, vga,
+    ioapic, paging, pci, percpu, power, scheduler, serial, smap, smp, symbols, tables, traps, vga,
     wall_clock, watchdog,
 };
 use crate::console;
@@ -14,6 +14,7 @@ use crate::machine::acpi::{Acpi, RsdpCopies};
 use crate::machine::memory_map::MemoryKind;
 use crate::machine::multiboot::{self, BootInfo};
 use crate::machine::phys::PhysRange;
+use crate::mm::platform::Device;
 use crate::options::{self, Consoles, LogLevel, Options, Parsed, Watchdog};
 use alloc::vec::Vec;
 use core::arch::global_asm;
@@ -460,6 +461,7 @@ fn read_acpi(acpi: &mut Acpi, rsdp: RsdpCopies<'_>) {
     {
         death::set_reset_port(port, *value);
     }
+    power::start(acpi, &is_direct);
 }
 
 /// The two old interrupt controllers, out of the way: remapped off the exceptions, then all masked.
@@ -594,17 +596,36 @@ pub(super) fn is_ram(mfn: Mfn) -> bool {
     boot_memory::with_map(|map| map.is_ram(PhysRange::from_len(mfn.address(), 4096)))
 }
 
-/// Whether a frame holds registers of a device that the hypervisor drives itself.
-pub(super) fn is_hypervisors_device(mfn: Mfn) -> bool {
+/// The number in the ACPI namespace of the processor with this local APIC.
+pub(super) fn acpi_number(apic_id: u32) -> Option<u32> {
+    let acpi = ACPI.lock();
+    let madt = acpi.madt.as_ref()?;
+    let found = madt
+        .processors
+        .iter()
+        .find(|processor| processor.apic_id == apic_id);
+    found.map(|processor| processor.acpi_id)
+}
+
+/// What a frame outside of RAM is to the domain that owns the hardware.
+pub(super) fn device_of_first_domain(mfn: Mfn) -> Device {
     let acpi = ACPI.lock();
     let is_io_apic = acpi.madt.as_ref().is_some_and(|madt| {
         madt.io_apics
             .iter()
             .any(|io_apic| u64::from(io_apic.address) >> 12 == mfn.0)
     });
+    if is_io_apic || apic::window_address() >> 12 == mfn.0 {
+        return Device::Forbidden;
+    }
+    // Firmware's methods look at the HPET to find out whether there is one; the counters are ours.
     let is_hpet = acpi
         .hpet
         .as_ref()
         .is_some_and(|hpet| hpet.address >> 12 == mfn.0);
-    is_io_apic || is_hpet || apic::window_address() >> 12 == mfn.0
+    if is_hpet {
+        Device::ReadOnly
+    } else {
+        Device::Allowed
+    }
 }

@@ -4,7 +4,7 @@
 //! Only its own bugs and broken hardware lead here; no input does.
 
 use super::traps::TrapFrame;
-use super::{apic, backtrace, clock, percpu, port, serial, smp, vga};
+use super::{apic, backtrace, clock, percpu, port, power, serial, smp, vga};
 use crate::console;
 use core::arch::asm;
 use core::fmt;
@@ -240,7 +240,7 @@ pub(crate) fn is_staying() -> bool {
 }
 
 /// Stops all other processors, unless one of them is at it already.
-fn stop_machine() {
+pub(super) fn stop_machine() {
     x86_64::instructions::interrupts::disable();
     let cpu = percpu::current_cpu();
     if DYING
@@ -250,9 +250,30 @@ fn stop_machine() {
         halt();
     }
     stop_others(cpu);
+    console::start_dying();
+    // SAFETY: the other processors stand still, so whoever held these locks will not go on.
+    unsafe {
+        serial::COM1.break_open();
+        vga::SCREEN.break_open();
+    }
 }
 
-/// Stops everything: the first domain has ended.
+/// Turns the machine off, or stops everything if it can't be: the first domain has ended.
+pub(crate) fn power_off_machine() -> ! {
+    stop_machine();
+    power::off();
+    stay_off()
+}
+
+/// The machine should be off, and is not.
+pub(super) fn stay_off() -> ! {
+    console::line(format_args!(
+        "The machine does not turn itself off: do it by hand."
+    ));
+    halt()
+}
+
+/// Stops everything: the first domain has ended, and the administrator wants to look.
 pub(crate) fn halt_machine() -> ! {
     stop_machine();
     halt()

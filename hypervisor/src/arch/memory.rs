@@ -89,13 +89,13 @@ impl IoRights for Machine {
         if mfn.0 >= 1 << (features::address_bits() - 12) {
             return Device::None;
         }
-        if domain != DomId::DOM0 || super::boot::is_hypervisors_device(mfn) {
+        if domain != DomId::DOM0 {
             return Device::Forbidden;
         }
         if super::boot::is_ram(mfn) {
             Device::None
         } else {
-            Device::Allowed
+            super::boot::device_of_first_domain(mfn)
         }
     }
 }

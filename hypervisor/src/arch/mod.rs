@@ -56,6 +56,10 @@ mod planted;
 #[cfg(target_os = "none")]
 mod port;
 #[cfg(target_os = "none")]
+pub(crate) mod power;
+#[cfg(target_os = "none")]
+pub(crate) mod processors;
+#[cfg(target_os = "none")]
 pub(crate) mod rendezvous;
 #[cfg(target_os = "none")]
 pub(crate) mod scheduler;

@@ -78,7 +78,7 @@ pub(crate) fn end_machine() {
     match reason {
         ShutdownReason::Poweroff => {
             console::line(format_args!("Hardware Dom0 halted: halting machine"));
-            death::halt_machine()
+            death::power_off_machine()
         }
         ShutdownReason::Crash if death::is_staying() => {
             console::line(format_args!(

@@ -12,7 +12,7 @@ mod grant_table;
 mod memory_op;
 mod mmu;
 mod physdev;
-mod platform_op;
+mod platform;
 mod processor;
 mod sched_op;
 mod vcpu_op;
@@ -127,7 +127,7 @@ fn call(guest: &mut Guest<'_>, number: u64, arguments: [u64; 6]) -> Outcome {
         Hypercall::UpdateDescriptor => descriptors::update_descriptor(guest, arguments),
         Hypercall::MemoryOp => memory_op::memory_op(guest, arguments),
         Hypercall::GrantTableOp => grant_table::grant_table_op(guest, arguments),
-        Hypercall::PlatformOp => platform_op::platform_op(guest, a).into(),
+        Hypercall::PlatformOp => platform::platform_op(guest, a).into(),
         Hypercall::PhysdevOp => physdev::physdev_op(guest, a, b).into(),
         _ => Err(Errno::ENOSYS).into(),
     }

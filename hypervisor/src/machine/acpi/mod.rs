@@ -14,7 +14,7 @@
 //! that fails is reported in [`Acpi::refusals`] with its signature, its address and the reason, and the
 //! others go on. No list grows with what firmware says: each is a [`Bounded`].
 //!
-//! AML is not interpreted; the first domain does that.
+//! AML is not interpreted; the first domain does that. (How to turn the machine off is found by its pattern.)
 #![forbid(unsafe_code)]
 
 mod fadt;
@@ -23,6 +23,7 @@ mod madt;
 mod mcfg;
 mod refusal;
 mod rsdp;
+mod sleep;
 mod table;
 
 pub use fadt::{AddressSpace, BootArchitecture, Fadt, FixedFeatures, PmTimer, Register};
@@ -34,6 +35,7 @@ pub use madt::{
 pub use mcfg::{MAX_ECAM_REGIONS, Mcfg, McfgRegion};
 pub use refusal::{Reason, Refusal, Signature};
 pub use rsdp::{Rsdp, RsdpCopies, RsdpSource};
+pub use sleep::SleepTypes;
 pub use table::{MAX_TABLE_BYTES, TableRef};
 
 use super::{Bounded, PhysRead};

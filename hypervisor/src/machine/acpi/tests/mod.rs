@@ -120,3 +120,24 @@ fn signatures(acpi: &Acpi) -> Vec<String> {
         .map(|table| table.signature.to_string())
         .collect()
 }
+
+#[test]
+fn the_way_to_turn_the_machine_off_is_found_anywhere_in_any_definition_table() {
+    let object = b"\x08_S5_\x12\x07\x04\x0A\x05\x0A\x03";
+    let definitions = |padding: usize, object: &[u8]| {
+        let body = [vec![0xA3; padding].as_slice(), object].concat();
+        table(b"SSDT", 2, &body)
+    };
+    // Windows overlap: the object is found on every border.
+    for padding in (0..1200).step_by(7).chain(460..560) {
+        let machine = Machine::with_tables(vec![definitions(0, b""), definitions(padding, object)]);
+        let found = machine.acpi().soft_off(&SparseMemory(&machine.bytes()));
+        assert_eq!(found, Some(SleepTypes { a: 5, b: 3 }), "padding {padding}");
+    }
+    let machine = Machine::with_tables(vec![definitions(100, b"\x08_S4_\x12\x02\x01\0")]);
+    assert_eq!(
+        machine.acpi().soft_off(&SparseMemory(&machine.bytes())),
+        None
+    );
+    assert_eq!(Acpi::new().soft_off(&SparseMemory(&[])), None);
+}
