@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod input;
+pub mod keys;
 mod ring;
 
 pub use ring::LogRing;
