@@ -143,8 +143,8 @@ impl Tlb for Machine {
         tlb::stamp()
     }
 
-    fn flush_since(&self, _: Suspects, stamp: FlushStamp) {
-        tlb::flush_since(stamp);
+    fn flush_since(&self, suspects: Suspects, stamp: FlushStamp) {
+        tlb::flush_since(suspects, stamp);
     }
 }
 

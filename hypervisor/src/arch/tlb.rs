@@ -6,8 +6,9 @@
 use super::percpu::{self, MAX_CPUS};
 use super::{apic, smp, traps};
 use crate::mm::flush_clock::{FlushClock, Processor};
-use crate::mm::tlb::FlushStamp;
+use crate::mm::tlb::{FlushStamp, Suspects};
 use core::arch::asm;
+use guest_abi::ids::DomId;
 
 static CLOCK: FlushClock = FlushClock::new();
 static PROCESSORS: [Processor; MAX_CPUS] = [const { Processor::new() }; MAX_CPUS];
@@ -47,9 +48,9 @@ pub(crate) fn flush_local() {
     });
 }
 
-/// A guest's root is going to be loaded on this processor, with a flush.
-pub(super) fn enter_guest() {
-    processor(percpu::current_cpu()).enter_guest();
+/// A root of `domain` is going to be loaded on this processor, with a flush.
+pub(super) fn enter_guest(domain: DomId) {
+    processor(percpu::current_cpu()).enter_guest(domain);
 }
 
 /// No guest's root is loaded on this processor any more, and it has flushed since.
@@ -101,9 +102,21 @@ fn flush_where(is_wanted: impl Fn(u32) -> bool) {
     }
 }
 
-/// Flushes the processors that have not flushed since `stamp`.
-pub(super) fn flush_since(stamp: FlushStamp) {
-    flush_where(|cpu| processor(cpu).is_suspect(stamp));
+/// Flushes the suspects that have not flushed since `stamp`.
+pub(super) fn flush_since(suspects: Suspects, stamp: FlushStamp) {
+    flush_where(|cpu| {
+        let processor = processor(cpu);
+        let is_suspect = match suspects {
+            Suspects::Everyone => true,
+            Suspects::Domain(domain) => processor.runs(domain),
+        };
+        is_suspect && processor.is_suspect(stamp)
+    });
+}
+
+/// Flushes every processor that may hold translations by the tables of `domain`, and waits.
+pub(crate) fn flush_domain(domain: DomId) {
+    flush_where(|cpu| processor(cpu).runs(domain));
 }
 
 /// Flushes these processors and waits.

@@ -247,11 +247,6 @@ impl Mapper for CallersTables<'_> {
     }
 
     fn flush(&self) {
-        tlb::flush(|cpu| {
-            self.domain
-                .vcpus()
-                .iter()
-                .any(|vcpu| vcpu.processor() == cpu)
-        });
+        tlb::flush_domain(self.domain.id());
     }
 }

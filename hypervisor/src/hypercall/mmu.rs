@@ -122,12 +122,13 @@ fn resolve(guest: &Guest<'_>, id: u16) -> DomId {
 /// Tells the processors that run the domain what an update owes them.
 fn settle(domain: &Domain, owed: Owed) {
     if owed.is_flush {
-        flush_domain(domain, |_| true);
+        tlb::flush_domain(domain.id());
     }
 }
 
-/// Flushes the processors of those vCPUs for which `wanted` holds.
-fn flush_domain(domain: &Domain, wanted: impl Fn(VcpuId) -> bool) {
+/// Flushes the processors of those vCPUs for which `wanted` holds, as their guest asks for: which vCPU is where
+/// is its own business, and one that moves meanwhile flushes by that.
+fn flush_vcpus(domain: &Domain, wanted: impl Fn(VcpuId) -> bool) {
     tlb::flush(|cpu| {
         domain
             .vcpus()
@@ -218,8 +219,8 @@ fn flush(guest: &Guest<'_>, scope: &Scope, page: Option<u64>) {
     match (scope, page) {
         (Scope::Here, Some(address)) => tlb::flush_page_local(address),
         (Scope::Here, None) => tlb::flush_local(),
-        (Scope::Everywhere, _) => flush_domain(guest.domain, |_| true),
-        (Scope::Some(mask), _) => flush_domain(guest.domain, |vcpu| {
+        (Scope::Everywhere, _) => tlb::flush_domain(guest.domain.id()),
+        (Scope::Some(mask), _) => flush_vcpus(guest.domain, |vcpu| {
             mask.get((vcpu.0 / 64) as usize)
                 .is_some_and(|word| word >> (vcpu.0 % 64) & 1 != 0)
         }),

@@ -24,6 +24,7 @@
 use super::tlb::FlushStamp;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use crate::sync::model_fence;
+use guest_abi::ids::DomId;
 
 /// Readings between two moments at which every processor is asked to flush.
 const LAP: u32 = 1 << 28;
@@ -51,8 +52,9 @@ impl Begun {
 pub struct Processor {
     /// Clock reading with which its latest complete flush began. Written by the processor itself.
     flushed: AtomicU32,
-    /// A guest's root is loaded, or about to be. Written by the processor itself.
-    in_guest: AtomicBool,
+    /// The domain of which a root is loaded, or about to be, as its number plus 1; 0 for none. Written by the
+    /// processor itself.
+    guest: AtomicU32,
     /// Somebody wants a flush. Set by anybody, taken by the processor.
     asked: AtomicBool,
 }
@@ -102,7 +104,7 @@ impl Processor {
         pub fn new() -> Self {
             Self {
                 flushed: AtomicU32::new(0),
-                in_guest: AtomicBool::new(false),
+                guest: AtomicU32::new(0),
                 asked: AtomicBool::new(false),
             }
         }
@@ -123,17 +125,25 @@ impl Processor {
         }
     }
 
-    /// A guest's root is going to be loaded. Followed by a flush.
+    /// A root of `domain` is going to be loaded. Followed by a flush.
     #[inline]
-    pub fn enter_guest(&self) {
-        self.in_guest.store(true, Ordering::SeqCst);
+    pub fn enter_guest(&self, domain: DomId) {
+        self.guest.store(u32::from(domain.0) + 1, Ordering::SeqCst);
         model_fence();
     }
 
     /// No guest's root is loaded any more, and a flush has ended since the last one was.
     #[inline]
     pub fn leave_guest(&self) {
-        self.in_guest.store(false, Ordering::SeqCst);
+        self.guest.store(0, Ordering::SeqCst);
+    }
+
+    /// Whether it may hold translations by the tables of `domain`. Looked at after a [`FlushClock::stamp`], and
+    /// with its meaning: translations from before that.
+    #[inline]
+    #[must_use]
+    pub fn runs(&self, domain: DomId) -> bool {
+        self.guest.load(Ordering::SeqCst) == u32::from(domain.0) + 1
     }
 
     /// Whether it may hold translations from before `stamp`. Whatever took those translations away was done
@@ -141,7 +151,7 @@ impl Processor {
     #[inline]
     #[must_use]
     pub fn is_suspect(&self, stamp: FlushStamp) -> bool {
-        self.in_guest.load(Ordering::SeqCst)
+        self.guest.load(Ordering::SeqCst) != 0
             && !FlushStamp(self.flushed.load(Ordering::SeqCst)).is_after(stamp)
     }
 
@@ -167,7 +177,7 @@ mod tests {
     #[test]
     fn a_stamp_read_during_a_flush_is_not_covered_by_it() {
         let (clock, processor) = (FlushClock::new(), Processor::new());
-        processor.enter_guest();
+        processor.enter_guest(DomId(1));
         let before = clock.stamp();
         let begun = clock.begin();
         let during = clock.stamp();
@@ -186,7 +196,7 @@ mod tests {
     #[test]
     fn a_flush_that_ends_inside_another_counts() {
         let (clock, processor) = (FlushClock::new(), Processor::new());
-        processor.enter_guest();
+        processor.enter_guest(DomId(1));
         let outer = clock.begin();
         let between = clock.stamp();
         processor.end(clock.begin());
@@ -198,11 +208,12 @@ mod tests {
     fn without_a_guest_nobody_is_suspect() {
         let (clock, processor) = (FlushClock::new(), Processor::new());
         assert!(!processor.is_suspect(clock.stamp()));
-        processor.enter_guest();
+        processor.enter_guest(DomId(0));
         assert!(processor.is_suspect(clock.stamp()));
+        assert!(processor.runs(DomId(0)) && !processor.runs(DomId(1)));
         processor.end(clock.begin());
         processor.leave_guest();
-        assert!(!processor.is_suspect(clock.stamp()));
+        assert!(!processor.is_suspect(clock.stamp()) && !processor.runs(DomId(0)));
     }
 
     #[test]
@@ -213,7 +224,7 @@ mod tests {
         assert_eq!(laps, [false, true, false, false]);
         // A processor that answers each lap is never taken for one that has flushed when it has not.
         let processor = Processor::new();
-        processor.enter_guest();
+        processor.enter_guest(DomId(1));
         for lap in 0..64_u32 {
             clock
                 .0
@@ -309,7 +320,7 @@ mod loom_models {
             let other = Arc::clone(&machine);
             let taker = thread::spawn(move || reuse(&other, 0));
             let mut buffers = Buffers([None; 2]);
-            machine.guest.enter_guest();
+            machine.guest.enter_guest(DomId(1));
             buffers.flush(&machine);
             buffers.use_entry(&machine, 0);
             buffers.interrupt(&machine);
@@ -334,7 +345,7 @@ mod loom_models {
                 })
                 .collect();
             let mut buffers = Buffers([None; 2]);
-            machine.guest.enter_guest();
+            machine.guest.enter_guest(DomId(1));
             buffers.flush(&machine);
             buffers.use_entry(&machine, 0);
             buffers.use_entry(&machine, 1);

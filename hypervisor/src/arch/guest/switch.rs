@@ -107,7 +107,7 @@ pub(in crate::arch) fn enter(info: &mut CpuInfo, mut running: Running) {
         .domain
         .per_domain()
         .show_tables(running.vcpu.id(), info.cpu);
-    tlb::enter_guest();
+    tlb::enter_guest(running.domain.id());
     load_root_and_flush(current_root(&running.context));
     // SAFETY: the area of this vCPU is mapped by every root of its domain, its last two pages are this
     // processor's descriptors (`show_tables`).
