@@ -17,6 +17,10 @@ use spin::Once;
 /// The table's backing is allocated in pieces of this many bytes where there is RAM to describe.
 const PIECE: u64 = 2 << 20;
 
+/// Memory below 4 GiB that is kept for devices that reach no further: a driver domain's bounce buffers are
+/// 64 MiB, and some more for its drivers' rings.
+pub(in crate::arch) const DMA_BYTES: u64 = 96 << 20;
+
 static TABLE: Once<FrameTable<'static>> = Once::new();
 static ALLOCATOR: IrqLock<Buddy> = IrqLock::new(Buddy::new());
 
@@ -49,9 +53,7 @@ impl Scrub for Zero {
 
 /// A zeroed frame for the hypervisor itself.
 pub(super) fn zeroed_frame() -> Option<Mfn> {
-    let block = ALLOCATOR
-        .lock()
-        .allocate(table(), Request::anywhere(Order::FRAME))?;
+    let block = ALLOCATOR.lock().allocate(table(), own(Order::FRAME))?;
     Some(block.clean(table(), &Machine, &Zero).keep(table()))
 }
 
@@ -152,7 +154,20 @@ pub(super) fn start(end: Mfn, has_ram: impl Fn(PhysRange) -> bool) {
             );
         }
     });
+    let (free, low) = (allocator.free_frames(), allocator.low_free_frames());
+    if free > low {
+        // Where all memory is low there is nothing to save it from.
+        allocator.set_low_reserve((DMA_BYTES / PAGE_SIZE as u64).min(low / 4));
+    }
     TABLE.call_once(|| table);
+}
+
+/// A request of the hypervisor's own, which may use the reserve: there is no second best for it.
+const fn own(order: Order) -> Request {
+    Request {
+        order,
+        max_address_bits: Some(u64::BITS),
+    }
 }
 
 /// A clean block, for whoever gives it an owner.
@@ -171,6 +186,12 @@ pub(super) fn allocate_below(order: Order, bits: Option<u32>) -> Option<CleanBlo
     };
     let block = ALLOCATOR.lock().allocate(table(), request)?;
     Some(block.clean(table(), &Machine, &Zero))
+}
+
+/// Takes back a block that was not used.
+pub(super) fn put_back(block: CleanBlock) {
+    let (mfn, order) = block.unused();
+    free_block(mfn, order);
 }
 
 /// Takes back a frame that nobody references any more.
@@ -197,7 +218,8 @@ fn order_of(bytes: usize) -> Option<Order> {
 
 /// A zeroed block of at least `bytes` bytes for the hypervisor itself, to be given back by [`unkeep`].
 pub(super) fn keep(bytes: usize) -> Option<Mfn> {
-    Some(allocate(order_of(bytes)?)?.keep(table()))
+    let block = ALLOCATOR.lock().allocate(table(), own(order_of(bytes)?))?;
+    Some(block.clean(table(), &Machine, &Zero).keep(table()))
 }
 
 /// Takes back what [`keep`] gave for `bytes` bytes.

@@ -178,6 +178,11 @@ pub(crate) fn allocate(order: Order, bits: Option<u32>) -> Option<CleanBlock> {
     frames::allocate_below(order, bits)
 }
 
+/// Takes back a clean block that was not used.
+pub(crate) fn put_back(block: CleanBlock) {
+    frames::put_back(block);
+}
+
 /// Calls `take` with each range of the machine's memory map, as the first domain is to see it.
 pub(crate) fn for_each_range(mut take: impl FnMut(E820Entry)) {
     super::boot_memory::with_map(|map| {

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Answer, Outcome, read, write};
+use super::{Answer, Outcome, exchange, read, write};
 use crate::arch::guest::running::Guest;
 use crate::arch::memory::{self, Machine, mm};
 use crate::arch::scheduler;
@@ -15,8 +15,18 @@ use guest_abi::ids::{DomId, Mfn, Vaddr};
 use guest_abi::memory_map::{E820Entry, MachphysMapping, MemoryMap};
 use guest_abi::memory_op::{MemoryDomain, MemoryOp, OP_BITS, Reservation};
 
-/// The largest extent that a guest may ask for: 2 MiB, or what the first domain's drivers need.
-const MAX_ORDER: u32 = 9;
+/// The largest extent that a domain may ask for: 2 MiB, or, because its devices may need that, 16 MiB. An extent
+/// is cleaned and given in one go.
+pub(super) fn largest_order(guest: &Guest<'_>) -> Order {
+    if guest.domain.is_hardware_domain() {
+        HARDWARE_ORDER
+    } else {
+        ORDINARY_ORDER
+    }
+}
+
+const ORDINARY_ORDER: Order = Order::new(9).expect("blocks of 2 MiB");
+const HARDWARE_ORDER: Order = Order::new(12).expect("blocks of 16 MiB");
 
 pub(super) fn memory_op(guest: &Guest<'_>, arguments: [u64; 6]) -> Outcome {
     let [command, argument, ..] = arguments;
@@ -29,6 +39,7 @@ pub(super) fn memory_op(guest: &Guest<'_>, arguments: [u64; 6]) -> Outcome {
         MemoryOp::IncreaseReservation
         | MemoryOp::DecreaseReservation
         | MemoryOp::PopulatePhysmap => reservation(guest, operation, argument, start),
+        MemoryOp::Exchange => exchange::exchange(guest, argument),
         MemoryOp::MaximumRamPage => Ok(memory::frames_end().0).into(),
         MemoryOp::CurrentReservation | MemoryOp::MaximumReservation | MemoryOp::MaximumGpfn => {
             reservation_size(guest, operation, argument).into()
@@ -48,7 +59,7 @@ pub(super) fn memory_op(guest: &Guest<'_>, arguments: [u64; 6]) -> Outcome {
 }
 
 /// The domain whose memory is meant, if the caller may act on it.
-fn subject(guest: &Guest<'_>, id: DomId) -> Result<Arc<Domain>, Errno> {
+pub(super) fn subject(guest: &Guest<'_>, id: DomId) -> Result<Arc<Domain>, Errno> {
     if id == DomId::SELF || id == guest.domain.id() {
         return Ok(guest.domain.clone());
     }
@@ -78,7 +89,8 @@ fn reservation(guest: &Guest<'_>, operation: MemoryOp, argument: u64, start: u64
     let Ok(domain) = subject(guest, wish.domid) else {
         return Ok(start).into();
     };
-    let Some(order) = Order::new(wish.extent_order).filter(|order| order.get() <= MAX_ORDER) else {
+    let Some(order) = Order::new(wish.extent_order).filter(|&order| order <= largest_order(guest))
+    else {
         return Ok(start).into();
     };
     let bits = wish.mem_flags.address_bits();

@@ -8,6 +8,7 @@
 mod console_io;
 pub(crate) mod descriptors;
 mod event_channel;
+mod exchange;
 mod grant_table;
 mod memory_op;
 mod mmu;

@@ -111,6 +111,13 @@ impl CleanBlock {
         self.mfn()
     }
 
+    /// The block, which nobody has used, to be given to [`Buddy::free`](super::buddy::Buddy::free). It stays
+    /// clean.
+    #[must_use]
+    pub const fn unused(self) -> (Mfn, Order) {
+        (self.mfn(), self.order)
+    }
+
     /// Gives every frame to `owner`: one general reference each, the allocation's, and no type. From here
     /// on others may take references.
     #[must_use]

@@ -107,7 +107,7 @@
 //! | [`update`], [`mmu_update`], [`emulate`], [`walk`] | changing live tables |
 //! | [`pin`], [`descriptor`] | pins and roots; descriptor pages |
 //! | [`granted`] | references and entries for grants |
-//! | [`ownership`] | a domain's frames, and their end |
+//! | [`ownership`], [`exchange`] | a domain's frames, their exchange, and their end |
 //! | [`verify`] | the audit |
 //! | [`platform`], [`lock`], [`error`] | what the room needs, asks for, and answers |
 
@@ -117,6 +117,7 @@ pub mod descriptor;
 pub mod emulate;
 mod entry;
 pub mod error;
+pub mod exchange;
 pub mod flush_clock;
 pub mod frame;
 pub mod frame_list;

@@ -236,6 +236,10 @@ cases! {
     "grant/sizes" = grant::sizes;
     "grant/versions" = grant::versions;
 
+    "memory/exchange" = memory::exchange;
+    "memory/exchange-long" = memory::exchange_long;
+    "memory/exchange-refusals" = memory::exchange_refusals;
+
     "iret/event-on-return" = iret::event_on_return;
     "iret/flags" = iret::flags;
     "iret/in-syscall" = iret::in_syscall;

@@ -34,6 +34,8 @@ mod memory;
 #[cfg(target_os = "none")]
 pub mod notes;
 #[cfg(target_os = "none")]
+mod reservation;
+#[cfg(target_os = "none")]
 mod smp;
 #[cfg(target_os = "none")]
 mod start;

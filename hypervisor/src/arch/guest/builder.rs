@@ -138,8 +138,10 @@ impl TableWriter for Writer<'_> {
 /// Pages for the first domain: what `dom0_mem` says, else all but a share for the hypervisor and guests.
 fn pages_wanted(options: &Options) -> u64 {
     let free = frames::free_frames() * PAGE_SIZE as u64;
-    // Some for guests' control structures, and DMA memory below 4 GiB.
-    let spare = (free / 16).min(128 << 20);
+    // Some for guests' control structures, and memory that the domain can exchange for what its devices reach.
+    let spare = (free / 16)
+        .min(128 << 20)
+        .max(frames::DMA_BYTES.min(free / 4));
     let available = free - spare;
     let memory = &options.dom0_mem;
     let mut bytes = memory
