@@ -205,6 +205,7 @@ boot_stack_top:
 boot_l4:       .skip 4096
 boot_l3_low:   .skip 4096
 boot_l3_image: .skip 4096
+    .global boot_l2_image
 boot_l2_image: .skip 4096
 boot_l2_low:   .skip 4 * 4096
 
@@ -216,7 +217,7 @@ boot_l2_low:   .skip 4 * 4096
     .code64
     .type high_entry, @function
 high_entry:
-    lea {boot_stack} + {BOOT_STACK_SIZE}(%rip), %rsp
+    lea {boot_stack_block} + {STACK_BLOCK}(%rip), %rsp
     xor %ebp, %ebp
     push %rbp
     push %rbp

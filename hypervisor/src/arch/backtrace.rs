@@ -2,7 +2,7 @@
 
 use super::layout::{STACK_BLOCK, STACKS_START};
 use super::percpu::{self, MAX_CPUS};
-use super::{boot, smp, symbols};
+use super::{boot_stack, smp, symbols};
 use crate::console;
 use crate::registers::Registers;
 use crate::symbols::SymbolTable;
@@ -16,7 +16,7 @@ fn is_stack(address: u64) -> bool {
     if !address.is_multiple_of(8) {
         return false;
     }
-    if boot::stack_range().contains(&address) && boot::stack_range().contains(&(address + 15)) {
+    if boot_stack::is_stack_address(address) && boot_stack::is_stack_address(address + 15) {
         return true;
     }
     let Some(offset) = address.checked_sub(STACKS_START) else {

@@ -2,9 +2,9 @@
 
 use super::layout::{self, DIRECT_START, EARLY_DIRECT_LIMIT};
 use super::{
-    acpi_memory, apic, boot_memory, clock, death, entry_area, features, frames, guest, heap,
-    ioapic, paging, pci, percpu, power, scheduler, serial, smap, smp, symbols, tables, traps, vga,
-    wall_clock, watchdog,
+    acpi_memory, apic, boot_memory, boot_stack, clock, death, entry_area, features, frames, guest,
+    heap, ioapic, paging, pci, percpu, power, scheduler, serial, smap, smp, symbols, tables, traps,
+    vga, wall_clock, watchdog,
 };
 use crate::console;
 use crate::image::pfns::Pfns;
@@ -12,40 +12,23 @@ use crate::lock::IrqLock;
 use crate::machine::Bounded;
 use crate::machine::acpi::{Acpi, RsdpCopies};
 use crate::machine::memory_map::MemoryKind;
-use crate::machine::multiboot::{self, BootInfo};
+use crate::machine::multiboot::{self, BootInfo, Framebuffer};
 use crate::machine::phys::PhysRange;
 use crate::mm::platform::Device;
-use crate::options::{self, Consoles, LogLevel, Options, Parsed, Watchdog};
+use crate::options::{self, Consoles, Options, Parsed, VgaMode, Watchdog};
 use alloc::vec::Vec;
 use core::arch::global_asm;
-use core::cell::UnsafeCell;
-use core::ops::Range;
 use guest_abi::ids::{Mfn, Pfn};
 use layout::table_index;
-use log::LevelFilter;
 use spin::Once;
 
-/// Bytes of the stack that boot runs on until the first processor has its own.
-const BOOT_STACK_SIZE: usize = 64 * 1024;
-/// Bytes of each interrupt stack of that time.
-const BOOT_INTERRUPT_STACK_SIZE: usize = 16 * 1024;
 /// First MiB: firmware's areas, mapped whole.
 const LOW_END: u64 = 1 << 20;
 
-#[repr(C, align(4096))]
-struct Stacks(UnsafeCell<([u8; BOOT_STACK_SIZE], [[u8; BOOT_INTERRUPT_STACK_SIZE]; 3])>);
-// SAFETY: touched only as stacks, by the first processor.
-unsafe impl Sync for Stacks {}
-
-static STACKS: Stacks = Stacks(UnsafeCell::new((
-    [0; BOOT_STACK_SIZE],
-    [[0; BOOT_INTERRUPT_STACK_SIZE]; 3],
-)));
-
 global_asm!(
     include_str!("../../../boot/entry.S"),
-    boot_stack = sym STACKS,
-    BOOT_STACK_SIZE = const BOOT_STACK_SIZE,
+    boot_stack_block = sym boot_stack::BLOCK,
+    STACK_BLOCK = const layout::STACK_BLOCK,
     boot_main = sym boot_main,
     secondary_main = sym smp::secondary_main,
     IMAGE_MAX_PAGES = const layout::IMAGE_MAX_PAGES,
@@ -58,12 +41,6 @@ global_asm!(
 unsafe extern "C" {
     /// Root of the early page tables, at its unmoved physical address.
     static boot_l4: u8;
-}
-
-/// Addresses of the boot stack.
-pub(super) fn stack_range() -> Range<u64> {
-    let start = &raw const STACKS as u64;
-    start..start + BOOT_STACK_SIZE as u64
 }
 
 static ACPI: IrqLock<Acpi> = IrqLock::new(Acpi::new());
@@ -92,26 +69,20 @@ static HANDOVER: IrqLock<Option<Handover>> = IrqLock::new(None);
 /// First Rust code. `info_address` is the machine address of the multiboot2 information, `load_base` that
 /// of the image's first byte, `entry_tsc` the TSC when the loader handed over.
 extern "C" fn boot_main(info_address: u64, load_base: u64, entry_tsc: u64) -> ! {
-    clock::set_origin(entry_tsc);
-    console::set_clock(clock::now_ns);
-    let boot_stack = stack_range().end;
-    let interrupt_stack = |n: u64| boot_stack + n * BOOT_INTERRUPT_STACK_SIZE as u64;
     // SAFETY: the first code there is, interrupts off since the loader; the stacks are static.
     unsafe {
+        boot_stack::guard(load_base);
         traps::fill_idt();
-        tables::load(
-            0,
-            boot_stack,
-            // Nothing raises debug exceptions yet.
-            [1, 2, 3, 3].map(interrupt_stack),
-        );
+        tables::load(0, boot_stack::top(), boot_stack::interrupt_stack_tops());
     }
+    clock::set_origin(entry_tsc);
+    console::set_clock(clock::now_ns);
 
     let info = read_boot_info(info_address);
     let parsed = options::parse(info.command_line.as_bytes());
     let options = parsed.options;
     let kernel_words = parsed.first_domain_arguments.as_bytes();
-    start_console(&options);
+    start_console(&options, info.framebuffer.as_ref());
     log::info!(
         "Paravane {}, symbols {}",
         env!("CARGO_PKG_VERSION"),
@@ -130,6 +101,9 @@ extern "C" fn boot_main(info_address: u64, load_base: u64, entry_tsc: u64) -> ! 
         }
         line
     });
+    if serial::is_started() {
+        log::info!("Serial line: {}, polled", options.com1);
+    }
     report_options(&parsed);
     death::set_stay(options.is_noreboot);
     if options.is_frame_audit {
@@ -150,15 +124,17 @@ extern "C" fn boot_main(info_address: u64, load_base: u64, entry_tsc: u64) -> ! 
     find_memory(&info, info_address, load_base);
     // SAFETY: once, on the early page tables, on the boot stack, which is in the image.
     unsafe { paging::start(load_base, direct_ranges().iter().copied().flatten()) };
+    #[cfg(feature = "planted-faults")]
+    super::planted::on_boot_stack();
     // SAFETY: the page tables just built mark all pages as SMEP, SMAP and WP want.
     if unsafe { features::set_up_processor() }.is_err() {
         unreachable!("the first processor lacks a feature of the first processor");
     }
-    if options.consoles.contains(Consoles::VGA) {
+    if vga::SCREEN.is_started() {
         // SAFETY: firmware's text screen, mapped uncached for good, in place of the early mapping.
         unsafe {
-            let screen = paging::map_device(vga::ADDRESS, 4096);
-            vga::SCREEN.set_buffer(screen as *mut u16);
+            let screen = paging::map_device(vga::ADDRESS, vga::BYTES);
+            vga::SCREEN.move_buffer(screen as *mut u16);
         }
     }
     boot_memory::reach_all();
@@ -281,6 +257,7 @@ fn start_first_domain(info: &BootInfo<'_>, kernel_words: &[u8], options: &Option
             None,
         );
     }
+    release_screen(options);
 }
 
 /// Frame numbers below the end of RAM that are not RAM.
@@ -302,7 +279,7 @@ fn memory_holes() -> Vec<Pfns> {
 /// Reads the loader's information where it lies.
 fn read_boot_info(address: u64) -> BootInfo<'static> {
     let refuse = |error: multiboot::BootInfoError| -> ! {
-        start_console(&Options::DEFAULT);
+        start_console(&Options::DEFAULT, None);
         death::die(
             format_args!("the loader's multiboot2 information at {address:#x} is damaged: {error}"),
             None,
@@ -312,7 +289,7 @@ fn read_boot_info(address: u64) -> BootInfo<'static> {
     let header = unsafe { (paging::direct::<[u8; 8]>(address)).read() };
     let length = multiboot::block_bytes(header).unwrap_or_else(|error| refuse(error));
     if address + u64::from(length) > EARLY_DIRECT_LIMIT {
-        start_console(&Options::DEFAULT);
+        start_console(&Options::DEFAULT, None);
         death::die(
             format_args!("the multiboot2 information at {address:#x} goes beyond 4 GiB"),
             None,
@@ -327,17 +304,10 @@ fn read_boot_info(address: u64) -> BootInfo<'static> {
 }
 
 /// Starts the devices that show messages, on the early page tables.
-fn start_console(options: &Options) {
-    console::start_logging(match options.loglvl.always {
-        LogLevel::None => LevelFilter::Off,
-        LogLevel::Error => LevelFilter::Error,
-        LogLevel::Warning => LevelFilter::Warn,
-        LogLevel::Info => LevelFilter::Info,
-        LogLevel::Debug => LevelFilter::Debug,
-    });
-    // SAFETY: the administrator says (or the PC's tradition) that the serial line is there; it is ours.
+fn start_console(options: &Options, framebuffer: Option<&Framebuffer>) {
+    console::start_logging(options.loglvl, options.guest_loglvl);
     if options.consoles.contains(Consoles::COM1) {
-        // SAFETY: as above.
+        // SAFETY: the administrator says (or the PC's tradition) that the serial line is there; it is ours.
         if unsafe { serial::COM1.start(&options.com1) } {
             console::add_sink(&serial::COM1);
         } else {
@@ -348,9 +318,40 @@ fn start_console(options: &Options) {
         }
     }
     if options.consoles.contains(Consoles::VGA) {
-        // SAFETY: the text screen of a PC, which the early page tables show.
-        unsafe { vga::SCREEN.set_buffer(paging::direct(vga::ADDRESS)) };
-        console::add_sink(&vga::SCREEN);
+        start_screen(options, framebuffer);
+    }
+}
+
+/// Shows messages on the screen, if it is one of text.
+fn start_screen(options: &Options, framebuffer: Option<&Framebuffer>) {
+    let size = match vga::text_size(framebuffer) {
+        Ok(size) => size,
+        Err(graphics) => {
+            log::warn!(
+                "vga: the boot loader left the screen in mode {graphics}, which is not text: it shows no messages \
+                 (GRUB: set gfxpayload=text, on a machine with a BIOS)"
+            );
+            return;
+        }
+    };
+    if options.vga.mode == VgaMode::Text80x25 && size != vga::Size::USUAL {
+        log::warn!(
+            "vga: text-80x25 can't be set from here; the boot loader left {size}, which is used \
+             (GRUB: set gfxpayload=text)"
+        );
+    }
+    // SAFETY: the text screen of a PC, which the early page tables show.
+    unsafe { vga::SCREEN.start(paging::direct(vga::ADDRESS), size) };
+    console::add_sink(&vga::SCREEN);
+}
+
+/// Leaves the screen to the first domain, unless the administrator wants both to write to it.
+fn release_screen(options: &Options) {
+    if vga::SCREEN.is_started() && !options.vga.is_kept {
+        log::info!(
+            "The screen is the first domain's from here on (vga=keep shows messages all the same)"
+        );
+        vga::SCREEN.release();
     }
 }
 
@@ -454,7 +455,7 @@ fn read_acpi(acpi: &mut Acpi, rsdp: RsdpCopies<'_>) {
         log::warn!("ACPI: {refusal}");
     }
     if let Err(error) = found {
-        log::error!("ACPI: {error}; going on with one processor and no IO-APIC");
+        log::error!("{error}; going on with one processor and no IO-APIC");
     }
     if let Some((register, value)) = acpi.fadt.as_ref().and_then(|fadt| fadt.reset.as_ref())
         && let Some(port) = register.port()

@@ -18,6 +18,8 @@ pub mod boot;
 #[cfg(target_os = "none")]
 mod boot_memory;
 #[cfg(target_os = "none")]
+mod boot_stack;
+#[cfg(target_os = "none")]
 pub(crate) mod build_id;
 #[cfg(target_os = "none")]
 pub(crate) mod clock;

@@ -9,7 +9,7 @@
 
 use super::layout::{self, DIRECT_START, IMAGE_OFFSET, table_index};
 use super::percpu::{self, BLOCK_PAGES};
-use super::{boot_memory, features};
+use super::{boot_memory, boot_stack, features};
 use crate::lock::IrqLock;
 use core::sync::atomic::{AtomicU64, Ordering};
 use features::Features;
@@ -234,11 +234,29 @@ pub(super) unsafe fn start(load_base: u64, ram: impl Iterator<Item = (u64, u64)>
         for ((start, end), access) in [
             (image.text, Access::Code),
             (image.constants, Access::Constant),
-            (image.data, Access::Data),
             (image.symbols, Access::Constant),
         ] {
             map(root, start, physical(start), end - start, access);
         }
+        // Data is what lies between the guard pages of the stacks that boot runs on.
+        let mut start = image.data.0;
+        for guard in boot_stack::guard_pages() {
+            map(
+                root,
+                start,
+                physical(start),
+                guard.start - start,
+                Access::Data,
+            );
+            start = guard.end;
+        }
+        map(
+            root,
+            start,
+            physical(start),
+            image.data.1 - start,
+            Access::Data,
+        );
         for (start, end) in ram {
             // Code and constants are read-only here, too: cut them out of the range and map them apart.
             let pieces = [

@@ -18,6 +18,7 @@
 //! An overflow of any of them meets an unmapped page: a page fault becomes a double fault, which has a
 //! stack of its own, and the processor can still say what happened.
 
+use super::boot_stack;
 use super::guest::running::Running;
 use super::layout::{STACK_BLOCK, STACKS_START};
 use super::scheduler;
@@ -84,8 +85,16 @@ pub(super) fn is_guard_page(index: u64) -> bool {
     matches!(index, 0 | 5 | 10 | 15 | 20..=47)
 }
 
-/// Whether `address` lies in a guard page of some processor's stacks.
+/// The pages of a stack block that stay unmapped, by index, in ascending order.
+pub(super) fn guard_page_indices() -> impl Iterator<Item = u64> {
+    (0..BLOCK_PAGES).filter(|&page| is_guard_page(page))
+}
+
+/// Whether `address` lies in a guard page of some stack.
 pub(super) fn is_guard_address(address: u64) -> bool {
+    if boot_stack::is_guard_address(address) {
+        return true;
+    }
     let Some(offset) = address.checked_sub(STACKS_START) else {
         return false;
     };
@@ -94,7 +103,12 @@ pub(super) fn is_guard_address(address: u64) -> bool {
 
 /// Tops of the NMI, machine-check, double-fault and debug-exception stacks of processor `cpu`.
 pub(super) fn interrupt_stack_tops(cpu: u32) -> [u64; 4] {
-    INTERRUPT_STACKS.map(|page| stack_block(cpu) + (page + INTERRUPT_STACK_PAGES) * 4096)
+    interrupt_stack_tops_of(stack_block(cpu))
+}
+
+/// Tops of the NMI, machine-check, double-fault and debug-exception stacks of the stack block at `block`.
+pub(super) fn interrupt_stack_tops_of(block: u64) -> [u64; 4] {
+    INTERRUPT_STACKS.map(|page| block + (page + INTERRUPT_STACK_PAGES) * 4096)
 }
 
 /// Address of the [`CpuInfo`] of processor `cpu`, which is also where its stack starts (growing down).

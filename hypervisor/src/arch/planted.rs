@@ -14,9 +14,44 @@ static REQUEST: Once<TestRequest> = Once::new();
 /// The end of boot has been said: the fault may happen.
 static IS_ARMED: AtomicBool = AtomicBool::new(false);
 
-/// Takes the test's wish.
+/// Takes the test's wish, on the early page tables.
 pub(super) fn plant(request: TestRequest) {
     REQUEST.call_once(|| request);
+    if is_planted(PlantedFault::EarlyStackOverflow, 0) {
+        planted_stack_overflow();
+    }
+}
+
+/// The final page tables are in use, on the stack of boot.
+pub(super) fn on_boot_stack() {
+    if is_planted(PlantedFault::BootStackOverflow, 0) {
+        planted_stack_overflow();
+    }
+}
+
+/// Processor `cpu` has just been started and is not expected by anybody yet.
+pub(super) fn before_arrival(cpu: u32) {
+    if is_planted(PlantedFault::NeverArrives, cpu) {
+        death::halt();
+    }
+}
+
+/// Processor `cpu` has taken an NMI, and takes no other before this one ends.
+pub(super) fn in_nmi(cpu: u32) {
+    if !IS_ARMED.load(Ordering::Acquire) {
+        return;
+    }
+    if is_planted(PlantedFault::NmiStackOverflow, cpu) {
+        planted_stack_overflow();
+    }
+    if is_planted(PlantedFault::Dead, cpu) {
+        death::halt();
+    }
+}
+
+/// Whether `fault` is planted on processor `cpu`.
+fn is_planted(fault: PlantedFault, cpu: u32) -> bool {
+    REQUEST.get() == Some(&TestRequest::Fault { fault, cpu })
 }
 
 /// Boot is complete: does what the test wants.
@@ -47,8 +82,13 @@ pub(super) fn on_processor(this: u32) {
         PlantedFault::Assertion => planted_assert(),
         PlantedFault::DivideByZero => planted_divide(),
         PlantedFault::InvalidOpcode => planted_invalid_opcode(),
-        PlantedFault::Nmi => planted_nmi(),
+        PlantedFault::Nmi | PlantedFault::NmiStackOverflow | PlantedFault::Dead => planted_nmi(),
         PlantedFault::Stuck => planted_stuck(),
+        PlantedFault::UserRead => planted_user_read(),
+        // Has happened, or never will on this processor.
+        PlantedFault::EarlyStackOverflow
+        | PlantedFault::BootStackOverflow
+        | PlantedFault::NeverArrives => {}
     }
 }
 
@@ -63,6 +103,12 @@ pub(super) fn pass() -> ! {
 fn planted_null_read() {
     // SAFETY: not safe: the fault is the purpose.
     unsafe { asm!("mov {0}, [{0}]", inout(reg) 0u64 => _, options(nostack)) };
+}
+
+#[inline(never)]
+fn planted_user_read() {
+    // SAFETY: not safe: SMAP forbids it, and the fault is the purpose.
+    unsafe { asm!("mov {0}, [{0}]", inout(reg) super::layout::M2P_START => _, options(nostack)) };
 }
 
 #[inline(never)]

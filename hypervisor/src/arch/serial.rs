@@ -15,6 +15,11 @@ const PATIENCE: u32 = 400_000;
 /// First I/O port of the console's line, 0 while there is none.
 static PORT: AtomicU16 = AtomicU16::new(0);
 
+/// Whether there is a console's line.
+pub(super) fn is_started() -> bool {
+    PORT.load(Ordering::Relaxed) != 0
+}
+
 /// Whether the console's line has some of the I/O ports `first` to `last`.
 pub(super) fn owns_port(first: u32, last: u32) -> bool {
     match u32::from(PORT.load(Ordering::Relaxed)) {

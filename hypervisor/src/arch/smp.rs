@@ -43,7 +43,7 @@ static APIC_IDS: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(0) }; MAX_CPUS]
 static LACKING: AtomicU64 = AtomicU64::new(0);
 
 /// How long a processor may take to arrive after its start-up interrupt.
-const ARRIVAL_US: u64 = 1_000_000;
+const ARRIVAL_US: u64 = 5_000_000;
 
 /// Processors that run: their numbers and local APIC numbers.
 pub(super) fn online() -> impl Iterator<Item = (u32, u32)> {
@@ -68,7 +68,8 @@ pub(super) fn first_is_online(apic_id: u32) {
 /// Starts the first `most` processors with these local APIC numbers, as 1, 2, … in that order, on top of the first.
 /// `early_root` is the machine address of the early page tables' root. Returns how many run then.
 ///
-/// A processor that does not arrive or lacks a feature of the first is reported and left out.
+/// A processor that lacks a feature of the first is reported and left out. One that does not arrive is the
+/// end of the boot: the machine is broken.
 ///
 /// # Safety
 /// Called once, by the first processor, with the final page tables in use and the early ones intact.
@@ -152,16 +153,21 @@ fn arrives(cpu: u32, apic_id: u32, page: u8) -> bool {
             waited += 10;
         }
     }
-    // It may still come: its stacks and its number stay its own, and it would find itself unwanted.
-    log::error!(
-        "the processor with APIC id {apic_id} did not start within {} ms",
-        ARRIVAL_US / 1000
-    );
-    false
+    // Broken hardware, and it may still come at any moment: nothing that an administrator can rely on.
+    death::die(
+        format_args!(
+            "CPU{cpu} (APIC id {apic_id}) has not started within {} s of its start-up interrupt; \
+             'maxcpus={cpu}' boots without it",
+            ARRIVAL_US / 1_000_000
+        ),
+        None,
+    )
 }
 
 /// First Rust code of another processor, on its own stack.
 pub(super) extern "C" fn secondary_main(cpu: u32) -> ! {
+    #[cfg(feature = "planted-faults")]
+    super::planted::before_arrival(cpu);
     // SAFETY: the stack block is mapped and this is its processor; interrupts have been off since reset.
     unsafe {
         tables::load_own(cpu);

@@ -132,6 +132,8 @@ extern "C" fn trap_entry(frame: &mut TrapFrame) {
 }
 
 fn nmi(frame: &TrapFrame) {
+    #[cfg(feature = "planted-faults")]
+    super::planted::in_nmi(percpu::current_cpu());
     death::stop_if_dying();
     if watchdog::accepts_nmi(frame) {
         return;

@@ -5,6 +5,10 @@
 //! passes it on to the others that run. A processor that
 //! sees in its NMI that its count has not moved for the time allowed says where it is stuck, and the
 //! machine dies of it.
+//!
+//! A processor that is dead takes no NMI either, so it can't say anything. The first processor looks, in its
+//! own NMI, for others that have taken none for a while; the others look, when their timers tick, whether the
+//! first one has.
 
 use super::percpu::{self, MAX_CPUS};
 use super::traps::TrapFrame;
@@ -27,6 +31,16 @@ static PATIENCE: AtomicU32 = AtomicU32::new(0);
 static BEATS: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(0) }; MAX_CPUS];
 /// When each processor's timer is to fire for the watchdog, ns; touched by that processor alone.
 static NEXT_BEAT: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+/// NMIs that each processor has taken since the watchdog is on.
+static NMIS: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(0) }; MAX_CPUS];
+/// What the first processor saw of another's [`NMIS`], as in [`SEEN`]; touched only in its NMI.
+static NMIS_SEEN: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+/// What each processor saw of the first one's [`NMIS`], as in [`SEEN`]; touched only when its timer ticks.
+static FIRST_SEEN: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+/// When each processor looks at the first one next, ns.
+static NEXT_LOOK: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+/// How much longer than a stuck processor a dead one is waited for, s: one that can speak for itself says more.
+const DEAD_MARGIN_S: u32 = 2;
 /// Beats last seen by the check (low half) and how often in a row (high half); touched only in the NMI of
 /// the processor itself.
 static SEEN: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
@@ -65,6 +79,58 @@ pub(super) fn start(gsi: u32, timeout_s: u32) -> bool {
     true
 }
 
+/// How often in a row `seen`, which this updates, has found `count` unmoved.
+fn unmoved(seen: &AtomicU64, count: &AtomicU32) -> u32 {
+    let now = u64::from(count.load(Ordering::Relaxed));
+    let last = seen.load(Ordering::Relaxed);
+    if last & 0xffff_ffff == now {
+        seen.store(last + (1 << 32), Ordering::Relaxed);
+        (last >> 32) as u32 + 1
+    } else {
+        seen.store(now, Ordering::Relaxed);
+        0
+    }
+}
+
+/// Looks on the first processor, in its NMI, for others that are dead.
+fn find_dead(frame: &TrapFrame) {
+    let limit = PATIENCE.load(Ordering::Relaxed) + DEAD_MARGIN_S * CHECK_HZ as u32;
+    for (cpu, _) in smp::online().filter(|&(cpu, _)| cpu != 0) {
+        let (Some(seen), Some(nmis)) = (NMIS_SEEN.get(cpu as usize), NMIS.get(cpu as usize)) else {
+            continue;
+        };
+        if unmoved(seen, nmis) > limit {
+            die_of_dead(cpu, limit / CHECK_HZ as u32, Some(frame));
+        }
+    }
+}
+
+/// Looks on another processor, when its timer has ticked, whether the first one is dead. Once a second,
+/// however often the timer ticks.
+fn check_first(cpu: usize) {
+    let (Some(next), Some(seen)) = (NEXT_LOOK.get(cpu), FIRST_SEEN.get(cpu)) else {
+        return;
+    };
+    let now = clock::now_ns();
+    if cpu == 0 || now < next.load(Ordering::Relaxed) {
+        return;
+    }
+    next.store(now + TICK_NS, Ordering::Relaxed);
+    let limit_s = PATIENCE.load(Ordering::Relaxed) / CHECK_HZ as u32 + DEAD_MARGIN_S;
+    if unmoved(seen, &NMIS[0]) > limit_s {
+        die_of_dead(0, limit_s, None);
+    }
+}
+
+fn die_of_dead(cpu: u32, for_s: u32, frame: Option<&TrapFrame>) -> ! {
+    death::die(
+        format_args!(
+            "watchdog: CPU{cpu} is dead: for {for_s} s it has not even taken a non-maskable interrupt"
+        ),
+        frame,
+    )
+}
+
 /// Keeps this processor's timer ticking while it runs no scheduler yet.
 pub(super) fn keep_ticking() {
     if IS_ON.load(Ordering::Acquire) {
@@ -78,8 +144,11 @@ pub(super) fn heartbeat() {
     if let Some(beats) = BEATS.get(cpu) {
         beats.fetch_add(1, Ordering::Relaxed);
     }
-    if IS_ON.load(Ordering::Relaxed) && !scheduler::is_started() {
-        arm();
+    if IS_ON.load(Ordering::Relaxed) {
+        check_first(cpu);
+        if !scheduler::is_started() {
+            arm();
+        }
     }
 }
 
@@ -110,7 +179,11 @@ pub(super) fn accepts_nmi(frame: &TrapFrame) -> bool {
         return false;
     }
     let cpu = percpu::current_cpu();
+    if let Some(nmis) = NMIS.get(cpu as usize) {
+        nmis.fetch_add(1, Ordering::Relaxed);
+    }
     if cpu == 0 {
+        find_dead(frame);
         for (_, apic_id) in smp::online().filter(|&(other, _)| other != 0) {
             apic::send_from_nmi(apic_id, apic::Message::Nmi);
         }

@@ -2,19 +2,23 @@
 //! as the administrator wants them.
 //!
 //! Order of locks: the console lock is the last one that anybody takes, so a line may be written while any
-//! other lock is held. Interrupts are off while it is held.
+//! other lock is held. Interrupts are off while it is held. (The count of printed messages has a lock that is
+//! released before.)
 
 #![forbid(unsafe_code)]
 
 pub mod input;
 pub mod keys;
+mod levels;
 mod ring;
 
 pub use ring::LogRing;
 
 use crate::lock::IrqLock;
+use crate::options::{LogThreshold, Options};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
+use levels::{Admission, Class};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use spin::Once;
 
@@ -146,32 +150,58 @@ fn write_line(out: &mut impl Write, text: fmt::Arguments<'_>) -> fmt::Result {
     )
 }
 
+/// Target of messages that a guest causes, for the `log` crate's macros: `guest_loglvl=` is for them, and
+/// `loglvl=` for all others.
+pub const GUEST: &str = "guest";
+
+static OWN_MESSAGES: Class = Class::new(Options::DEFAULT.loglvl);
+static GUEST_MESSAGES: Class = Class::new(Options::DEFAULT.guest_loglvl);
+
+fn class(target: &str) -> &'static Class {
+    if target == GUEST {
+        &GUEST_MESSAGES
+    } else {
+        &OWN_MESSAGES
+    }
+}
+
 struct Logger;
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= log::max_level()
+        class(metadata.target()).may_print(metadata.level())
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            match record.level() {
-                Level::Error => line(format_args!("error: {}", record.args())),
-                Level::Warn => line(format_args!("warning: {}", record.args())),
-                _ => line(format_args!("{}", record.args())),
-            }
+        let now_ns = CLOCK.get().map_or(0, |now| now());
+        let admission = class(record.target()).admit(record.level(), now_ns);
+        let Admission::Print { nr_dropped } = admission else {
+            return;
+        };
+        if nr_dropped != 0 {
+            line(format_args!(
+                "warning: {nr_dropped} messages were too many and are not shown"
+            ));
+        }
+        match record.level() {
+            Level::Error => line(format_args!("error: {}", record.args())),
+            Level::Warn => line(format_args!("warning: {}", record.args())),
+            _ => line(format_args!("{}", record.args())),
         }
     }
 
     fn flush(&self) {}
 }
 
-/// Makes the macros of the `log` crate write to the console what is at least as urgent as `level`.
-pub fn start_logging(level: LevelFilter) {
+/// Makes the macros of the `log` crate write to the console what is important enough: the hypervisor's own
+/// messages by `own`, those that guests cause (target [`GUEST`]) by `guest`.
+pub fn start_logging(own: LogThreshold, guest: LogThreshold) {
     static LOGGER: Logger = Logger;
+    OWN_MESSAGES.set(own);
+    GUEST_MESSAGES.set(guest);
     // A second call finds the same logger in place.
     let _ = log::set_logger(&LOGGER);
-    log::set_max_level(level);
+    log::set_max_level(LevelFilter::Debug);
 }
 
 /// Writes what a guest prints, as it is.

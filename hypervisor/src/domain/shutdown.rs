@@ -57,11 +57,13 @@ impl Domain {
     /// Ends the domain because of what vCPU `vcpu` did or could not do.
     pub(crate) fn crash(&self, vcpu: &Vcpu, why: fmt::Arguments<'_>) {
         if self.shutdown.reason().is_none() {
-            console::line(format_args!(
-                "d{}v{} is crashed: {why}",
-                self.id.0,
-                vcpu.id().0
-            ));
+            let (id, vcpu) = (self.id.0, vcpu.id().0);
+            if self.is_hardware_domain() {
+                // The machine goes down with it: never passed over in silence.
+                console::line(format_args!("d{id}v{vcpu} is crashed: {why}"));
+            } else {
+                log::error!(target: console::GUEST, "d{id}v{vcpu} is crashed: {why}");
+            }
         }
         self.shutdown(ShutdownReason::Crash);
     }

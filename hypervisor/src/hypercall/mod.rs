@@ -98,6 +98,7 @@ fn again(guest: &mut Guest<'_>, arguments: [u64; 6]) {
 
 fn call(guest: &mut Guest<'_>, number: u64, arguments: [u64; 6]) -> Outcome {
     let Ok(number) = Hypercall::try_from(number) else {
+        not_offered(guest, number);
         return Err(Errno::ENOSYS).into();
     };
     let [a, b, c, _, _, _] = arguments;
@@ -130,8 +131,17 @@ fn call(guest: &mut Guest<'_>, number: u64, arguments: [u64; 6]) -> Outcome {
         Hypercall::GrantTableOp => grant_table::grant_table_op(guest, arguments),
         Hypercall::PlatformOp => platform::platform_op(guest, a).into(),
         Hypercall::PhysdevOp => physdev::physdev_op(guest, a, b).into(),
-        _ => Err(Errno::ENOSYS).into(),
+        other => {
+            not_offered(guest, other as u64);
+            Err(Errno::ENOSYS).into()
+        }
     }
+}
+
+/// Says that the guest has made a hypercall that does not exist or is not offered.
+fn not_offered(guest: &Guest<'_>, number: u64) {
+    let (domain, vcpu) = (guest.domain.id().0, guest.vcpu.id().0);
+    log::debug!(target: crate::console::GUEST, "d{domain}v{vcpu}: there is no hypercall {number}");
 }
 
 /// A list of hypercalls in one. Stops after an `iret`, whose registers are then in force.

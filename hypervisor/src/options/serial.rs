@@ -3,6 +3,7 @@
 
 use super::values::number;
 use super::warning::{Problem, Wants};
+use core::fmt;
 
 /// How fast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +44,26 @@ pub struct Com1 {
     pub stop_bits: u8,
     /// Its first I/O port.
     pub io_base: u16,
-    /// Its interrupt; 0 polls.
+    /// Its interrupt, which nothing uses: the line is polled.
     pub irq: u8,
+}
+
+impl fmt::Display for Com1 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parity = match self.parity {
+            Parity::None => 'n',
+            Parity::Odd => 'o',
+            Parity::Even => 'e',
+            Parity::Mark => 'm',
+            Parity::Space => 's',
+        };
+        let (data, stop) = (self.data_bits, self.stop_bits);
+        match self.baud {
+            Baud::Auto => f.write_str("speed as it was")?,
+            Baud::Rate(rate) => write!(f, "{rate} bit/s")?,
+        }
+        write!(f, ", {data}{parity}{stop}, port {:#x}", self.io_base)
+    }
 }
 
 impl Com1 {

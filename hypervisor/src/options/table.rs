@@ -27,10 +27,7 @@ pub struct Descriptor {
 /// Options that are understood and kept, but that nothing follows yet. The manual says so, and so does the
 /// console when one is given.
 pub const WITHOUT_EFFECT: &[&str] = &[
-    "vga",
-    "guest_loglvl",
     "dom0_vcpus_pin",
-    "sched",
     "sched_credit_tslice_ms",
     "sched_ratelimit_us",
 ];
@@ -87,8 +84,8 @@ pub static TABLE: &[Descriptor] = &[
         default: "115200,8n1,0x3f8,4",
         meaning: "The first serial line: its speed in bits per second (`auto` leaves what firmware set), its clock if \
                   that is not 1843200 Hz, data bits (5 to 8), parity (`n`, `o`, `e`, `m`, `s`) and stop bits (1 or 2), \
-                  its first I/O port, and its interrupt, where 0 means that the line is polled. An empty field keeps \
-                  its default.",
+                  its first I/O port, and its interrupt, which is read and not used: the line is polled. An empty \
+                  field keeps its default.",
         is_for_tests: false,
         takes: Takes::Value(|options, value| {
             options.com1 = Com1::parse(value)?;
@@ -99,8 +96,11 @@ pub static TABLE: &[Descriptor] = &[
         name: "vga",
         form: "=<current|text-80x25>[,keep]",
         default: "current",
-        meaning: "The screen's mode: as the boot loader left it, or text of 80 columns and 25 rows. `keep` goes on \
-                  writing to the screen after the first domain has started, which may draw on it at the same time.",
+        meaning: "The screen's mode. It is used as the boot loader left it if that is text. `text-80x25` says that it \
+                  has to be text of 80 columns and 25 rows, and is a warning where the boot loader left anything else: \
+                  the BIOS is never called, so the mode can't be changed from here (GRUB: `set gfxpayload=text`). When \
+                  the first domain starts, the screen is left to it; `keep` goes on writing to it, though the domain may \
+                  draw on it at the same time.",
         is_for_tests: false,
         takes: Takes::Value(|options, value| {
             options.vga = values::vga(value)?;
@@ -112,8 +112,8 @@ pub static TABLE: &[Descriptor] = &[
         form: "=<level>[/<rate-limited level>]",
         default: "info",
         meaning: "Which of the hypervisor's own messages are printed: those up to the first level always, those above \
-                  it up to the second level as long as there are not too many. Levels: `none`, `error`, `warning`, \
-                  `info`, `debug`, `all`.",
+                  it up to the second level as long as there are not too many, 10 in 5 seconds. Levels: `none`, `error`, \
+                  `warning`, `info`, `debug`, `all`.",
         is_for_tests: false,
         takes: Takes::Value(|options, value| {
             options.loglvl = values::log_threshold(value)?;
@@ -124,7 +124,7 @@ pub static TABLE: &[Descriptor] = &[
         name: "guest_loglvl",
         form: "=<level>[/<rate-limited level>]",
         default: "none/warning",
-        meaning: "As `loglvl=`, for messages that guests cause.",
+        meaning: "As `loglvl=`, for messages that guests cause. The end of the first domain is always said.",
         is_for_tests: false,
         takes: Takes::Value(|options, value| {
             options.guest_loglvl = values::log_threshold(value)?;

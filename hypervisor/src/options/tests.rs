@@ -155,6 +155,11 @@ fn serial_lines() {
     assert_eq!((fast.clock_hz, fast.divisor()), (48_000_000, Some(1)));
     assert_eq!(com1(",8O1").parity, Parity::Odd);
     assert_eq!(com1("115200,8n1,0x3f8,0").irq, 0);
+    assert_eq!(
+        com1("9600,7e2,0x2f8,3").to_string(),
+        "9600 bit/s, 7e2, port 0x2f8"
+    );
+    assert_eq!(com1("auto").to_string(), "speed as it was, 8n1, port 0x3f8");
 }
 
 #[test]

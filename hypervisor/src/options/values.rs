@@ -156,6 +156,14 @@ planted_faults! {
     ExecuteData = "execute-data",
     /// A recursion without end.
     StackOverflow = "stack-overflow",
+    /// The same on the stack of boot, on the early page tables.
+    EarlyStackOverflow = "early-stack-overflow",
+    /// The same on the stack of boot, on the final page tables.
+    BootStackOverflow = "boot-stack-overflow",
+    /// The same in the handler of a non-maskable interrupt.
+    NmiStackOverflow = "nmi-stack-overflow",
+    /// A read of memory that guests may read, where the processor forbids that to the hypervisor.
+    UserRead = "user-read",
     /// A failed assertion.
     Assertion = "assert",
     /// An integer division by zero.
@@ -166,6 +174,10 @@ planted_faults! {
     Nmi = "nmi",
     /// A loop with interrupts off, for the watchdog.
     Stuck = "stuck",
+    /// A processor that does nothing more, whatever is sent to it.
+    Dead = "dead",
+    /// A processor that does nothing when it is started.
+    NeverArrives = "never-arrives",
 }
 
 /// Largest amount of memory, bytes: what can be addressed physically.

@@ -13,6 +13,8 @@ pub enum Board {
     Q35,
     /// Intel 440FX, of 1996.
     Pc,
+    /// A PC of before PCI and ACPI.
+    Isa,
 }
 
 impl Board {
@@ -21,6 +23,7 @@ impl Board {
         match self {
             Self::Q35 => "q35",
             Self::Pc => "pc",
+            Self::Isa => "isapc",
         }
     }
 }
@@ -145,7 +148,7 @@ impl Machine {
         ]);
         // One board with a screen and one without: nobody may rely on either.
         add(match self.board {
-            Board::Q35 => &["-vga", "none"],
+            Board::Q35 | Board::Isa => &["-vga", "none"],
             Board::Pc => &["-vga", "std"],
         });
         add(&[

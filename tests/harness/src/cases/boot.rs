@@ -16,11 +16,12 @@ pub const BOOT_COMPLETE: &str =
     r"Paravane: boot complete: (\d+) processors, (\d+) MiB RAM, (\d+(?:\.\d+)?) ms$";
 
 /// From QEMU's start to the line, firmware and GRUB included, on a machine with other work to do.
-const BOOT_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const BOOT_LIMIT: Duration = Duration::from_secs(60);
 /// From the line to QEMU's end.
 const EXIT_LIMIT: Duration = Duration::from_secs(20);
-/// How long a machine is watched that must stay up; longer than the watchdog's patience.
-const STAY: Duration = Duration::from_secs(4);
+/// How long a machine is watched that must stay up; longer than the watchdog's patience, and than its patience
+/// with a processor that says nothing at all.
+const STAY: Duration = Duration::from_secs(7);
 /// What one processor may take from the hypervisor's entry to its end-of-boot line, emulated.
 const MAX_BOOT_MS: f64 = 350.0;
 /// What the firmware keeps of the memory for itself and its tables, at most.
@@ -150,6 +151,13 @@ pub fn cases(extent: Extent) -> Vec<Case> {
             TEST_IMAGE,
             4,
             " watchdog watchdog_timeout=2",
+        ),
+        // Processors that the machine has and that are not started take no watchdog's interrupt either.
+        (
+            "boot/healthy-with-watchdog-maxcpus-1",
+            TEST_IMAGE,
+            2,
+            " watchdog watchdog_timeout=2 maxcpus=1",
         ),
     ] {
         cases.push(Case::new(name, move |context| {

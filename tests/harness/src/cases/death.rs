@@ -28,11 +28,38 @@ struct Fault {
     /// Its name, in `test=fault:<name>@<cpu>` and in the case's.
     name: &'static str,
     cause: Cause,
-    /// What the reason must match.
+    /// What the reason must match. `@` in it is replaced by the number of the processor at fault.
     reason: &'static str,
     /// What a line of the backtrace must match: the function at fault, and where that is.
     frame: &'static str,
+    /// The processors on which it is tried.
+    processors: &'static [u32],
+    speaker: Speaker,
+    /// Processor model.
+    model: &'static str,
+    /// What a line with registers must match.
+    registers: &'static str,
 }
+
+/// Who reports a fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Speaker {
+    /// The processor that has it.
+    Itself,
+    /// The other one of the two: it can't speak any more.
+    Other,
+}
+
+const BOTH: &[u32] = &[0, 1];
+/// Faults before there is a second processor.
+const FIRST: &[u32] = &[0];
+const SECOND: &[u32] = &[1];
+const MODEL: &str = "max,-smap";
+/// A model with everything that protects the hypervisor from itself.
+const MODEL_WITH_SMAP: &str = "max";
+const ANY_REGISTERS: &str = r"\bRIP\b";
+/// CR4 with UMIP (bit 11), SMEP (20) and SMAP (21).
+const PROTECTIONS: &str = r"\bCR4 [0-9a-f]{10}[37bf][0-9a-f]{2}[89a-f][0-9a-f]{2}\b";
 
 /// What brings the fault about.
 #[derive(Clone, Copy, Debug)]
@@ -53,10 +80,17 @@ const fn planted(name: &'static str, reason: &'static str, frame: &'static str) 
         cause: Cause::Planted(""),
         reason,
         frame,
+        processors: BOTH,
+        speaker: Speaker::Itself,
+        model: MODEL,
+        registers: ANY_REGISTERS,
     }
 }
 
-const FAULTS: [Fault; 10] = [
+const STACK_OVERFLOW: &str = r"double fault.*stack overflow";
+const IN_RECURSION: &str = r"\bplanted_stack_overflow\b.*\bplanted\.rs:[1-9]";
+
+const FAULTS: [Fault; 16] = [
     planted(
         "null-read",
         r"page fault.*read.*\b0x0+\b",
@@ -73,11 +107,25 @@ const FAULTS: [Fault; 10] = [
         r"page fault.*(execut|fetch)",
         r"\bplanted_execute_data\b.*\bplanted\.rs:[1-9]",
     ),
-    planted(
-        "stack-overflow",
-        r"double fault.*stack overflow",
-        r"\bplanted_stack_overflow\b.*\bplanted\.rs:[1-9]",
-    ),
+    planted("stack-overflow", STACK_OVERFLOW, IN_RECURSION),
+    Fault {
+        processors: FIRST,
+        ..planted("early-stack-overflow", STACK_OVERFLOW, IN_RECURSION)
+    },
+    Fault {
+        processors: FIRST,
+        ..planted("boot-stack-overflow", STACK_OVERFLOW, IN_RECURSION)
+    },
+    planted("nmi-stack-overflow", STACK_OVERFLOW, IN_RECURSION),
+    Fault {
+        model: MODEL_WITH_SMAP,
+        registers: PROTECTIONS,
+        ..planted(
+            "user-read",
+            r"page fault: read of 0xffff800000000000 \(not permitted\)",
+            r"\bplanted_user_read\b.*\bplanted\.rs:[1-9]",
+        )
+    },
     planted(
         "assert",
         r"assertion",
@@ -95,16 +143,39 @@ const FAULTS: [Fault; 10] = [
     ),
     planted("nmi", r"NMI", r"\bplanted_nmi\b.*\bplanted\.rs:[1-9]"),
     Fault {
-        name: "stuck",
         cause: Cause::Planted(" watchdog watchdog_timeout=2"),
-        reason: r"watchdog|stuck",
-        frame: r"\bplanted_stuck\b.*\bplanted\.rs:[1-9]",
+        ..planted(
+            "stuck",
+            r"watchdog: CPU\d+ has been stuck",
+            r"\bplanted_stuck\b.*\bplanted\.rs:[1-9]",
+        )
+    },
+    // Whoever finds it did nothing wrong: its backtrace shows what it was at.
+    Fault {
+        cause: Cause::Planted(" watchdog watchdog_timeout=2"),
+        speaker: Speaker::Other,
+        ..planted(
+            "dead",
+            r"watchdog: CPU@ is dead",
+            r"hypervisor::arch::.*\.rs:[1-9]",
+        )
     },
     Fault {
-        name: "machine-check",
+        processors: SECOND,
+        speaker: Speaker::Other,
+        ..planted(
+            "never-arrives",
+            r"CPU@ \(APIC id 1\) has not started",
+            r"\bstart_others\b.*\bsmp\.rs:[1-9]",
+        )
+    },
+    Fault {
         cause: Cause::Injected(MACHINE_CHECK),
-        reason: r"machine check",
-        frame: r"hypervisor::arch::.*\.rs:[1-9]",
+        ..planted(
+            "machine-check",
+            r"machine check",
+            r"hypervisor::arch::.*\.rs:[1-9]",
+        )
     },
 ];
 
@@ -119,7 +190,7 @@ enum Aftermath {
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for fault in FAULTS {
-        for cpu in [0, 1] {
+        for &cpu in fault.processors {
             cases.push(Case::new(
                 format!("death/{}-cpu{cpu}", fault.name),
                 move |context| {
@@ -128,7 +199,10 @@ pub fn cases() -> Vec<Case> {
             ));
         }
     }
-    for (fault, cpu) in [(FAULTS[4], 0), (FAULTS[3], 1)] {
+    for (name, cpu) in [("assert", 0), ("stack-overflow", 1), ("never-arrives", 1)] {
+        let Some(fault) = FAULTS.into_iter().find(|fault| fault.name == name) else {
+            continue;
+        };
         cases.push(Case::new(
             format!("death/{}-cpu{cpu}-noreboot", fault.name),
             move |context| {
@@ -148,6 +222,7 @@ fn dies(
     let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
     let machine = Machine {
         processors: 2,
+        cpu: fault.model.into(),
         ..Machine::default()
     };
     let mut options = "console=com1 loglvl=all".to_string();
@@ -168,7 +243,12 @@ fn dies(
     let first = run
         .wait_for(&pattern(r"PANIC on CPU\d+: ")?, DEATH_LIMIT)
         .map_err(|missing| no_line("the message", &missing))?;
-    let expected = format!(r"PANIC on CPU{cpu}: .*{}", fault.reason);
+    let speaker = match fault.speaker {
+        Speaker::Itself => cpu,
+        Speaker::Other => 1 - cpu,
+    };
+    let reason = fault.reason.replace('@', &cpu.to_string());
+    let expected = format!(r"PANIC on CPU{speaker}: .*{reason}");
     if !pattern(&expected)?.is_match(&first.text) {
         return Ok(Verdict::Fail(format!(
             "'{}' is not '{expected}'",
@@ -176,7 +256,7 @@ fn dies(
         )));
     }
     for (what, line) in [
-        ("a line with registers", r"\bRIP\b"),
+        ("a line with the right registers", fault.registers),
         ("the function at fault", fault.frame),
     ] {
         if let Err(missing) = run.wait_for(&pattern(line)?, MESSAGE_LIMIT) {
@@ -218,32 +298,48 @@ fn stays(run: &mut Run) -> Result<Verdict, Verdict> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FAULTS, pattern};
+    use super::{FAULTS, PROTECTIONS, pattern};
 
     #[test]
     fn the_reasons_tell_the_faults_apart() {
         let reasons = [
-            "PANIC on CPU0: page fault: read of address 0x0000000000000000, not present",
-            "PANIC on CPU0: page fault: write to 0xffff82d040201000, protected",
-            "PANIC on CPU0: page fault: execution of 0xffff82d040201000, protected",
-            "PANIC on CPU0: double fault: stack overflow",
-            "PANIC on CPU0: assertion failed: planted",
+            "PANIC on CPU0: page fault: read of 0x0 (not present)",
+            "PANIC on CPU0: page fault: write to 0xffff82d040201000 (not permitted)",
+            "PANIC on CPU0: page fault: instruction fetch from 0xffff82d040201000 (not permitted)",
+            "PANIC on CPU0: page fault: read of 0xffff800000000000 (not permitted)",
+            "PANIC on CPU0: double fault: stack overflow: the guard page at 0xffff82800000f000 was touched",
+            "PANIC on CPU0: assertion or bug: planted",
             "PANIC on CPU0: divide error",
             "PANIC on CPU0: invalid opcode",
-            "PANIC on CPU0: NMI",
-            "PANIC on CPU0: stuck for 2 s with interrupts off",
+            "PANIC on CPU0: NMI (parity error, bus error or a pressed button)",
+            "PANIC on CPU0: watchdog: CPU0 has been stuck with interrupts off for 2 s",
+            "PANIC on CPU0: watchdog: CPU1 is dead: for 4 s it has not taken an interrupt",
+            "PANIC on CPU0: CPU1 (APIC id 1) has not started within 5 s of its start-up interrupt",
             "PANIC on CPU0: machine check",
         ];
-        for (right, fault) in FAULTS.iter().enumerate() {
-            let expected = pattern(fault.reason).unwrap();
-            for (index, reason) in reasons.iter().enumerate() {
-                assert_eq!(
-                    expected.is_match(reason),
-                    index == right,
-                    "{}: {reason}",
-                    fault.name
-                );
-            }
+        let mut matched = [false; 13];
+        for fault in FAULTS {
+            let expected = pattern(&fault.reason.replace('@', "1")).unwrap();
+            let fitting: Vec<_> = (0..reasons.len())
+                .filter(|&index| expected.is_match(reasons[index]))
+                .collect();
+            let &[index] = fitting.as_slice() else {
+                panic!("{}: {fitting:?}", fault.name);
+            };
+            matched[index] = true;
+        }
+        assert_eq!(matched, [true; 13]);
+    }
+
+    #[test]
+    fn the_protections_are_told_apart() {
+        let protections = pattern(PROTECTIONS).unwrap();
+        assert!(protections.is_match("   CR4 0000000000350ef0"));
+        for missing in ["0000000000250ef0", "0000000000150ef0", "00000000003506f0"] {
+            assert!(
+                !protections.is_match(&format!("   CR4 {missing}")),
+                "{missing}"
+            );
         }
     }
 }

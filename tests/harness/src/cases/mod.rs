@@ -3,6 +3,8 @@
 pub mod boot;
 pub mod death;
 pub mod kernels;
+pub mod machines;
+pub mod options;
 
 use crate::run::Missing;
 use crate::suite::Case;
@@ -26,6 +28,8 @@ pub enum Extent {
 /// Every case.
 pub fn all(extent: Extent) -> Vec<Case> {
     let mut cases = boot::cases(extent);
+    cases.extend(machines::cases());
+    cases.extend(options::cases());
     cases.extend(death::cases());
     cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));
     cases

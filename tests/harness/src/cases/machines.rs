@@ -1,0 +1,197 @@
+//! Machines that are unlike others in one way, each of which the hypervisor copes with.
+
+use super::boot::{BOOT_COMPLETE, BOOT_LIMIT};
+use super::{TEST_IMAGE, no_line, pattern};
+use crate::iso::Recipe;
+use crate::machine::{Board, Hpet, Machine};
+use crate::qemu::Qemu;
+use crate::run::Run;
+use crate::suite::{Case, Context};
+use crate::verdict::Verdict;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const OPTIONS: &str = "console=com1 loglvl=all";
+
+/// By what the time-stamp counter is calibrated where a better clock is missing. The oldest board has no ACPI
+/// either: no table says where the other processors are.
+const CLOCKS: [(&str, Board, Hpet, &str); 3] = [
+    ("boot/clock-hpet", Board::Q35, Hpet::Present, "by HPET at"),
+    (
+        "boot/clock-pm-timer",
+        Board::Q35,
+        Hpet::Absent,
+        "by ACPI PM timer",
+    ),
+    ("boot/clock-pit", Board::Isa, Hpet::Absent, "by PIT"),
+];
+
+/// QEMU counts instructions, one each nanosecond, so that time is the same however busy the machine is.
+const COUNTING: [&str; 2] = ["-icount", "shift=0,sleep=off"];
+/// What a boot may take on one processor and on four, ms of counted time; it takes 24 and 126, most of it
+/// pauses that hardware wants.
+const COUNTED_MS: [(u32, f64); 2] = [(1, 60.0), (4, 300.0)];
+
+/// How long a machine may take to fall asleep.
+const SLEEP_LIMIT: Duration = Duration::from_secs(20);
+
+/// All of them.
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (name, board, hpet, by) in CLOCKS {
+        cases.push(Case::new(name, move |context| {
+            calibrates(context, board, hpet, by).unwrap_or_else(|verdict| verdict)
+        }));
+    }
+    for (processors, limit_ms) in COUNTED_MS {
+        let name = format!("boot/counted-work-{processors}cpu");
+        cases.push(Case::new(name, move |context| {
+            is_quick(context, processors, limit_ms).unwrap_or_else(|verdict| verdict)
+        }));
+    }
+    cases.push(Case::new("boot/idle-processors-sleep", |context| {
+        sleeps(context).unwrap_or_else(|verdict| verdict)
+    }));
+    cases.push(Case::new("boot/moved-image", |context| {
+        runs_where_it_is_put(context).unwrap_or_else(|verdict| verdict)
+    }));
+    cases
+}
+
+/// Boots to the end-of-boot line, and returns what it says: processors, MiB, ms.
+fn boot(
+    context: &Context<'_>,
+    machine: &Machine,
+    image: &Path,
+) -> Result<(Run, [String; 3]), Verdict> {
+    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let mut run = context.boot(&qemu, machine, &Recipe::new(image, OPTIONS))?;
+    let complete = pattern(BOOT_COMPLETE)?;
+    let line = run
+        .wait_for(&complete, BOOT_LIMIT)
+        .map_err(|missing| no_line("the end-of-boot line", &missing))?;
+    let found = complete
+        .captures(&line.text)
+        .ok_or(Verdict::NoVerdict("the line has changed".into()))?;
+    let numbers = [1, 2, 3].map(|group| found[group].to_string());
+    Ok((run, numbers))
+}
+
+fn calibrates(
+    context: &Context<'_>,
+    board: Board,
+    hpet: Hpet,
+    by: &str,
+) -> Result<Verdict, Verdict> {
+    let machine = Machine {
+        board,
+        hpet,
+        ..Machine::default()
+    };
+    let (run, _) = boot(context, &machine, Path::new(TEST_IMAGE))?;
+    Ok(if run.lines().iter().any(|line| line.text.contains(by)) {
+        Verdict::Pass(String::new())
+    } else {
+        Verdict::Fail(format!("the TSC is not calibrated '{by}'"))
+    })
+}
+
+fn is_quick(context: &Context<'_>, processors: u32, limit_ms: f64) -> Result<Verdict, Verdict> {
+    let machine = Machine {
+        processors,
+        extra: COUNTING.map(Into::into).to_vec(),
+        ..Machine::default()
+    };
+    let (_, [found, _, took_ms]) = boot(context, &machine, Path::new(TEST_IMAGE))?;
+    let took: f64 = took_ms
+        .parse()
+        .map_err(|_| Verdict::NoVerdict(format!("'{took_ms}' ms")))?;
+    Ok(if found != processors.to_string() {
+        Verdict::Fail(format!("{found} processors are up"))
+    } else if took > limit_ms {
+        Verdict::Fail(format!("{took} ms of counted time, at most {limit_ms}"))
+    } else {
+        Verdict::Pass(format!("{took} ms of counted time"))
+    })
+}
+
+/// With nothing to do, every processor is halted.
+fn sleeps(context: &Context<'_>) -> Result<Verdict, Verdict> {
+    let machine = Machine {
+        processors: 4,
+        ..Machine::default()
+    };
+    let (run, _) = boot(context, &machine, Path::new(TEST_IMAGE))?;
+    let started = Instant::now();
+    loop {
+        let registers = run
+            .command_monitor("info registers -a")
+            .map_err(|error| Verdict::NoVerdict(format!("QEMU's monitor: {error}")))?;
+        let halted = registers.matches("HLT=1").count();
+        if halted == 4 {
+            return Ok(Verdict::Pass(String::new()));
+        }
+        if started.elapsed() > SLEEP_LIMIT {
+            return Ok(Verdict::Fail(format!("{halted} of 4 processors sleep")));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// The loader may put the image anywhere. Here it is asked to put it as high as it can.
+fn runs_where_it_is_put(context: &Context<'_>) -> Result<Verdict, Verdict> {
+    let moved = PathBuf::from("build/paravane-test-high");
+    let mut image = std::fs::read(TEST_IMAGE)
+        .map_err(|error| Verdict::NoVerdict(format!("{TEST_IMAGE}: {error}")))?;
+    prefer_highest(&mut image)
+        .ok_or_else(|| Verdict::NoVerdict("the image has no relocation tag".into()))?;
+    std::fs::write(&moved, image)
+        .map_err(|error| Verdict::NoVerdict(format!("{}: {error}", moved.display())))?;
+    let machine = Machine {
+        processors: 2,
+        ..Machine::default()
+    };
+    let (run, [processors, ..]) = boot(context, &machine, &moved)?;
+    let at = pattern(r"image at (0x[0-9a-f]+);")?;
+    let place = run
+        .lines()
+        .iter()
+        .find_map(|line| Some(at.captures(&line.text)?[1].to_string()));
+    Ok(match place.as_deref() {
+        Some("0x200000") | None => {
+            Verdict::NoVerdict(format!("the loader has not moved it: {place:?}"))
+        }
+        Some(_) if processors != "2" => Verdict::Fail(format!("{processors} processors are up")),
+        Some(place) => Verdict::Pass(place.into()),
+    })
+}
+
+/// Changes the preference in the multiboot2 header's relocation tag from the lowest place to the highest.
+fn prefer_highest(image: &mut [u8]) -> Option<()> {
+    const MAGIC: [u8; 4] = 0xe852_50d6u32.to_le_bytes();
+    // Type 10, optional, 24 bytes; lowest and highest address and alignment come before the preference.
+    const TAG: [u8; 8] = [10, 0, 1, 0, 24, 0, 0, 0];
+    const PREFERENCE: usize = 20;
+    const HIGHEST: u8 = 2;
+    let header = image.windows(4).position(|word| word == MAGIC)?;
+    let header = image.get_mut(header..)?;
+    let tag = header.windows(8).position(|word| word == TAG)?;
+    *header.get_mut(tag + PREFERENCE)? = HIGHEST;
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::prefer_highest;
+
+    #[test]
+    fn the_preference_is_changed_where_it_is() {
+        let mut image = vec![0u8; 64];
+        image[8..12].copy_from_slice(&0xe852_50d6u32.to_le_bytes());
+        image[24..32].copy_from_slice(&[10, 0, 1, 0, 24, 0, 0, 0]);
+        image[44] = 1;
+        prefer_highest(&mut image).unwrap();
+        assert_eq!(image[44], 2);
+        assert!(prefer_highest(&mut [0; 64]).is_none());
+    }
+}

@@ -1,0 +1,211 @@
+//! Boot options do what the manual says, and mistakes in them are named.
+
+use super::boot::{BOOT_COMPLETE, BOOT_LIMIT};
+use super::{IMAGE, no_line, pattern};
+use crate::iso::Recipe;
+use crate::machine::{Board, Machine};
+use crate::qemu::Qemu;
+use crate::suite::{Case, Context};
+use crate::verdict::Verdict;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a line of options leads to, on a machine of four processors.
+#[derive(Clone, Copy, Debug)]
+struct Effect {
+    name: &'static str,
+    options: &'static str,
+    /// Patterns of lines that come up to the end-of-boot line, in this order.
+    lines: &'static [&'static str],
+    /// A pattern of lines that do not come.
+    absent: &'static str,
+}
+
+const NOTHING: &str = "PANIC";
+
+const EFFECTS: [Effect; 7] = [
+    Effect {
+        name: "options/mistakes-are-named",
+        options: "console=com1 loglvl=none consle=vga frobnicate maxcpus=x sched=credit2 vga=ask",
+        lines: &[
+            r#"warning: command line: "consle=vga" is not an option.*did you mean "console="#,
+            r#"warning: command line: "frobnicate" is not an option"#,
+            r#"warning: command line: "maxcpus=x" is ignored: "x" is not a number"#,
+            r#"warning: command line: "sched=credit2" is ignored: "credit2" is not offered here; offered: credit"#,
+            r#"warning: command line: "vga=ask" is ignored: "ask" is not offered here"#,
+            "boot complete: 4 processors",
+        ],
+        absent: "PANIC|Memory:",
+    },
+    Effect {
+        name: "options/maxcpus",
+        options: "console=com1 maxcpus=2",
+        lines: &["boot complete: 2 processors"],
+        absent: NOTHING,
+    },
+    Effect {
+        name: "options/nosmp",
+        options: "console=com1 nosmp",
+        lines: &["boot complete: 1 processors"],
+        absent: NOTHING,
+    },
+    Effect {
+        name: "options/com1",
+        options: "console=com1 com1=9600,7e2",
+        lines: &[
+            "Paravane ",
+            r"Serial line: 9600 bit/s, 7e2, port 0x3f8, polled",
+            "boot complete",
+        ],
+        absent: NOTHING,
+    },
+    Effect {
+        name: "options/com1-auto",
+        options: "console=com1 com1=auto",
+        lines: &["Serial line: speed as it was", "boot complete"],
+        absent: NOTHING,
+    },
+    Effect {
+        name: "options/loglvl-info",
+        options: "console=com1 loglvl=info",
+        lines: &["Memory: ", "boot complete"],
+        absent: "warning",
+    },
+    Effect {
+        name: "options/loglvl-none",
+        options: "console=com1 loglvl=none",
+        lines: &["boot complete"],
+        absent: "Memory:|Time:|Processor:",
+    },
+];
+
+/// Every effect, and the screen.
+pub fn cases() -> Vec<Case> {
+    let mut cases: Vec<Case> = EFFECTS
+        .into_iter()
+        .map(|effect| {
+            Case::new(effect.name, move |context| {
+                has_effect(context, effect).unwrap_or_else(|verdict| verdict)
+            })
+        })
+        .collect();
+    for (name, options, screen) in [
+        ("options/vga", "console=com1,vga", Screen::Released),
+        (
+            "options/vga-keep",
+            "console=com1,vga vga=keep",
+            Screen::Kept,
+        ),
+        (
+            "options/vga-text-80x25",
+            "console=vga,com1 vga=text-80x25",
+            Screen::Released,
+        ),
+        ("options/console-com1", "console=com1", Screen::Unused),
+    ] {
+        cases.push(Case::new(name, move |context| {
+            shows(context, options, screen).unwrap_or_else(|verdict| verdict)
+        }));
+    }
+    cases
+}
+
+fn has_effect(context: &Context<'_>, effect: Effect) -> Result<Verdict, Verdict> {
+    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let machine = Machine {
+        processors: 4,
+        ..Machine::default()
+    };
+    let mut run = context.boot(&qemu, &machine, &Recipe::new(IMAGE, effect.options))?;
+    run.wait_for(&pattern(BOOT_COMPLETE)?, BOOT_LIMIT)
+        .map_err(|missing| no_line("the end-of-boot line", &missing))?;
+    let mut lines = run.lines().iter();
+    for expected in effect.lines {
+        let expected = pattern(expected)?;
+        if !lines.any(|line| expected.is_match(&line.text)) {
+            return Ok(Verdict::Fail(format!(
+                "no line matches '{expected}', or not in its place"
+            )));
+        }
+    }
+    let absent = pattern(effect.absent)?;
+    let unwanted = run.lines().iter().find(|line| absent.is_match(&line.text));
+    Ok(match unwanted {
+        Some(line) => Verdict::Fail(format!("this must not come: '{}'", line.text)),
+        None => Verdict::Pass(String::new()),
+    })
+}
+
+/// What becomes of the screen when the first domain starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Screen {
+    /// It is the domain's.
+    Released,
+    /// Messages go on.
+    Kept,
+    /// There never were any.
+    Unused,
+}
+
+/// The text buffer: two bytes for each of 2,000 characters.
+const READ_SCREEN: &str = "xp /4000bx 0xb8000";
+/// Said after the first domain has started, when it has ended.
+const LAST: &str = "Hardware Dom0 crashed";
+/// From the end of the boot to that.
+const DOMAIN_LIMIT: Duration = Duration::from_secs(60);
+
+/// Whether the screen shows what was said before the first domain started, and after.
+fn shows(context: &Context<'_>, options: &str, screen: Screen) -> Result<Verdict, Verdict> {
+    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let machine = Machine {
+        board: Board::Pc,
+        ..Machine::default()
+    };
+    let mut recipe = Recipe::new(IMAGE, format!("{options} loglvl=all noreboot dom0_mem=64M"));
+    recipe.modules.push((
+        PathBuf::from("build/kernels/kernel"),
+        "test=trap/unhandled".into(),
+    ));
+    let mut run = context.boot(&qemu, &machine, &recipe)?;
+    run.wait_for(&pattern(BOOT_COMPLETE)?, BOOT_LIMIT)
+        .map_err(|missing| no_line("the end-of-boot line", &missing))?;
+    run.wait_for(&pattern(LAST)?, DOMAIN_LIMIT)
+        .map_err(|missing| no_line("the domain's end", &missing))?;
+    let dump = run
+        .command_monitor(READ_SCREEN)
+        .map_err(|error| Verdict::NoVerdict(format!("QEMU's monitor: {error}")))?;
+    let text = characters(&dump);
+    let found = (text.contains("boot complete"), text.contains(LAST));
+    let expected = match screen {
+        Screen::Released => (true, false),
+        Screen::Kept => (true, true),
+        Screen::Unused => (false, false),
+    };
+    Ok(if found == expected {
+        Verdict::Pass(String::new())
+    } else {
+        Verdict::Fail(format!(
+            "the screen shows the end of boot, the domain's end: {found:?}, should be {expected:?}; it shows '{text}'"
+        ))
+    })
+}
+
+/// The characters in the monitor's dump of a text buffer: every other byte.
+fn characters(dump: &str) -> String {
+    let bytes = dump
+        .split_whitespace()
+        .filter_map(|word| u8::from_str_radix(word.strip_prefix("0x")?, 16).ok());
+    bytes.step_by(2).map(char::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::characters;
+
+    #[test]
+    fn the_screen_is_read() {
+        let dump = "xp /8bx 0xb8000\r\n\
+                    00000000000b8000: 0x42 0x07 0x6f 0x07 0x6f 0x07 0x74 0x07\r\n(qemu) ";
+        assert_eq!(characters(dump), "Boot");
+    }
+}
