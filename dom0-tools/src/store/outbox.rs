@@ -145,18 +145,6 @@ impl Outbox {
         self.queue.is_empty()
     }
 
-    /// The answers that wait, without what is between them.
-    #[must_use]
-    pub fn all_answers(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.answer_bytes);
-        for item in &self.queue {
-            if let Item::Answer(message) = item {
-                bytes.extend_from_slice(message);
-            }
-        }
-        bytes
-    }
-
     fn retain_events(&mut self, keep: impl Fn(&Event) -> bool) {
         let (waiting, event_bytes) = (&mut self.waiting, &mut self.event_bytes);
         self.queue.retain(|item| match item {

@@ -70,7 +70,7 @@ impl Fixture {
         ClientId::Domain(DomId(domain))
     }
 
-    /// Sends a request: the answer, or the error's name. Terminators are shown as `|`.
+    /// Sends a request: the answer, or the error's name. Terminators are written and shown as `|`.
     pub(crate) fn ask(
         &mut self,
         client: ClientId,
@@ -78,6 +78,7 @@ impl Fixture {
         transaction: u32,
         payload: &str,
     ) -> Result<String, String> {
+        let payload = payload.replace('|', "\0");
         let request = encode(message_type, 77, transaction, payload.as_bytes());
         let (header, payload) = MessageHeader::read_from_prefix(&request).unwrap();
         self.store.handle(&mut self.host, client, &header, payload);
