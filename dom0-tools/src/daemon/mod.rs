@@ -7,6 +7,7 @@
 //! guests do not notice.
 #![forbid(unsafe_code)]
 
+pub mod background;
 pub mod carrier;
 pub mod connection;
 pub mod event_loop;

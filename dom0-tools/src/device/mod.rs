@@ -1,0 +1,11 @@
+//! The kernel's devices by which the first domain's processes reach the hypervisor and other domains.
+//!
+//! The only room with `unsafe`: requests of ioctl, whose arguments are the structures of `guest-abi`, and
+//! memory that is shared with guests, which is only touched through raw pointers.
+#![allow(unsafe_code)]
+
+pub mod domain_status;
+pub mod event_channels;
+pub mod machine;
+pub mod shared_frame;
+pub mod terminal;
