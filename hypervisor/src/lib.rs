@@ -18,6 +18,7 @@ pub mod grant;
 #[cfg(target_os = "none")]
 mod hypercall;
 pub mod image;
+pub mod irq;
 pub mod lock;
 pub mod machine;
 pub mod mm;

@@ -42,6 +42,12 @@ pub fn model_fence() {
 
 /// Ranks of locks, outermost first. Each one's owner says in its module header what it protects.
 pub mod rank {
+    /// Numbers of a domain's physical interrupts.
+    pub const PIRQS: u8 = 30;
+    /// Which messages of PCI functions are interrupts.
+    pub const PCI_MESSAGES: u8 = 32;
+    /// The list of PCI functions that are announced.
+    pub const PCI_DEVICES: u8 = 35;
     /// A domain's event-channel allocation.
     pub const EVENT_PORTS: u8 = 40;
     /// Growth of a domain's grant table.

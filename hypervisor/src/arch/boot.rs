@@ -3,8 +3,8 @@
 use super::layout::{self, DIRECT_START, EARLY_DIRECT_LIMIT};
 use super::{
     acpi_memory, apic, boot_memory, boot_stack, clock, death, entry_area, features, frames, guest,
-    heap, ioapic, paging, pci, percpu, power, scheduler, serial, smap, smp, symbols, tables, traps,
-    vga, wall_clock, watchdog,
+    heap, ioapic, irq, paging, pci, percpu, power, scheduler, serial, smap, smp, symbols, tables,
+    traps, vga, wall_clock, watchdog,
 };
 use crate::console;
 use crate::image::pfns::Pfns;
@@ -217,7 +217,10 @@ extern "C" fn boot_on_own_stack() -> ! {
         heap::BYTES >> 10
     );
     check_timer();
+    irq::start(acpi.madt.as_ref());
     start_watchdog(&acpi, &options);
+    keep_console_line(&acpi, &options);
+    paging::end_device_boot();
     drop(acpi);
 
     let ms = clock::now_ns() / 1_000_000;
@@ -565,12 +568,25 @@ fn start_watchdog(acpi: &Acpi, options: &Options) {
     // The PIT is ISA interrupt 0.
     let gsi = acpi.madt.as_ref().map(|madt| madt.isa_interrupt(0).0);
     if gsi.is_some_and(|gsi| watchdog::start(gsi, options.watchdog_timeout_s)) {
+        gsi.into_iter().for_each(irq::keep);
         log::info!(
             "Watchdog: on, {} s",
             options.watchdog_timeout_s.max(watchdog::SHORTEST_S)
         );
     } else {
         log::warn!("watchdog: no IO-APIC has the PIT's interrupt: it stays off");
+    }
+}
+
+/// No domain gets the interrupt of the console's serial line, even while it is polled: its driver would take the line over.
+fn keep_console_line(acpi: &Acpi, options: &Options) {
+    let io_base = u32::from(options.com1.io_base);
+    let line = options.com1.irq;
+    if line != 0
+        && serial::owns_port(io_base, io_base)
+        && let Some(madt) = acpi.madt.as_ref()
+    {
+        irq::keep(madt.isa_interrupt(line).0);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::frames::{self, Zero};
 use super::layout::M2P_OWN_START;
-use super::shared::{GrantFramePlace, SharedPlace, VcpuInfoPlace};
+use super::shared::{GrantFramePlace, InterruptBits, SharedPlace, VcpuInfoPlace};
 use super::{features, paging, percpu, scheduler, tlb};
 use crate::domain::{Domain, Domains};
 use crate::mm::block::{CleanBlock, Scrub, SharedAccess};
@@ -204,6 +204,13 @@ pub(crate) fn vcpu_info_in(frame: &WritableRef, offset: u32) -> VcpuInfoPlace {
     );
     // SAFETY: writable memory of a guest, held (caller); the whole structure lies in the frame.
     VcpuInfoPlace(unsafe { SharedPlace::new(frame.mfn(), u64::from(offset)) })
+}
+
+/// A frame for the bits of a domain's interrupts, on which a writable reference is held, which its holder keeps for as
+/// long as the place is used.
+pub(crate) fn interrupt_bits_in(frame: &WritableRef) -> InterruptBits {
+    // SAFETY: writable memory of a guest, held (caller).
+    InterruptBits(unsafe { SharedPlace::new(frame.mfn(), 0) })
 }
 
 /// Reads the byte at `address` of a guest by the tables under `root`, if its own memory is there.

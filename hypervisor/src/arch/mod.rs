@@ -42,7 +42,13 @@ mod heap;
 #[cfg(target_os = "none")]
 mod ioapic;
 #[cfg(target_os = "none")]
+pub(crate) mod irq;
+#[cfg(target_os = "none")]
 pub(crate) mod memory;
+#[cfg(target_os = "none")]
+mod msi;
+#[cfg(target_os = "none")]
+pub(crate) mod msi_map;
 #[cfg(target_os = "none")]
 mod msr;
 #[cfg(target_os = "none")]

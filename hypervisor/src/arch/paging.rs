@@ -330,14 +330,58 @@ pub(super) unsafe fn map_table(from: u64, to: u64, length: u64, access: Access) 
     };
 }
 
-/// Maps the device registers at machine address `address`, `length` bytes, for good. Returns where.
+/// Maps the device registers at machine address `address`, `length` bytes, for good. Returns where. Only during boot, when
+/// frames for page tables are there.
 ///
 /// # Safety
 /// There is a device at the address, and the caller drives it.
 pub(super) unsafe fn map_device(address: u64, length: u64) -> u64 {
+    let mut next = NEXT_DEVICE.lock();
+    // SAFETY: caller.
+    unsafe { map_device_at(&mut next, address, length, layout::DEVICES_END) }
+        .expect("the window for device registers is full")
+}
+
+/// Bytes of the device window that are kept for devices found after boot.
+const LATE_DEVICES: u64 = 64 << 20;
+/// End of what is kept for them; 0 during boot.
+static LATE_END: AtomicU64 = AtomicU64::new(0);
+
+/// Makes the page tables for devices that are mapped later, so that mapping one needs no memory.
+pub(super) fn end_device_boot() {
+    let mut next = NEXT_DEVICE.lock();
+    const TABLE: u64 = 2 << 20;
+    *next = next.next_multiple_of(TABLE);
+    let end = *next + LATE_DEVICES;
+    assert!(
+        end <= layout::DEVICES_END,
+        "the window for device registers is full"
+    );
+    let root = Mfn::of_address(ROOT.load(Ordering::Acquire));
+    for address in (*next..end).step_by(TABLE as usize) {
+        // SAFETY: the lock is held.
+        unsafe { table_at(root, address, 1) };
+    }
+    LATE_END.store(end, Ordering::Release);
+}
+
+/// [`map_device`] after boot. `None` if there is no room left.
+///
+/// # Safety
+/// As `map_device`; less than 2 MiB.
+pub(super) unsafe fn try_map_device(address: u64, length: u64) -> Option<u64> {
+    let mut next = NEXT_DEVICE.lock();
+    // SAFETY: caller.
+    unsafe { map_device_at(&mut next, address, length, LATE_END.load(Ordering::Acquire)) }
+}
+
+/// Maps a device at the next free address of the window, if that is below `end`.
+///
+/// # Safety
+/// As `map_device`.
+unsafe fn map_device_at(next: &mut u64, address: u64, length: u64, end: u64) -> Option<u64> {
     let offset = address % 4096;
     let length = (offset + length).next_multiple_of(4096);
-    let mut next = NEXT_DEVICE.lock();
     // Large windows begin where large pages fit.
     const LARGE_PAGE: u64 = 2 << 20;
     let from = if length < LARGE_PAGE {
@@ -345,10 +389,9 @@ pub(super) unsafe fn map_device(address: u64, length: u64) -> u64 {
     } else {
         next.next_multiple_of(LARGE_PAGE) + (address - offset) % LARGE_PAGE
     };
-    assert!(
-        from + length <= layout::DEVICES_END,
-        "the window for device registers is full"
-    );
+    if from.checked_add(length)? > end {
+        return None;
+    }
     // SAFETY: the window is ours, each piece is given out once, and what is there is a device (caller).
     unsafe {
         map(
@@ -361,7 +404,7 @@ pub(super) unsafe fn map_device(address: u64, length: u64) -> u64 {
     };
     // A page between two devices stays unmapped.
     *next = from + length + 4096;
-    from + offset
+    Some(from + offset)
 }
 
 /// Machine address of the root of the hypervisor's page tables.

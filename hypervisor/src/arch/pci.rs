@@ -3,7 +3,7 @@
 //! One lock keeps the two steps of a port access together, whoever makes it: the hypervisor, or the first domain, whose
 //! accesses to these ports are done here. It is a leaf.
 
-use super::{boot_memory, paging, port};
+use super::{boot_memory, msi_map, paging, port};
 use crate::emulate::insn::Width;
 use crate::lock::IrqLock;
 use crate::machine::acpi::{MAX_ECAM_REGIONS, Mcfg, McfgRegion};
@@ -76,6 +76,16 @@ fn is_there(device: u8) -> bool {
         devfn: device << 3,
     };
     Pci.read(at, 0, Width::Word) != u32::from(u16::MAX)
+}
+
+/// Machine address of the region of the MCFG for these buses, first and last, where bus 0 is or would be.
+pub(crate) fn memory_space(segment: u16, buses: (u8, u8)) -> Option<u64> {
+    let regions = REGIONS.get()?;
+    regions
+        .iter()
+        .map(|region| &region.description)
+        .find(|known| known.segment == segment && (known.first_bus, known.last_bus) == buses)
+        .map(|known| known.base)
 }
 
 /// Configuration space of this machine.
@@ -169,5 +179,13 @@ pub(crate) fn guest_write(address: u32, byte: u16, width: Width, value: u32) {
         // Not an access to configuration space.
         return;
     }
-    write_ports(address, byte, width, value);
+    let function = Function {
+        segment: 0,
+        bus: (address >> 16) as u8,
+        devfn: (address >> 8) as u8,
+    };
+    let offset = (address & 0xfc) as u16 + byte;
+    if let Some(value) = msi_map::filter_write(function, offset, width, value) {
+        write_ports(address, byte, width, value);
+    }
 }

@@ -62,6 +62,26 @@ impl SharedPlace {
     }
 }
 
+/// A frame with a bit for each physical interrupt of a domain.
+#[derive(Clone, Copy)]
+pub(crate) struct InterruptBits(pub(crate) SharedPlace);
+
+impl InterruptBits {
+    /// Sets the bit of interrupt `pirq` to `value`. There is none for numbers that don't fit into the frame.
+    pub(crate) fn set(self, pirq: u32, value: bool) {
+        let (offset, bit) = (pirq as usize / 64 * 8, 1u64 << (pirq % 64));
+        if offset >= guest_abi::ids::PAGE_SIZE {
+            return;
+        }
+        let word = self.0.u64(offset);
+        if value {
+            word.fetch_or(bit, Ordering::SeqCst);
+        } else {
+            word.fetch_and(!bit, Ordering::SeqCst);
+        }
+    }
+}
+
 /// The `vcpu_info` of one vCPU.
 #[derive(Clone, Copy)]
 pub(crate) struct VcpuInfoPlace(pub(crate) SharedPlace);

@@ -2,7 +2,7 @@
 
 use super::entry_area::EntryData;
 use super::layout::STACK_BLOCK;
-use super::{apic, death, debug, guest, percpu, scheduler, tables, tlb, watchdog};
+use super::{apic, death, debug, guest, irq, percpu, scheduler, tables, tlb, watchdog};
 use crate::registers::entry;
 use guest_abi::segment::{FLAT_RING3_CS32, FLAT_RING3_CS64, FLAT_RING3_SS};
 
@@ -244,13 +244,7 @@ pub(super) fn interrupt(vector: u8) {
             log::warn!("CPU{}: local APIC error {status:#x}", percpu::current_cpu());
         }
         VECTOR_SPURIOUS => {}
-        vector => {
-            apic::end_of_interrupt();
-            log::warn!(
-                "CPU{}: interrupt on unused vector {vector:#x}",
-                percpu::current_cpu()
-            );
-        }
+        vector => irq::arrived(vector),
     }
 }
 

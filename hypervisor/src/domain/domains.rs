@@ -5,6 +5,7 @@
 use super::charge::Charge;
 use super::events::DomainBits;
 use super::grants::DomainGrants;
+use super::interrupts::DomainPirqs;
 use super::shutdown::ShutdownState;
 use super::vcpu::Vcpu;
 use crate::arch::shared::SharedInfoPlace;
@@ -52,6 +53,7 @@ pub(crate) struct Domain {
     /// Memory of the hypervisor's that it is to blame for.
     pub(super) charge: Arc<Charge>,
     pub(super) grants: DomainGrants,
+    pub(crate) pirqs: DomainPirqs,
 }
 
 /// What the hypervisor allocates at most for what a domain asks of it. The usual limits of ports, grant
@@ -87,6 +89,7 @@ impl Domain {
             pci_address: AtomicU32::new(0),
             charge,
             grants,
+            pirqs: DomainPirqs::new(crate::arch::irq::nr_gsis()),
         };
         GrantDomain::grants(&domain)
             .grow(&domain, 1)

@@ -4,7 +4,7 @@ use super::charge::OverLimit;
 use super::domains::{Domain, Domains};
 use crate::arch::scheduler;
 use crate::arch::shared::SharedInfoPlace;
-use crate::event::{EventDomain, EventDomains, EventError, Pirqs, PortTable, SharedInfo, wait};
+use crate::event::{EventDomain, EventDomains, EventError, PortTable, SharedInfo, wait};
 use crate::sched::run_state::Change;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -58,21 +58,9 @@ impl SharedInfo for Domain {
     }
 }
 
-/// No physical interrupts yet: every number is one that the domain does not have.
-pub(crate) struct NoPirqs;
-
-impl Pirqs for NoPirqs {
-    fn bind(&self, _: u32, _: Port, _: bool) -> Result<(), EventError> {
-        Err(EventError::Invalid)
-    }
-    fn activate(&self, _: u32, _: Port) {}
-    fn unbind(&self, _: u32, _: Port) {}
-    fn retarget(&self, _: u32, _: VcpuId) {}
-}
-
 impl EventDomain for Domain {
     type Shared = Self;
-    type Pirqs = NoPirqs;
+    type Pirqs = Self;
 
     fn id(&self) -> DomId {
         self.id
@@ -83,8 +71,8 @@ impl EventDomain for Domain {
     fn shared(&self) -> &Self {
         self
     }
-    fn pirqs(&self) -> &NoPirqs {
-        &NoPirqs
+    fn pirqs(&self) -> &Self {
+        self
     }
     fn has_vcpu(&self, vcpu: VcpuId) -> bool {
         self.vcpu(vcpu).is_some()

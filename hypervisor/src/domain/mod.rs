@@ -11,6 +11,8 @@ mod events;
 #[cfg(target_os = "none")]
 mod grants;
 #[cfg(target_os = "none")]
+mod interrupts;
+#[cfg(target_os = "none")]
 pub(crate) mod shutdown;
 #[cfg(target_os = "none")]
 mod vcpu;

@@ -5,8 +5,11 @@
 //! here, because a message that a domain could write would be an interrupt of any vector on any processor.
 #![forbid(unsafe_code)]
 
+pub mod capability;
+mod devices;
 mod mechanism;
 
+pub use devices::Devices;
 pub use mechanism::{Mechanism, port_address};
 
 use crate::emulate::insn::Width;

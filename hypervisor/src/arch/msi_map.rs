@@ -1,0 +1,230 @@
+//! Whose messages are interrupts of this machine: finding a function's registers, and giving them a place.
+
+use super::boot::{is_hypervisors_device, is_ram};
+use super::irq::lines;
+use super::msi::{Guard, Message, Table};
+use super::pci::Pci;
+use crate::emulate::insn::Width;
+use crate::irq::{Irq, IrqError};
+use crate::lock::IrqLock;
+use crate::machine::phys::PhysRange;
+use crate::pci::capability::{MSI_COUNT, MSIX_ENTRY_BYTES, Msi, MsiX, is_present, memory_bar};
+use crate::pci::{ConfigSpace, Devices, Function};
+use crate::sync::{Lock, rank};
+use alloc::vec::Vec;
+use guest_abi::ids::Mfn;
+
+/// Functions that the first domain has announced.
+pub(crate) static DEVICES: Devices = Devices::new();
+
+/// Held by whoever maps or unmaps messages.
+static CHANGES: Lock<(), { rank::PCI_MESSAGES }> = Lock::new(());
+
+/// Tables that are mapped; they stay, for functions come back to where they were.
+static TABLES: IrqLock<Vec<Table>> = IrqLock::new(Vec::new());
+
+/// Capabilities that hold messages which are interrupts: whose, and where. A leaf.
+static GUARDED: IrqLock<Vec<(Function, Guard)>> = IrqLock::new(Vec::new());
+
+/// Which of a function's messages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wanted {
+    /// The one in configuration space.
+    Msi,
+    /// This entry of its table.
+    Entry(u16),
+}
+
+/// Why a message can't be an interrupt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum MessageError {
+    /// There is no such function, or it has no such messages.
+    NoDevice,
+    /// Its table has no such entry.
+    NoEntry,
+    /// Its table can't be reached: its memory is not decoded, or is not a device's.
+    NoTable,
+    /// It is one already.
+    InUse,
+    /// No place or no vector is left.
+    NoRoom,
+}
+
+impl From<IrqError> for MessageError {
+    fn from(error: IrqError) -> Self {
+        match error {
+            IrqError::NoRoom => Self::NoRoom,
+            IrqError::Invalid | IrqError::Busy | IrqError::InUse => Self::InUse,
+        }
+    }
+}
+
+/// All places that hold a message of `function`.
+fn places_of(function: Function) -> impl Iterator<Item = (Irq, Option<u16>)> {
+    let first = lines().nr_gsis();
+    (first..first + super::irq::MAX_MESSAGES)
+        .map(Irq)
+        .filter_map(move |irq| {
+            let entry = lines().hardware().with_message(irq, |message| {
+                let message = message
+                    .as_ref()
+                    .filter(|message| message.function() == function)?;
+                Some(match message {
+                    Message::Msi { .. } => None,
+                    Message::MsiX { entry, .. } => Some(*entry),
+                })
+            })??;
+            Some((irq, entry))
+        })
+}
+
+/// Makes a message of `function` an interrupt, towards processor `cpu`.
+pub(crate) fn map(function: Function, wanted: Wanted, cpu: u32) -> Result<Irq, MessageError> {
+    let _changes = CHANGES.lock();
+    if !is_present(&Pci, function) {
+        return Err(MessageError::NoDevice);
+    }
+    let entry = match wanted {
+        Wanted::Msi => None,
+        Wanted::Entry(entry) => Some(entry),
+    };
+    // A function sends by one of its two capabilities, not both.
+    let is_in_use = places_of(function)
+        .any(|(_, present)| present == entry || present.is_some() != entry.is_some());
+    if is_in_use {
+        return Err(MessageError::InUse);
+    }
+    let message = match wanted {
+        Wanted::Msi => Message::Msi {
+            function,
+            registers: Msi::find(&Pci, function).ok_or(MessageError::NoDevice)?,
+        },
+        Wanted::Entry(entry) => {
+            let registers = MsiX::find(&Pci, function).ok_or(MessageError::NoDevice)?;
+            if entry >= registers.entries {
+                return Err(MessageError::NoEntry);
+            }
+            Message::MsiX {
+                function,
+                registers,
+                entry,
+                address: table_of(function, &registers)?.entry(entry),
+            }
+        }
+    };
+    let guard = message.guard();
+    message.disable();
+    let is_maskable = message.is_maskable();
+    let irq = lines().add_message(is_maskable, cpu, |irq| {
+        lines()
+            .hardware()
+            .with_message(irq, |place| *place = Some(message));
+    })?;
+    let mut guarded = GUARDED.lock();
+    if !guarded.contains(&(function, guard)) {
+        guarded.push((function, guard));
+    }
+    Ok(irq)
+}
+
+/// What becomes of a domain's write to configuration space: the value that is written, if any.
+///
+/// Where messages go and how many there are is not for a domain to say; that they are sent is.
+pub(super) fn filter_write(
+    function: Function,
+    offset: u16,
+    width: Width,
+    value: u32,
+) -> Option<u32> {
+    let guarded = GUARDED.lock();
+    let (control, range, kept) = guarded
+        .iter()
+        .filter(|(owner, _)| *owner == function)
+        .map(|(_, guard)| match guard {
+            Guard::Msi(msi) => (msi.control(), msi.offset..msi.end(), MSI_COUNT),
+            Guard::MsiX(msix) => (msix.control(), msix.offset..msix.end(), 0),
+        })
+        .find(|(_, range, _)| {
+            offset < range.end && u64::from(offset) + width.bytes() > u64::from(range.start)
+        })
+        .unwrap_or((0, 0..0, 0));
+    if range.is_empty() {
+        Some(value)
+    } else if offset == control && width == Width::Word {
+        Some(value & !kept)
+    } else {
+        None
+    }
+}
+
+/// Whether a function has a table of messages.
+pub(crate) fn has_table(function: Function) -> bool {
+    is_present(&Pci, function) && MsiX::find(&Pci, function).is_some()
+}
+
+/// The table of a function's messages, mapped.
+fn table_of(function: Function, registers: &MsiX) -> Result<Table, MessageError> {
+    const COMMAND: u16 = 4;
+    const DECODES_MEMORY: u32 = 1 << 1;
+    if Pci.read(function, COMMAND, Width::Word) & DECODES_MEMORY == 0 {
+        return Err(MessageError::NoTable);
+    }
+    let (bar, offset) = registers.table;
+    let base = memory_bar(&Pci, function, bar).ok_or(MessageError::NoTable)?;
+    let machine = base
+        .checked_add(u64::from(offset))
+        .ok_or(MessageError::NoTable)?;
+    let range = PhysRange::from_len(machine, u64::from(registers.entries) * MSIX_ENTRY_BYTES)
+        .touched_frames();
+    let is_devices = (range.start..range.end)
+        .step_by(4096)
+        .map(Mfn::of_address)
+        .all(|mfn| !is_ram(mfn) && !is_hypervisors_device(mfn));
+    if !is_devices {
+        return Err(MessageError::NoTable);
+    }
+    let mut tables = TABLES.lock();
+    let is_it = |table: &&Table| table.machine == machine && table.entries >= registers.entries;
+    if let Some(&known) = tables.iter().find(is_it) {
+        return Ok(known);
+    }
+    // SAFETY: the function decodes it, and neither memory nor a device of the hypervisor's is there.
+    let table = unsafe { Table::map(registers, machine) }.ok_or(MessageError::NoRoom)?;
+    tables.push(table);
+    Ok(table)
+}
+
+/// Takes a message away that is not bound.
+pub(crate) fn unmap(irq: Irq) {
+    let _changes = CHANGES.lock();
+    let hardware = lines().hardware();
+    let function = hardware
+        .with_message(irq, |message| {
+            message.as_ref().map(|message| {
+                message.disable();
+                message.function()
+            })
+        })
+        .flatten();
+    lines().remove_message(irq);
+    hardware.with_message(irq, |message| *message = None);
+    if let Some(function) = function
+        && places_of(function).next().is_none()
+    {
+        GUARDED.lock().retain(|(owner, _)| *owner != function);
+    }
+}
+
+/// Programs all messages of a function again, after it has lost them. Says whether it is announced.
+pub(crate) fn restore(function: Function) -> bool {
+    let _changes = CHANGES.lock();
+    for (irq, _) in places_of(function) {
+        lines().restore_message(irq);
+    }
+    DEVICES.contains(function)
+}
+
+/// A function has gone. Says whether it was announced.
+pub(crate) fn remove(function: Function) -> bool {
+    DEVICES.remove(function)
+}

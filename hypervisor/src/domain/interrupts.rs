@@ -1,0 +1,118 @@
+//! A domain's physical interrupts: from the numbers that it knows to the machine's lines and messages, and to its events.
+
+use super::domains::{Domain, Domains};
+use crate::arch::irq::{self, lines};
+use crate::arch::shared::InterruptBits;
+use crate::event::{EventError, Pirqs as BoundPirqs};
+use crate::irq::{IrqError, Pirqs};
+use guest_abi::ids::{Port, VcpuId};
+use spin::Once;
+
+/// The physical interrupts of one domain.
+pub(crate) struct DomainPirqs {
+    /// What its numbers stand for.
+    pub(crate) numbers: Pirqs,
+    /// The frame that tells it which of them it must end by hypercall, if it has asked for one.
+    pub(crate) needs_end: Once<InterruptBits>,
+}
+
+impl DomainPirqs {
+    pub(super) const fn new(nr_gsis: u32) -> Self {
+        Self {
+            numbers: Pirqs::new(nr_gsis, nr_gsis + irq::MAX_MESSAGES as u32),
+            needs_end: Once::new(),
+        }
+    }
+
+    /// Shows the domain whether `pirq` must be ended by hypercall.
+    fn show(&self, pirq: u32, needs_end: NeedsEnd) {
+        if let Some(bits) = self.needs_end.get() {
+            bits.set(pirq, needs_end == NeedsEnd::Yes);
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NeedsEnd {
+    Yes,
+    No,
+}
+
+impl From<IrqError> for EventError {
+    fn from(error: IrqError) -> Self {
+        match error {
+            IrqError::Invalid => Self::Invalid,
+            IrqError::Busy => Self::Busy,
+            IrqError::InUse => Self::InUse,
+            IrqError::NoRoom => Self::NoPort,
+        }
+    }
+}
+
+impl Domain {
+    /// The processor that a vCPU is on.
+    pub(crate) fn processor_of(&self, vcpu: VcpuId) -> u32 {
+        self.vcpu(vcpu).map_or(0, |vcpu| vcpu.processor())
+    }
+
+    /// The domain shows in `bits` which interrupts it must end. `false` if it has such a frame.
+    pub(crate) fn show_interrupts_in(&self, bits: InterruptBits) -> bool {
+        let mut is_new = false;
+        self.pirqs.needs_end.call_once(|| {
+            is_new = true;
+            bits
+        });
+        if is_new {
+            self.pirqs.numbers.for_each(|pirq, irq| {
+                bits.set(pirq, lines().needs_end(irq));
+            });
+        }
+        is_new
+    }
+
+    /// The domain is done with interrupt `pirq`.
+    pub(crate) fn end_interrupt(&self, pirq: u32) {
+        if let Some(irq) = self.pirqs.numbers.irq(pirq) {
+            lines().end(irq);
+        }
+    }
+}
+
+impl BoundPirqs for Domain {
+    fn bind(&self, pirq: u32, port: Port, _is_shared: bool) -> Result<(), EventError> {
+        if pirq >= self.pirqs.numbers.limit() {
+            return Err(EventError::Invalid);
+        }
+        let irq = self
+            .pirqs
+            .numbers
+            .irq(pirq)
+            .ok_or(EventError::NotPermitted)?;
+        let owner = Domains.find(self.id()).ok_or(EventError::NoSuchDomain)?;
+        lines().bind(irq, owner, pirq, port.0, self.processor_of(VcpuId(0)))?;
+        Ok(())
+    }
+
+    fn activate(&self, pirq: u32, port: Port) {
+        if let Some(irq) = self.pirqs.numbers.irq(pirq) {
+            if lines().needs_end(irq) {
+                self.pirqs.show(pirq, NeedsEnd::Yes);
+            }
+            lines().activate(irq, port.0);
+        }
+    }
+
+    fn unbind(&self, pirq: u32, port: Port) {
+        if let Some(irq) = self.pirqs.numbers.irq(pirq)
+            && lines().unbind(irq, Some(port.0))
+        {
+            self.pirqs.show(pirq, NeedsEnd::No);
+        }
+    }
+
+    fn retarget(&self, pirq: u32, vcpu: VcpuId) {
+        if let Some(irq) = self.pirqs.numbers.irq(pirq) {
+            lines().retarget(irq, self.processor_of(vcpu));
+        }
+    }
+}

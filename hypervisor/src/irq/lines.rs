@@ -1,0 +1,201 @@
+//! All sources of interrupts of the machine.
+
+use super::error::IrqError;
+use super::hardware::{Hardware, Signal};
+use super::line::{Line, Owner, Tools};
+use super::vectors::{Route, Vectors};
+use crate::lock::IrqLock;
+use alloc::vec::Vec;
+
+extern crate alloc;
+
+/// Number of a source: the global system interrupt of a line, and above those the places of messages.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Irq(pub u16);
+
+/// All sources, the vectors they use, and the hardware they are programmed in.
+pub struct Lines<H, O> {
+    lines: Vec<IrqLock<Line<O>>>,
+    /// Global system interrupts are below this.
+    nr_gsis: u16,
+    processors: u32,
+    vectors: Vectors,
+    hardware: H,
+}
+
+impl<H: Hardware, O: Owner> Lines<H, O> {
+    /// Every line that `signal_of` knows, by its global system interrupt below `nr_gsis`, and places for `messages` messages.
+    pub fn new(
+        hardware: H,
+        processors: u32,
+        nr_gsis: u16,
+        messages: u16,
+        signal_of: impl Fn(u16) -> Option<Signal>,
+    ) -> Self {
+        let line = |number| match signal_of(number).filter(|_| number < nr_gsis) {
+            Some(signal) => Line::pin(Irq(number), signal),
+            None => Line::unused(Irq(number)),
+        };
+        Self {
+            lines: (0..nr_gsis.saturating_add(messages))
+                .map(|number| IrqLock::new(line(number)))
+                .collect(),
+            nr_gsis,
+            processors,
+            vectors: Vectors::new(processors),
+            hardware,
+        }
+    }
+
+    /// Global system interrupts are below this.
+    #[must_use]
+    pub const fn nr_gsis(&self) -> u16 {
+        self.nr_gsis
+    }
+
+    /// The hardware.
+    #[must_use]
+    pub const fn hardware(&self) -> &H {
+        &self.hardware
+    }
+
+    #[cfg(test)]
+    pub(super) fn vectors(&self) -> &Vectors {
+        &self.vectors
+    }
+
+    #[cfg(test)]
+    pub(super) fn look<R>(&self, irq: Irq, look: impl FnOnce(&Line<O>) -> R) -> Option<R> {
+        self.lines
+            .get(usize::from(irq.0))
+            .map(|line| look(&line.lock()))
+    }
+
+    /// Does something to a line with its lock held.
+    fn with<R>(
+        &self,
+        irq: Irq,
+        work: impl FnOnce(&mut Line<O>, &Tools<'_, H>) -> R,
+    ) -> Result<R, IrqError> {
+        let line = self
+            .lines
+            .get(usize::from(irq.0))
+            .ok_or(IrqError::Invalid)?;
+        let tools = Tools {
+            vectors: &self.vectors,
+            hardware: &self.hardware,
+        };
+        Ok(work(&mut line.lock(), &tools))
+    }
+
+    /// The line with this global system interrupt.
+    pub fn gsi(&self, gsi: u32) -> Result<Irq, IrqError> {
+        let irq = u16::try_from(gsi)
+            .ok()
+            .filter(|&gsi| gsi < self.nr_gsis)
+            .map(Irq)
+            .ok_or(IrqError::Invalid)?;
+        if self.with(irq, |line, _| line.exists())? {
+            Ok(irq)
+        } else {
+            Err(IrqError::Invalid)
+        }
+    }
+
+    /// The hypervisor takes a line for itself.
+    pub fn keep(&self, gsi: u32) -> Result<(), IrqError> {
+        self.with(self.gsi(gsi)?, |line, _| line.keep())
+    }
+
+    /// Sets how a line signals: once, and before it is bound.
+    pub fn set_up(&self, gsi: u32, signal: Signal) -> Result<(), IrqError> {
+        self.with(self.gsi(gsi)?, |line, tools| {
+            line.set_up(tools.hardware, signal)
+        })?
+    }
+
+    /// Finds a place for a message, calls `prepare` for it, which makes its registers known to the hardware, and programs them.
+    pub fn add_message(
+        &self,
+        is_maskable: bool,
+        cpu: u32,
+        prepare: impl FnOnce(Irq),
+    ) -> Result<Irq, IrqError> {
+        let mut prepare = Some(prepare);
+        for number in self.nr_gsis..self.lines.len() as u16 {
+            let irq = Irq(number);
+            let done = self.with(irq, |line, tools| {
+                if line.exists() {
+                    return None;
+                }
+                let prepare = prepare.take()?;
+                prepare(irq);
+                Some(line.put_message(tools, is_maskable, cpu, self.processors))
+            })?;
+            if let Some(result) = done {
+                return result.map(|()| irq);
+            }
+        }
+        Err(IrqError::NoRoom)
+    }
+
+    /// Takes a message away. It is not bound.
+    pub fn remove_message(&self, irq: Irq) {
+        // There is such a place, or there is nothing to do.
+        let _ = self.with(irq, |line, tools| line.take_message(tools));
+    }
+
+    /// Programs a message's registers again.
+    pub fn restore_message(&self, irq: Irq) {
+        // As above.
+        let _ = self.with(irq, |line, tools| line.restore_message(tools.hardware));
+    }
+
+    /// Reserves an interrupt for a port of `owner`; [`activate`](Self::activate) lets it through.
+    pub fn bind(&self, irq: Irq, owner: O, pirq: u32, port: u32, cpu: u32) -> Result<(), IrqError> {
+        self.with(irq, |line, tools| {
+            line.bind(tools, (owner, pirq, port), cpu, self.processors)
+        })?
+    }
+
+    /// Lets an interrupt through that is reserved for `port`.
+    pub fn activate(&self, irq: Irq, port: u32) {
+        // There is such a line, or there is nothing to do; so below.
+        let _ = self.with(irq, |line, tools| line.activate(tools, port));
+    }
+
+    /// Takes an interrupt from `port`, or from whichever it is bound to. Says whether it was.
+    pub fn unbind(&self, irq: Irq, port: Option<u32>) -> bool {
+        let owner = self.with(irq, |line, tools| line.unbind(tools, port));
+        matches!(owner, Ok(Some(_)))
+    }
+
+    /// The guest is done with an interrupt.
+    pub fn end(&self, irq: Irq) {
+        let _ = self.with(irq, |line, tools| line.end(tools));
+    }
+
+    /// Moves an interrupt to a processor, now or when it can be.
+    pub fn retarget(&self, irq: Irq, cpu: u32) {
+        let _ = self.with(irq, |line, tools| line.retarget(tools, cpu));
+    }
+
+    /// Whether the guest must say when it is done with each interrupt.
+    #[must_use]
+    pub fn needs_end(&self, irq: Irq) -> bool {
+        self.with(irq, |line, _| line.needs_end()).unwrap_or(false)
+    }
+
+    /// An interrupt has come to processor `cpu` by `vector`. `false` if it belongs to nothing. Ends it at the local APIC.
+    pub fn arrive(&self, cpu: u32, vector: u8) -> bool {
+        let route = Route { cpu, vector };
+        let known = self
+            .vectors
+            .find(route)
+            .and_then(|irq| self.with(irq, |line, tools| line.arrive(tools, route)).ok());
+        known.unwrap_or_else(|| {
+            self.hardware.end_of_interrupt();
+            false
+        })
+    }
+}
