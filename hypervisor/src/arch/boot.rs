@@ -3,8 +3,8 @@
 use super::layout::{self, DIRECT_START, EARLY_DIRECT_LIMIT};
 use super::{
     acpi_memory, apic, boot_memory, boot_stack, clock, death, entry_area, features, frames, guest,
-    heap, ioapic, irq, paging, pci, percpu, power, scheduler, serial, smap, smp, symbols, tables,
-    traps, vga, wall_clock, watchdog,
+    heap, ioapic, irq, msi_map, paging, pci, percpu, power, scheduler, serial, smap, smp, symbols,
+    tables, traps, vga, wall_clock, watchdog,
 };
 use crate::console;
 use crate::image::pfns::Pfns;
@@ -634,6 +634,10 @@ pub(super) fn device_of_first_domain(mfn: Mfn) -> Device {
     });
     if is_io_apic || apic::window_address() >> 12 == mfn.0 {
         return Device::Forbidden;
+    }
+    // Where messages go is not for a domain to say: it reads the tables, and its writes are dropped.
+    if msi_map::is_table(mfn) {
+        return Device::ReadOnly;
     }
     // Firmware's methods look at the HPET to find out whether there is one; the counters are ours.
     let is_hpet = acpi

@@ -1,6 +1,6 @@
 //! Whose messages are interrupts of this machine: finding a function's registers, and giving them a place.
 
-use super::boot::{is_hypervisors_device, is_ram};
+use super::boot::{device_of_first_domain, is_ram};
 use super::irq::lines;
 use super::msi::{Guard, Message, Table};
 use super::pci::Pci;
@@ -8,6 +8,7 @@ use crate::emulate::insn::Width;
 use crate::irq::{Irq, IrqError};
 use crate::lock::IrqLock;
 use crate::machine::phys::PhysRange;
+use crate::mm::platform::Device;
 use crate::pci::capability::{MSI_COUNT, MSIX_ENTRY_BYTES, Msi, MsiX, is_present, memory_bar};
 use crate::pci::{ConfigSpace, Devices, Function};
 use crate::sync::{Lock, rank};
@@ -179,7 +180,7 @@ fn table_of(function: Function, registers: &MsiX) -> Result<Table, MessageError>
     let is_devices = (range.start..range.end)
         .step_by(4096)
         .map(Mfn::of_address)
-        .all(|mfn| !is_ram(mfn) && !is_hypervisors_device(mfn));
+        .all(|mfn| !is_ram(mfn) && is_for_devices(mfn));
     if !is_devices {
         return Err(MessageError::NoTable);
     }
@@ -192,6 +193,20 @@ fn table_of(function: Function, registers: &MsiX) -> Result<Table, MessageError>
     let table = unsafe { Table::map(registers, machine) }.ok_or(MessageError::NoRoom)?;
     tables.push(table);
     Ok(table)
+}
+
+/// Whether a frame outside of RAM belongs to devices, rather than to interrupt controllers and timers.
+fn is_for_devices(mfn: Mfn) -> bool {
+    is_table(mfn) || device_of_first_domain(mfn) == Device::Allowed
+}
+
+/// Whether a frame holds entries of a table of messages that the hypervisor has mapped.
+pub(super) fn is_table(mfn: Mfn) -> bool {
+    TABLES.lock().iter().any(|table| {
+        let bytes = u64::from(table.entries) * MSIX_ENTRY_BYTES;
+        let frames = PhysRange::from_len(table.machine, bytes).touched_frames();
+        (frames.start..frames.end).contains(&mfn.address())
+    })
 }
 
 /// Takes a message away that is not bound.

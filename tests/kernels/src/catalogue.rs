@@ -49,6 +49,10 @@ pub struct Case {
     pub arguments: &'static str,
     /// Seconds that it takes on purpose.
     pub runs_for_s: u32,
+    /// More of the machine: what QEMU's `-device` takes.
+    pub devices: &'static [&'static str],
+    /// It runs on one, two and four processors, always.
+    pub is_about_processors: bool,
     #[cfg(target_os = "none")]
     pub(crate) run: fn(),
 }
@@ -56,6 +60,16 @@ pub struct Case {
 impl Case {
     const fn ends(mut self, ending: Ending) -> Self {
         self.ending = ending;
+        self
+    }
+
+    const fn with(mut self, devices: &'static [&'static str]) -> Self {
+        self.devices = devices;
+        self
+    }
+
+    const fn on_many(mut self, (): ()) -> Self {
+        self.is_about_processors = true;
         self
     }
 
@@ -75,6 +89,8 @@ macro_rules! cases {
                 kernel: Kernel::Plain,
                 arguments: "",
                 runs_for_s: 0,
+                devices: &[],
+                is_about_processors: false,
                 #[cfg(target_os = "none")]
                 run: crate::cases::$($path)::+::run,
             }
@@ -250,6 +266,17 @@ cases! {
     "iret/to-user" = iret::to_user;
     "iret/unreadable-frame" = iret::unreadable_frame, ends(Ending::DomainCrash);
     "iret/without-user-root" = iret::without_user_root, ends(Ending::DomainCrash);
+
+    "irq/edge" = irq::edge, on_many(());
+    "irq/io-apic" = irq::io_apic;
+    "irq/level" = irq::level, with(&["edu,addr=5"]), on_many(());
+    "irq/level-held" = irq::level_held, with(&["edu,addr=5"]);
+    "irq/msi" = irq::msi, with(&["edu,addr=6"]), on_many(());
+    "irq/msi-x" = irq::msix, with(&["e1000e,addr=7"]), on_many(());
+    "irq/numbers" = irq::numbers;
+    "irq/own-lines" = irq::own_lines;
+    "irq/pci-devices" = irq::pci_devices;
+    "irq/ports" = irq::ports;
 
     "segment/bases" = segment::bases;
     "segment/call-gates" = segment::call_gates;

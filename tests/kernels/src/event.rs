@@ -146,6 +146,11 @@ pub(crate) fn count(port: Port) -> u32 {
     COUNTS[port.0 as usize].load(Ordering::SeqCst)
 }
 
+/// The vCPU on which the last upcall for this port has run.
+pub(crate) fn last_vcpu(port: Port) -> VcpuId {
+    VcpuId(LAST_VCPU[port.0 as usize].load(Ordering::SeqCst))
+}
+
 /// How often a vCPU has been called.
 pub(crate) fn upcalls(vcpu: VcpuId) -> u32 {
     UPCALLS[vcpu.0 as usize].load(Ordering::SeqCst)

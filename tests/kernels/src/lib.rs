@@ -34,6 +34,12 @@ mod memory;
 #[cfg(target_os = "none")]
 pub mod notes;
 #[cfg(target_os = "none")]
+mod pci;
+#[cfg(target_os = "none")]
+mod pirq;
+#[cfg(target_os = "none")]
+mod port;
+#[cfg(target_os = "none")]
 mod reservation;
 #[cfg(target_os = "none")]
 mod smp;

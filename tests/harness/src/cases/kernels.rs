@@ -78,6 +78,11 @@ pub fn cases(hypervisor: Hypervisor, extent: Extent) -> Vec<Case> {
         Extent::AllPairs => &FEWEST_PROCESSORS,
     };
     for case in CASES {
+        let counts = if case.is_about_processors {
+            &PROCESSORS
+        } else {
+            counts
+        };
         for &processors in counts {
             let name = format!("{}/{}-{processors}cpu", hypervisor.group(), case.name);
             cases.push(Case::new(name, move |context| {
@@ -100,6 +105,11 @@ fn judge(
     let machine = Machine {
         processors,
         memory_mib: MEMORY_MIB,
+        extra: case
+            .devices
+            .iter()
+            .flat_map(|device| ["-device", device].map(String::from))
+            .collect(),
         ..Machine::default()
     };
     let module = PathBuf::from("build/kernels").join(case.kernel.file_name());

@@ -5,6 +5,7 @@ pub(crate) mod call;
 pub(crate) mod emulate;
 pub(crate) mod grant;
 pub(crate) mod iret;
+pub(crate) mod irq;
 pub(crate) mod memory;
 pub(crate) mod mmu;
 mod prelude;

@@ -1,0 +1,25 @@
+//! A device that goes on asserting its line does not interrupt again before the guest has ended the interrupt, however long
+//! that takes.
+
+use super::*;
+use guest_abi::event_channel::BindPirqFlags;
+
+pub(crate) fn run() {
+    let edu = Edu::find();
+    let gsi = edu.device.gsi();
+    let number = gsi as i32;
+    assert_eq!(pirq::map(&mut pirq::line(number, number)), Ok(number));
+    assert_eq!(pirq::set_up(number, 1, 1), Ok(0));
+    event::unmask_upcalls();
+    let port = pirq::bind(gsi, BindPirqFlags::WILL_SHARE).expect("a line that nobody has");
+    edu.raise();
+    smp::wait_until("the first interrupt", || event::count(port) == 1);
+    let later = crate::clock::now_ns() + 20 * crate::clock::MS;
+    while crate::clock::now_ns() < later {
+        spin_loop();
+    }
+    assert_eq!(event::count(port), 1, "it came again before its end");
+    edu.acknowledge();
+    assert_eq!(pirq::end(gsi), Ok(0));
+    assert_eq!(event::count(port), 1);
+}
