@@ -11,6 +11,8 @@ pub mod layout;
 mod acpi_memory;
 #[cfg(target_os = "none")]
 mod apic;
+#[cfg(all(target_os = "none", feature = "planted-faults"))]
+mod audit;
 #[cfg(target_os = "none")]
 mod backtrace;
 #[cfg(target_os = "none")]

@@ -56,8 +56,10 @@ fn is_planted(fault: PlantedFault, cpu: u32) -> bool {
 
 /// Boot is complete: does what the test wants.
 pub(super) fn arm() {
-    if let Some(TestRequest::Exit) = REQUEST.get() {
-        pass();
+    match REQUEST.get() {
+        Some(TestRequest::Exit) => pass(),
+        Some(TestRequest::Audit) => super::audit::run(),
+        Some(TestRequest::Fault { .. }) | None => {}
     }
     IS_ARMED.store(true, Ordering::Release);
     on_processor(percpu::current_cpu());

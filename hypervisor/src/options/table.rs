@@ -292,7 +292,7 @@ pub static TABLE: &[Descriptor] = &[
     #[cfg(feature = "planted-faults")]
     Descriptor {
         name: "test",
-        form: "=exit|fault:<name>@<cpu>",
+        form: "=exit|audit|fault:<name>@<cpu>",
         default: "",
         meaning: "What a test build is to do to itself.",
         is_for_tests: true,

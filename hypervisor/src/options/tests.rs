@@ -400,13 +400,14 @@ fn warnings_beyond_the_limit_are_counted() {
 #[cfg(feature = "planted-faults")]
 fn requests_of_test_builds() {
     assert_eq!(options("test=exit").test, Some(TestRequest::Exit));
+    assert_eq!(options("test=audit").test, Some(TestRequest::Audit));
     let fault = TestRequest::Fault {
         fault: PlantedFault::StackOverflow,
         cpu: 1,
     };
     assert_eq!(options("test=fault:stack-overflow@1").test, Some(fault));
     assert!(warning("test=fault:rust@0").contains("\"rust\" is not one of null-read"));
-    assert!(warning("test=fault:nmi").contains("exit or fault:<name>@<cpu>"));
+    assert!(warning("test=fault:nmi").contains("exit, audit or fault:<name>@<cpu>"));
     assert!(!documentation().to_string().contains("test="));
 }
 

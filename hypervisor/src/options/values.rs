@@ -115,6 +115,8 @@ pub enum Watchdog {
 pub enum TestRequest {
     /// Leave the emulator at the end of the boot.
     Exit,
+    /// Say whether its page tables are what they promise.
+    Audit,
     /// Commit a fault.
     Fault {
         /// Which.
@@ -397,11 +399,14 @@ pub(super) fn ratelimit_us(value: &str) -> Result<u32, Problem<'_>> {
     }
 }
 
-/// `exit` or `fault:<name>@<cpu>`.
+/// `exit`, `audit` or `fault:<name>@<cpu>`.
 #[cfg(feature = "planted-faults")]
 pub(super) fn test(value: &str) -> Result<TestRequest, Problem<'_>> {
     if value == "exit" {
         return Ok(TestRequest::Exit);
+    }
+    if value == "audit" {
+        return Ok(TestRequest::Audit);
     }
     let fault = value
         .strip_prefix("fault:")
@@ -409,7 +414,7 @@ pub(super) fn test(value: &str) -> Result<TestRequest, Problem<'_>> {
     let Some((name, cpu)) = fault else {
         return Err(Problem {
             part: value,
-            wants: Wants::Form("exit or fault:<name>@<cpu>"),
+            wants: Wants::Form("exit, audit or fault:<name>@<cpu>"),
         });
     };
     let fault = PlantedFault::named(name).ok_or(Problem {

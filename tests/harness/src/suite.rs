@@ -5,7 +5,8 @@ use crate::machine::{Machine, Medium};
 use crate::qemu::Qemu;
 use crate::run::Run;
 use crate::verdict::Verdict;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -54,15 +55,23 @@ impl Context<'_> {
         machine: &Machine,
         medium: &Medium,
     ) -> Result<Run, Verdict> {
+        Run::start(qemu, machine, medium, &self.next_log())
+            .map_err(|error| Verdict::NoVerdict(format!("QEMU does not start: {error}")))
+    }
+
+    /// Starts a command that starts QEMU. Whatever prevents it is the verdict.
+    pub fn spawn(&self, command: Command) -> Result<Run, Verdict> {
+        Run::spawn(command, &self.next_log())
+            .map_err(|error| Verdict::NoVerdict(format!("the command does not start: {error}")))
+    }
+
+    fn next_log(&self) -> PathBuf {
         let again = match self.nr_runs.fetch_add(1, Ordering::Relaxed) {
             0 => String::new(),
             count => format!("-run{}", count + 1),
         };
-        let log = self
-            .log_directory
-            .join(format!("{}{again}.log", self.name.replace('/', "-")));
-        Run::start(qemu, machine, medium, &log)
-            .map_err(|error| Verdict::NoVerdict(format!("QEMU does not start: {error}")))
+        self.log_directory
+            .join(format!("{}{again}.log", self.name.replace('/', "-")))
     }
 }
 

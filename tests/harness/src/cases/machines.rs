@@ -7,8 +7,9 @@ use crate::machine::{Board, Hpet, Machine};
 use crate::qemu::Qemu;
 use crate::run::Run;
 use crate::suite::{Case, Context};
-use crate::verdict::Verdict;
+use crate::verdict::{Ending, Verdict};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const OPTIONS: &str = "console=com1 loglvl=all";
@@ -32,6 +33,10 @@ const COUNTING: [&str; 2] = ["-icount", "shift=0,sleep=off"];
 /// pauses that hardware wants.
 const COUNTED_MS: [(u32, f64); 2] = [(1, 60.0), (4, 300.0)];
 
+/// How long make may take to make what is not there yet, and to boot it.
+const MAKE_LIMIT: Duration = Duration::from_secs(300);
+/// From the keys that leave the console to the end.
+const EXIT_LIMIT: Duration = Duration::from_secs(20);
 /// How long a machine may take to fall asleep.
 const SLEEP_LIMIT: Duration = Duration::from_secs(20);
 
@@ -51,6 +56,15 @@ pub fn cases() -> Vec<Case> {
     }
     cases.push(Case::new("boot/idle-processors-sleep", |context| {
         sleeps(context).unwrap_or_else(|verdict| verdict)
+    }));
+    for model in ["qemu64", "max,-smap"] {
+        let name = format!("boot/page-tables-{}", model.trim_end_matches(",-smap"));
+        cases.push(Case::new(name, move |context| {
+            keeps_its_promises(context, model).unwrap_or_else(|verdict| verdict)
+        }));
+    }
+    cases.push(Case::new("boot/make-run", |context| {
+        is_run_by_make(context).unwrap_or_else(|verdict| verdict)
     }));
     cases.push(Case::new("boot/moved-image", |context| {
         runs_where_it_is_put(context).unwrap_or_else(|verdict| verdict)
@@ -136,6 +150,48 @@ fn sleeps(context: &Context<'_>) -> Result<Verdict, Verdict> {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// The hypervisor's page tables: nothing is writable and executable, nothing of its own is a guest's, and every
+/// stack, that of boot and those of each processor, has its guards.
+fn keeps_its_promises(context: &Context<'_>, model: &str) -> Result<Verdict, Verdict> {
+    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let machine = Machine {
+        processors: 2,
+        cpu: model.into(),
+        ..Machine::default()
+    };
+    let recipe = Recipe::new(TEST_IMAGE, format!("{OPTIONS} test=audit"));
+    let mut run = context.boot(&qemu, &machine, &recipe)?;
+    let sum = run
+        .wait_for(&pattern(r"audit: \d+ mappings")?, BOOT_LIMIT)
+        .map_err(|missing| no_line("the audit's sum", &missing))?;
+    let expected =
+        pattern(r"audit: [1-9]\d* mappings \([1-9]\d* executable\), 3 stack blocks: 0 faults$")?;
+    let text = sum.text.split("] ").nth(1).unwrap_or_default().to_string();
+    Ok(if expected.is_match(&text) {
+        Verdict::Pass(text)
+    } else {
+        Verdict::Fail(text)
+    })
+}
+
+/// `make run`: the serial console on the terminal, which it says how to leave.
+fn is_run_by_make(context: &Context<'_>) -> Result<Verdict, Verdict> {
+    let mut make = Command::new("make");
+    // This may itself be a child of make, whose flags are not meant for another one.
+    make.arg("run").env_remove("MAKEFLAGS").env_remove("MFLAGS");
+    let mut run = context.spawn(make)?;
+    for expected in ["To leave: Ctrl-A, then X", BOOT_COMPLETE] {
+        run.wait_for(&pattern(expected)?, MAKE_LIMIT)
+            .map_err(|missing| no_line(expected, &missing))?;
+    }
+    run.send("\x01x")
+        .map_err(|error| Verdict::NoVerdict(format!("its input: {error}")))?;
+    Ok(match run.wait_for_end(EXIT_LIMIT) {
+        Ending::Exited(0) => Verdict::Pass(String::new()),
+        ending => Verdict::Fail(format!("it is not left so: {ending}")),
+    })
 }
 
 /// The loader may put the image anywhere. Here it is asked to put it as high as it can.
