@@ -48,6 +48,8 @@ pub mod rank {
     pub const PCI_MESSAGES: u8 = 32;
     /// The list of PCI functions that are announced.
     pub const PCI_DEVICES: u8 = 35;
+    /// What a domain is told about its memory; held for a look.
+    pub const MEMORY_MAP: u8 = 38;
     /// A domain's event-channel allocation.
     pub const EVENT_PORTS: u8 = 40;
     /// Growth of a domain's grant table.

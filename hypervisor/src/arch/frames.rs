@@ -6,12 +6,14 @@ use super::memory::Machine;
 use super::paging::{self, Access};
 use crate::lock::IrqLock;
 use crate::machine::phys::PhysRange;
-use crate::mm::block::{CleanBlock, Scrub};
+use crate::mm::block::{CleanBlock, Scrub, SharedAccess, share_boot_frame};
 use crate::mm::buddy::{Buddy, Order, Request};
 use crate::mm::frame::{Frame, FrameTable};
 use crate::mm::held::HeldFrame;
+use alloc::vec::Vec;
 use core::mem::size_of;
-use guest_abi::ids::{Mfn, PAGE_SIZE};
+use core::sync::atomic::{AtomicU64, Ordering};
+use guest_abi::ids::{DomId, Mfn, PAGE_SIZE};
 use spin::Once;
 
 /// The table's backing is allocated in pieces of this many bytes where there is RAM to describe.
@@ -22,6 +24,8 @@ const PIECE: u64 = 2 << 20;
 pub(in crate::arch) const DMA_BYTES: u64 = 96 << 20;
 
 static TABLE: Once<FrameTable<'static>> = Once::new();
+/// Backing of each piece of the machine-to-physical table.
+static MACHINE_TO_PHYS: Once<Vec<Option<Mfn>>> = Once::new();
 static ALLOCATOR: IrqLock<Buddy> = IrqLock::new(Buddy::new());
 
 /// The frame table.
@@ -66,7 +70,8 @@ fn map_pieces(
     fill: u64,
     guests_view: Option<u64>,
     has_ram: impl Fn(PhysRange) -> bool,
-) {
+) -> Vec<Option<Mfn>> {
+    let mut backings = Vec::new();
     let hole = boot_memory::zeroed_frames(1);
     let clear = |address: u64, bytes: u64| {
         // SAFETY: just allocated for this table, shown by the direct map.
@@ -84,6 +89,7 @@ fn map_pieces(
         if has_ram(described) {
             let backing = boot_memory::raw(PIECE, PIECE);
             clear(backing, PIECE);
+            backings.push(Some(Mfn::of_address(backing)));
             // SAFETY: the window is the table's, each piece is mapped once, the backing is its own.
             unsafe {
                 paging::map_table(at, backing, PIECE, Access::Data);
@@ -92,6 +98,7 @@ fn map_pieces(
                 }
             }
         } else {
+            backings.push(None);
             for page in (0..PIECE).step_by(PAGE_SIZE) {
                 // SAFETY: as above; nobody writes to the shared frame, and nobody can.
                 unsafe {
@@ -105,6 +112,7 @@ fn map_pieces(
             }
         }
     }
+    backings
 }
 
 /// Builds both tables and gives the allocator all RAM that is not in use. `has_ram` tells whether there
@@ -117,7 +125,7 @@ pub(super) fn start(end: Mfn, has_ram: impl Fn(PhysRange) -> bool) {
         "RAM up to {:#x} is beyond the frame table's window",
         end.address()
     );
-    map_pieces(
+    let _ = map_pieces(
         FRAME_TABLE_START,
         end,
         size_of::<Frame>() as u64,
@@ -130,7 +138,7 @@ pub(super) fn start(end: Mfn, has_ram: impl Fn(PhysRange) -> bool) {
         end.0 * entry <= layout::M2P_OWN_END - layout::M2P_OWN_START,
         "too much RAM for the machine-to-physical table"
     );
-    map_pieces(
+    let machine_to_phys = map_pieces(
         layout::M2P_OWN_START,
         end,
         entry,
@@ -159,7 +167,23 @@ pub(super) fn start(end: Mfn, has_ram: impl Fn(PhysRange) -> bool) {
         // Where all memory is low there is nothing to save it from.
         allocator.set_low_reserve((DMA_BYTES / PAGE_SIZE as u64).min(low / 4));
     }
+    for first in machine_to_phys.iter().flatten() {
+        for mfn in first.0..first.0 + PIECE / PAGE_SIZE as u64 {
+            // Tools look at the table by frame.
+            share_boot_frame(table, Mfn(mfn), DomId::XEN, SharedAccess::ReadOnly);
+        }
+    }
+    MACHINE_TO_PHYS.call_once(|| machine_to_phys);
     TABLE.call_once(|| table);
+}
+
+/// First frame of the piece of 2 MiB of the machine-to-physical table with that index. Where it has none of its
+/// own, because there is no memory to describe, it is that of another one.
+pub(crate) fn machine_to_phys_piece(index: usize) -> Option<Mfn> {
+    let pieces = MACHINE_TO_PHYS.get()?;
+    let up_to = pieces.get(..=index)?;
+    let before = up_to.iter().rev().find_map(|piece| *piece);
+    before.or_else(|| pieces.iter().find_map(|piece| *piece))
 }
 
 /// A request of the hypervisor's own, which may use the reserve: there is no second best for it.
@@ -185,6 +209,59 @@ pub(super) fn allocate_below(order: Order, bits: Option<u32>) -> Option<CleanBlo
         ..Request::anywhere(order)
     };
     let block = ALLOCATOR.lock().allocate(table(), request)?;
+    Some(block.clean(table(), &Machine, &Zero))
+}
+
+/// Free frames that are set aside for one domain. Changes under the allocator's lock.
+pub(crate) struct Claim(AtomicU64);
+
+/// The sum of all claims. Changes under the allocator's lock.
+static CLAIMED: AtomicU64 = AtomicU64::new(0);
+
+impl Claim {
+    /// Nothing.
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    fn change(&self, frames: u64) {
+        let others = CLAIMED.load(Ordering::Relaxed) - self.0.load(Ordering::Relaxed);
+        self.0.store(frames, Ordering::Relaxed);
+        CLAIMED.store(others + frames, Ordering::Relaxed);
+    }
+
+    /// Sets so many free frames aside, and no more; false if not so many are free for it.
+    pub(crate) fn set(&self, frames: u64) -> bool {
+        let allocator = ALLOCATOR.lock();
+        let others = CLAIMED.load(Ordering::Relaxed) - self.0.load(Ordering::Relaxed);
+        let is_there = frames <= allocator.free_frames().saturating_sub(others);
+        if is_there {
+            self.change(frames);
+        }
+        is_there
+    }
+}
+
+/// As [`allocate_below`], of what is set aside for the domain or for nobody.
+pub(super) fn allocate_claimed(
+    order: Order,
+    bits: Option<u32>,
+    claim: &Claim,
+) -> Option<CleanBlock> {
+    let request = Request {
+        max_address_bits: bits,
+        ..Request::anywhere(order)
+    };
+    let frames = u64::from(order.frames());
+    let mut allocator = ALLOCATOR.lock();
+    let own = claim.0.load(Ordering::Relaxed);
+    let others = CLAIMED.load(Ordering::Relaxed) - own;
+    if allocator.free_frames() < others.saturating_add(frames) {
+        return None;
+    }
+    let block = allocator.allocate(table(), request)?;
+    claim.change(own.saturating_sub(frames));
+    drop(allocator);
     Some(block.clean(table(), &Machine, &Zero))
 }
 

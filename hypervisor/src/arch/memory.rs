@@ -178,6 +178,17 @@ pub(crate) fn allocate(order: Order, bits: Option<u32>) -> Option<CleanBlock> {
     frames::allocate_below(order, bits)
 }
 
+pub(crate) use frames::{Claim, machine_to_phys_piece};
+
+/// A clean block for the domain with this claim, below 2^`bits` bytes if a number is given.
+pub(crate) fn allocate_claimed(
+    order: Order,
+    bits: Option<u32>,
+    claim: &Claim,
+) -> Option<CleanBlock> {
+    frames::allocate_claimed(order, bits, claim)
+}
+
 /// Takes back a clean block that was not used.
 pub(crate) fn put_back(block: CleanBlock) {
     frames::put_back(block);

@@ -9,7 +9,7 @@ use core::mem::{offset_of, size_of};
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use guest_abi::grant_table::{ENTRIES_PER_FRAME_V1, GrantEntryV1};
 use guest_abi::ids::Mfn;
-use guest_abi::shared_info::{ArchVcpuInfo, SharedInfo, VcpuInfo};
+use guest_abi::shared_info::{ArchSharedInfo, ArchVcpuInfo, SharedInfo, VcpuInfo};
 use guest_abi::time::VcpuTimeInfo;
 
 /// A place in a frame that is mapped for good in the direct map and on which a reference is held.
@@ -199,6 +199,13 @@ impl SharedInfoPlace {
     fn bit(self, bitmap: usize, port: u32) -> (&'static AtomicU64, u64) {
         let word = (port / 64 % 64) as usize;
         (self.0.u64(bitmap + 8 * word), 1 << (port % 64))
+    }
+
+    /// Frames in the guest's list of its frames, as it says.
+    pub(crate) fn max_pfn(self) -> u64 {
+        self.0
+            .u64(offset_of!(SharedInfo, arch) + offset_of!(ArchSharedInfo, max_pfn))
+            .load(Ordering::Relaxed)
     }
 
     /// Place of the `vcpu_info` of vCPU `vcpu`, if it is one of those that have one here.

@@ -2,12 +2,13 @@
 //!
 //! Order of locks: the list of domains before any domain's own locks; it is only held for a look.
 
-use super::charge::Charge;
+use super::charge::{Charge, OverLimit};
 use super::events::DomainBits;
 use super::grants::DomainGrants;
 use super::interrupts::DomainPirqs;
 use super::shutdown::ShutdownState;
 use super::vcpu::Vcpu;
+use crate::arch::memory::{Claim, mm};
 use crate::arch::shared::SharedInfoPlace;
 use crate::arch::{PerDomainArea, frame_table};
 use crate::cpu_policy::Policy;
@@ -15,9 +16,10 @@ use crate::event::PortTable;
 use crate::grant::GrantDomain;
 use crate::lock::IrqLock;
 use crate::mm::block::CleanBlock;
+use crate::mm::error::Stop;
 use crate::mm::held::HeldFrame;
 use crate::mm::lock::{PtDomain, PtLock};
-use crate::mm::ownership::DomainFrames;
+use crate::mm::ownership::{DomainFrames, FramesLock};
 use crate::mm::pte::EntryPolicy;
 use crate::sync::{Lock, rank};
 use crate::time::guest_clock::{Version, WallClock};
@@ -27,6 +29,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use guest_abi::event_channel::NR_PORTS_2L;
 use guest_abi::ids::{DomId, Mfn, VcpuId};
+use guest_abi::memory_map::E820Entry;
 use guest_abi::vm_assist::VmAssist;
 use spin::Once;
 
@@ -54,6 +57,15 @@ pub(crate) struct Domain {
     pub(super) charge: Arc<Charge>,
     pub(super) grants: DomainGrants,
     pub(crate) pirqs: DomainPirqs,
+    /// Set by whoever builds the domain. Empty: there is none.
+    memory_map: Lock<Arc<Vec<E820Entry>>, { rank::MEMORY_MAP }>,
+    claim: Claim,
+}
+
+impl FramesLock for Domain {
+    fn with_frames<R>(&self, action: impl FnOnce(&mut DomainFrames) -> R) -> R {
+        action(&mut self.frames.lock())
+    }
 }
 
 /// What the hypervisor allocates at most for what a domain asks of it. The usual limits of ports, grant
@@ -90,6 +102,8 @@ impl Domain {
             charge,
             grants,
             pirqs: DomainPirqs::new(crate::arch::irq::nr_gsis()),
+            memory_map: Lock::new(Arc::new(Vec::new())),
+            claim: Claim::new(),
         };
         GrantDomain::grants(&domain)
             .grow(&domain, 1)
@@ -122,6 +136,44 @@ impl Domain {
     /// Gives the domain the frames of a block. Returns the first.
     pub(crate) fn adopt(&self, block: CleanBlock) -> Mfn {
         self.frames.lock().adopt(frame_table(), block, self.id)
+    }
+
+    /// The same, if it has no more than it may with them.
+    pub(crate) fn adopt_within_limit(&self, block: CleanBlock) -> Result<Mfn, CleanBlock> {
+        let mut frames = self.frames.lock();
+        let total = u64::from(frames.total()) + u64::from(block.order().frames());
+        if total > self.max_pages() {
+            return Err(block);
+        }
+        Ok(frames.adopt(frame_table(), block, self.id))
+    }
+
+    /// Gives up a frame of the domain's.
+    pub(crate) fn give_up(&self, mfn: Mfn) -> Result<(), Stop> {
+        self.with_tables(|lock| mm().give_up(lock, mfn, self))
+    }
+
+    /// Frames in the domain's own list of them, as it says.
+    pub(crate) fn max_pfn(&self) -> u64 {
+        self.bits.shared.max_pfn()
+    }
+
+    /// The memory map that it is told.
+    pub(crate) fn memory_map(&self) -> Arc<Vec<E820Entry>> {
+        self.memory_map.lock().clone()
+    }
+
+    /// Sets the memory map that it is told, and charges it.
+    pub(crate) fn set_memory_map(&self, map: Arc<Vec<E820Entry>>) -> Result<(), OverLimit> {
+        self.charge.add(size_of_val(map.as_slice()))?;
+        let old = core::mem::replace(&mut *self.memory_map.lock(), map);
+        self.charge.remove(size_of_val(old.as_slice()));
+        Ok(())
+    }
+
+    /// Frames that are set aside for it.
+    pub(crate) const fn claim(&self) -> &Claim {
+        &self.claim
     }
 
     /// A frame of the domain is about to be freed.

@@ -21,6 +21,9 @@ use guest_abi::grant_op::{
 use guest_abi::ids::DomId;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+/// Bits of the command that name the operation.
+const OP_BITS: u32 = 12;
+
 /// An array that the caller points to.
 struct GuestArray<T> {
     address: u64,
@@ -51,6 +54,10 @@ pub(super) fn grant_table_op(guest: &Guest<'_>, arguments: [u64; 6]) -> Outcome 
     // All three of the last are 32 bits wide to the guest, and the count has a sign.
     let (command, count) = (command as u32, count as u32);
     if count > i32::MAX as u32 {
+        return Err(Errno::EINVAL).into();
+    }
+    // The upper bits say how an interrupted call goes on; ours need none.
+    if command >> OP_BITS != 0 {
         return Err(Errno::EINVAL).into();
     }
     let Ok(operation) = GrantTableOp::try_from(command) else {

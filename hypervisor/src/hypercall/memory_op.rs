@@ -1,18 +1,19 @@
-//! Memory reservation and maps.
+//! Memory reservation: how many frames a domain has.
 
 #![forbid(unsafe_code)]
 
-use super::{Answer, Outcome, exchange, read, write};
+use super::{Answer, Outcome, exchange, memory_map, read, write};
 use crate::arch::guest::running::Guest;
-use crate::arch::memory::{self, Machine, mm};
+use crate::arch::memory::{self, Machine};
 use crate::arch::scheduler;
 use crate::domain::{Domain, Domains};
 use crate::mm::buddy::Order;
+use crate::mm::error::{MmError, Stop};
 use crate::mm::platform::MachineToPhys;
 use alloc::sync::Arc;
 use guest_abi::errno::Errno;
 use guest_abi::ids::{DomId, Mfn, Vaddr};
-use guest_abi::memory_map::{E820Entry, MachphysMapping, MemoryMap};
+use guest_abi::memory_map::ReservedDeviceMemoryMap;
 use guest_abi::memory_op::{MemoryDomain, MemoryOp, OP_BITS, Reservation};
 
 /// The largest extent that a domain may ask for: 2 MiB, or, because its devices may need that, 16 MiB. An extent
@@ -36,25 +37,58 @@ pub(super) fn memory_op(guest: &Guest<'_>, arguments: [u64; 6]) -> Outcome {
         return Err(Errno::ENOSYS).into();
     };
     match operation {
-        MemoryOp::IncreaseReservation
-        | MemoryOp::DecreaseReservation
-        | MemoryOp::PopulatePhysmap => reservation(guest, operation, argument, start),
+        MemoryOp::IncreaseReservation | MemoryOp::PopulatePhysmap => {
+            increase_all(guest, operation, argument, start)
+        }
+        MemoryOp::DecreaseReservation => decrease_all(guest, argument, start),
         MemoryOp::Exchange => exchange::exchange(guest, argument),
+        MemoryOp::ClaimPages => claim_pages(guest, argument).into(),
         MemoryOp::MaximumRamPage => Ok(memory::frames_end().0).into(),
         MemoryOp::CurrentReservation | MemoryOp::MaximumReservation | MemoryOp::MaximumGpfn => {
             reservation_size(guest, operation, argument).into()
         }
-        MemoryOp::MachphysMapping => {
-            let mapping = MachphysMapping {
-                v_start: Vaddr::M2P_START,
-                v_end: Vaddr::M2P_END,
-                max_mfn: memory::frames_end().0 - 1,
-            };
-            write(argument, &mapping).map(|()| 0).into()
+        MemoryOp::MachphysMapping => memory_map::machphys_mapping(argument).into(),
+        MemoryOp::MachphysMfnList => memory_map::machphys_mfn_list(argument).into(),
+        MemoryOp::MemoryMap => memory_map::memory_map(guest, argument).into(),
+        MemoryOp::SetMemoryMap => memory_map::set_memory_map(guest, argument).into(),
+        MemoryOp::MachineMemoryMap => memory_map::machine_memory_map(guest, argument).into(),
+        MemoryOp::AcquireResource => memory_map::acquire_resource(guest, argument).into(),
+        other => not_for_paravirtualized(other, argument).into(),
+    }
+}
+
+/// Operations that other kinds of guests have, and what this kind is told.
+fn not_for_paravirtualized(operation: MemoryOp, argument: u64) -> Answer {
+    /// All of their arguments have at least these bytes.
+    type Argument = [u64; 2];
+    match operation {
+        MemoryOp::AddToPhysmap | MemoryOp::RemoveFromPhysmap | MemoryOp::AddToPhysmapBatch => {
+            let _: Argument = read(argument)?;
+            Err(Errno::EACCES)
         }
-        MemoryOp::MemoryMap => Err(Errno::ENOSYS).into(),
-        MemoryOp::MachineMemoryMap => machine_memory_map(guest, argument).into(),
-        _ => Err(Errno::ENOSYS).into(),
+        MemoryOp::SetPodTarget | MemoryOp::GetPodTarget => {
+            let _: Argument = read(argument)?;
+            Err(Errno::EINVAL)
+        }
+        MemoryOp::AccessOp => {
+            let _: Argument = read(argument)?;
+            Err(Errno::EPERM)
+        }
+        // Nothing is shared.
+        MemoryOp::GetSharingFreedPages | MemoryOp::GetSharingSharedPages => Ok(0),
+        MemoryOp::GetVnumaInfo => {
+            let _: Argument = read(argument)?;
+            Err(Errno::EOPNOTSUPP)
+        }
+        MemoryOp::MachphysCompatMfnList => Err(Errno::EOPNOTSUPP),
+        MemoryOp::ReservedDeviceMemoryMap => {
+            // No device insists on any memory.
+            let mut wish: ReservedDeviceMemoryMap = read(argument)?;
+            wish.nr_entries = 0;
+            write(argument, &wish)?;
+            Ok(0)
+        }
+        _ => Err(Errno::ENOSYS),
     }
 }
 
@@ -75,106 +109,159 @@ fn reservation_size(guest: &Guest<'_>, operation: MemoryOp, argument: u64) -> An
     let pages = u64::from(domain.total_pages());
     Ok(match operation {
         MemoryOp::MaximumReservation => domain.max_pages(),
-        MemoryOp::MaximumGpfn => pages.saturating_sub(1),
+        MemoryOp::MaximumGpfn => domain.max_pfn().saturating_sub(1),
         _ => pages,
     })
 }
 
-/// Takes or gives extents, one after the other. The answer is how many are done.
-fn reservation(guest: &Guest<'_>, operation: MemoryOp, argument: u64, start: u64) -> Outcome {
-    let wish: Reservation = match read(argument) {
-        Ok(wish) => wish,
-        Err(errno) => return Err(errno).into(),
-    };
-    let Ok(domain) = subject(guest, wish.domid) else {
+/// The list of a call, if there is something to do with it.
+struct Extents {
+    domain: Arc<Domain>,
+    list: Vaddr,
+    count: u64,
+    order: Order,
+    address_bits: Option<u32>,
+}
+
+impl Extents {
+    fn read(guest: &Guest<'_>, argument: u64) -> Option<Self> {
+        let wish: Reservation = read(argument).ok()?;
+        Some(Self {
+            domain: subject(guest, wish.domid).ok()?,
+            list: wish.extent_start,
+            count: wish.nr_extents,
+            order: Order::new(wish.extent_order).filter(|&order| order <= largest_order(guest))?,
+            address_bits: match wish.mem_flags.address_bits() {
+                0 => None,
+                bits => Some(bits),
+            },
+        })
+    }
+
+    /// Where an element of the list is.
+    fn element(&self, index: u64) -> Result<u64, Errno> {
+        index
+            .checked_mul(8)
+            .and_then(|offset| self.list.0.checked_add(offset))
+            .ok_or(Errno::EFAULT)
+    }
+
+    /// Allocates an extent within the domain's limit.
+    fn allocate(&self) -> Result<Mfn, Errno> {
+        let block = memory::allocate_claimed(self.order, self.address_bits, self.domain.claim())
+            .ok_or(Errno::ENOMEM)?;
+        self.domain.adopt_within_limit(block).map_err(|block| {
+            memory::put_back(block);
+            Errno::ENOMEM
+        })
+    }
+}
+
+/// Takes extents, one after the other. The answer is how many are done.
+fn increase_all(guest: &Guest<'_>, operation: MemoryOp, argument: u64, start: u64) -> Outcome {
+    let Some(extents) = Extents::read(guest, argument) else {
         return Ok(start).into();
     };
-    let Some(order) = Order::new(wish.extent_order).filter(|&order| order <= largest_order(guest))
-    else {
-        return Ok(start).into();
-    };
-    let bits = wish.mem_flags.address_bits();
     let mut done = start;
-    while done < wish.nr_extents {
-        let Some(at) = wish.extent_start.0.checked_add(done.saturating_mul(8)) else {
-            break;
+    while done < extents.count {
+        let result = match operation {
+            MemoryOp::PopulatePhysmap => populate(&extents, done),
+            _ => increase(&extents, done),
         };
-        let is_done = match operation {
-            MemoryOp::DecreaseReservation => decrease(&domain, at, order),
-            MemoryOp::PopulatePhysmap => populate(&domain, at, order, bits),
-            _ => increase(&domain, at, order, bits, wish.extent_start.0 != 0),
-        };
-        if is_done.is_err() {
+        if result.is_err() {
             break;
         }
         done += 1;
-        if done < wish.nr_extents && scheduler::should_yield() {
+        if done < extents.count && scheduler::should_yield() {
             return Outcome::Again([operation as u64 | done << OP_BITS, argument, 0, 0, 0, 0]);
         }
     }
     Ok(done).into()
 }
 
-/// Gives back the extent whose first frame is named at `at`.
-fn decrease(domain: &Domain, at: u64, order: Order) -> Result<(), Errno> {
-    let first: u64 = read(at)?;
-    for index in 0..u64::from(order.frames()) {
-        let mfn = Mfn(first.checked_add(index).ok_or(Errno::EINVAL)?);
-        mm().give_back(mfn, domain.id())
-            .map_err(|error| error.errno())?;
-    }
-    Ok(())
-}
-
-/// Allocates an extent within the domain's limit.
-fn allocate(domain: &Domain, order: Order, bits: u32) -> Result<Mfn, Errno> {
-    let wanted = u64::from(order.frames());
-    if u64::from(domain.total_pages()) + wanted > domain.max_pages() {
-        return Err(Errno::ENOMEM);
-    }
-    let block = memory::allocate(order, (bits != 0).then_some(bits)).ok_or(Errno::ENOMEM)?;
-    Ok(domain.adopt(block))
-}
-
-/// Allocates an extent for the guest frame numbers that begin with the one at `at`, and says there which.
-fn populate(domain: &Domain, at: u64, order: Order, bits: u32) -> Result<(), Errno> {
+/// Allocates an extent for the guest frame numbers that begin with the one in the list, and says there which.
+fn populate(extents: &Extents, index: u64) -> Result<(), Errno> {
+    let at = extents.element(index)?;
     let pfn: u64 = read(at)?;
-    let mfn = allocate(domain, order, bits)?;
-    for index in 0..u64::from(order.frames()) {
-        Machine.set(Mfn(mfn.0 + index), pfn.wrapping_add(index));
+    let first = extents.allocate()?;
+    for index in 0..u64::from(extents.order.frames()) {
+        Machine.set(Mfn(first.0 + index), pfn.wrapping_add(index));
     }
-    write(at, &mfn.0)
+    write(at, &first.0)
 }
 
-/// Allocates an extent and, if the guest wants to know, says at `at` which.
-fn increase(domain: &Domain, at: u64, order: Order, bits: u32, is_told: bool) -> Result<(), Errno> {
-    let mfn = allocate(domain, order, bits)?;
-    if is_told { write(at, &mfn.0) } else { Ok(()) }
+/// Allocates an extent and, if the guest wants to know, says which.
+fn increase(extents: &Extents, index: u64) -> Result<(), Errno> {
+    let at = match extents.list.0 {
+        0 => None,
+        _ => Some(extents.element(index)?),
+    };
+    let first = extents.allocate()?;
+    at.map_or(Ok(()), |at| write(at, &first.0))
 }
 
-/// The machine's memory map, for the domain that owns the hardware.
-fn machine_memory_map(guest: &Guest<'_>, argument: u64) -> Answer {
-    if !guest.domain.is_hardware_domain() {
+/// Gives extents up, one after the other. The answer is how many are done.
+///
+/// An interrupted call goes on with a frame, which may be inside of an extent: undoing a table that the guest
+/// gives up can take long.
+fn decrease_all(guest: &Guest<'_>, argument: u64, start: u64) -> Outcome {
+    let Some(extents) = Extents::read(guest, argument) else {
+        return Ok(start).into();
+    };
+    let order = extents.order.get();
+    let mut frame = start;
+    while frame >> order < extents.count {
+        match decrease(&extents, frame) {
+            Ok(()) => {}
+            Err(Stop::Failed(_)) => break,
+            Err(Stop::Preempted) => return decrease_again(argument, frame),
+        }
+        frame += 1;
+        if frame >> order < extents.count && scheduler::should_yield() {
+            return decrease_again(argument, frame);
+        }
+    }
+    Ok(frame >> order).into()
+}
+
+fn decrease_again(argument: u64, frame: u64) -> Outcome {
+    let command = MemoryOp::DecreaseReservation as u64 | frame << OP_BITS;
+    Outcome::Again([command, argument, 0, 0, 0, 0])
+}
+
+/// Gives up one frame of the extents, counted through all of them.
+fn decrease(extents: &Extents, frame: u64) -> Result<(), Stop> {
+    let order = extents.order.get();
+    let first: Result<u64, Errno> = extents.element(frame >> order).and_then(read);
+    let within = frame & (u64::from(extents.order.frames()) - 1);
+    let mfn = first
+        .ok()
+        .and_then(|first| first.checked_add(within))
+        .ok_or(MmError::BadFrame)?;
+    extents.domain.give_up(Mfn(mfn))
+}
+
+/// Sets memory aside for a domain until it has as many frames as are named; 0 gives the rest free again.
+fn claim_pages(guest: &Guest<'_>, argument: u64) -> Answer {
+    let wish: Reservation = read(argument)?;
+    if wish.extent_start.0 != 0 || wish.extent_order != 0 || wish.mem_flags.bits() != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let domain = Domains.find(wish.domid).ok_or(Errno::EINVAL)?;
+    if !guest.domain.is_privileged() {
         return Err(Errno::EPERM);
     }
-    let mut wish: MemoryMap = read(argument)?;
-    let room = wish.nr_entries;
-    let mut count = 0u32;
-    let mut result = Ok(());
-    memory::for_each_range(|entry: E820Entry| {
-        if result.is_err() {
-            return;
-        }
-        if count >= room {
-            result = Err(Errno::EINVAL);
-            return;
-        }
-        let at = wish.buffer.0.wrapping_add(20 * u64::from(count));
-        result = write(at, &entry);
-        count += 1;
-    });
-    result?;
-    wish.nr_entries = count;
-    write(argument, &wish)?;
-    Ok(0)
+    let missing = match wish.nr_extents {
+        0 => 0,
+        total if total > domain.max_pages() => return Err(Errno::EINVAL),
+        total => total
+            .checked_sub(domain.total_pages().into())
+            .filter(|&missing| missing != 0)
+            .ok_or(Errno::EINVAL)?,
+    };
+    if domain.claim().set(missing) {
+        Ok(0)
+    } else {
+        Err(Errno::ENOMEM)
+    }
 }

@@ -10,6 +10,7 @@ pub(crate) mod descriptors;
 mod event_channel;
 mod exchange;
 mod grant_table;
+mod memory_map;
 mod memory_op;
 mod mmu;
 mod physdev;

@@ -42,6 +42,27 @@ pub struct CleanBlock {
     pub(super) order: Order,
 }
 
+fn share(frame: &Frame, owner: DomId, access: SharedAccess) {
+    let word = match access {
+        SharedAccess::ReadOnly => TypeWord::SHARED_READ_ONLY,
+        SharedAccess::ReadWrite => TypeWord::SHARED_WRITABLE,
+    };
+    frame.aux.store(0, Ordering::Relaxed);
+    frame.owner.store(Owner::of(owner).raw(), Ordering::Relaxed);
+    word.store(frame);
+    frame
+        .refs
+        .store(refs::SHARED | refs::ALLOCATED | 1, Ordering::Release);
+}
+
+/// As [`CleanBlock::share_with`], for a frame that the allocator never hears of. Boot time.
+pub fn share_boot_frame(table: FrameTable<'_>, mfn: Mfn, owner: DomId, access: SharedAccess) {
+    if let Some(frame) = table.get(mfn) {
+        debug_assert!(frame.refs.load(Ordering::Relaxed) == 0, "{mfn} is in use");
+        share(frame, owner, access);
+    }
+}
+
 macro_rules! block_accessors {
     ($($block:ident),*) => { $(
         impl $block {
@@ -134,17 +155,8 @@ impl CleanBlock {
     /// hypervisor's, which holds one reference on each until `Mm::unshare`.
     #[must_use]
     pub fn share_with(self, table: FrameTable<'_>, owner: DomId, access: SharedAccess) -> Mfn {
-        let word = match access {
-            SharedAccess::ReadOnly => TypeWord::SHARED_READ_ONLY,
-            SharedAccess::ReadWrite => TypeWord::SHARED_WRITABLE,
-        };
         for (_, frame) in self.entries(table) {
-            frame.aux.store(0, Ordering::Relaxed);
-            frame.owner.store(Owner::of(owner).raw(), Ordering::Relaxed);
-            word.store(frame);
-            frame
-                .refs
-                .store(refs::SHARED | refs::ALLOCATED | 1, Ordering::Release);
+            share(frame, owner, access);
         }
         self.mfn()
     }

@@ -5,7 +5,7 @@
 
 use super::block::CleanBlock;
 use super::error::{MmError, Stop};
-use super::frame::{FrameTable, refs};
+use super::frame::{Frame, FrameTable, refs};
 use super::frame_list::FrameList;
 use super::held::HeldFrame;
 use super::lock::PtLock;
@@ -22,7 +22,8 @@ use guest_abi::ids::{DomId, Mfn};
 pub struct DomainFrames {
     /// Frames with the allocation's reference.
     owned: FrameList,
-    /// Frames that were taken from the dying domain and wait for others to drop their references.
+    /// Frames that the domain has given up, or that were taken from it when it died, and that wait for
+    /// others to drop their references.
     zombies: FrameList,
 }
 
@@ -117,6 +118,61 @@ impl<P: Platform> Mm<'_, P> {
             .map(|frame| self.platform.release(frame))
     }
 
+    /// Gives `mfn` up, memory of the lock's domain that it does not want any more. Whoever still refers to
+    /// it, the domain itself included, keeps it alive, and it counts as the domain's, until they let go;
+    /// but it can't come into force as a table again.
+    ///
+    /// # Errors
+    /// [`Stop::Preempted`]: call again. [`MmError::WrongOwner`] if it is not the domain's to give, or given
+    /// up already; [`MmError::BadFrame`].
+    pub fn give_up(
+        &self,
+        lock: &mut PtLock<'_>,
+        mfn: Mfn,
+        frames: &impl FramesLock,
+    ) -> Result<(), Stop> {
+        self.finish_pending(lock)?;
+        let frame = self.get_ref(mfn, lock.domain())?;
+        let state = frame.refs.load(Ordering::Relaxed);
+        let result = if state & (refs::ALLOCATED | refs::SHARED) == refs::ALLOCATED {
+            self.let_go(lock, mfn, frame, frames)
+        } else {
+            Err(MmError::WrongOwner.into())
+        };
+        self.put_ref(mfn, frame);
+        result
+    }
+
+    /// Undoes the pin or residue of an allocated frame and drops the allocation's reference. The caller
+    /// holds another one.
+    fn let_go(
+        &self,
+        lock: &mut PtLock<'_>,
+        mfn: Mfn,
+        frame: &Frame,
+        frames: &impl FramesLock,
+    ) -> Result<(), Stop> {
+        if TypeWord::load(frame).is_pinned() {
+            self.unpin(lock, mfn)?;
+        } else {
+            self.dissolve_stopped(lock, mfn, frame)?;
+        }
+        frames.with_frames(|frames| {
+            let was = frame.refs.fetch_and(!refs::ALLOCATED, Ordering::AcqRel);
+            debug_assert!(was & refs::ALLOCATED != 0);
+            frames.owned.remove(self.table, mfn);
+            frames.zombies.push(self.table, mfn);
+        });
+        self.put_ref(mfn, frame);
+        Ok(())
+    }
+
+    /// Whether a frame, on which the caller holds a reference, was given up by its owner.
+    #[inline]
+    pub(super) fn is_given_up(frame: &Frame) -> bool {
+        frame.refs.load(Ordering::Relaxed) & refs::ALLOCATED == 0
+    }
+
     /// Drops the hypervisor's references on a frame that it shares with `owner` for writing. It is
     /// freed when the owner has dropped its own.
     pub fn unshare(&self, mfn: Mfn) {
@@ -145,22 +201,9 @@ impl<P: Platform> Mm<'_, P> {
                 // Somebody is just taking it away.
                 return Err(Stop::Preempted);
             };
-            let undone = if TypeWord::load(frame).is_pinned() {
-                self.unpin(lock, mfn)
-            } else {
-                self.dissolve_stopped(lock, mfn, frame)
-            };
-            if undone.is_ok() {
-                frames.with_frames(|frames| {
-                    let was = frame.refs.fetch_and(!refs::ALLOCATED, Ordering::AcqRel);
-                    debug_assert!(was & refs::ALLOCATED != 0);
-                    frames.owned.remove(self.table, mfn);
-                    frames.zombies.push(self.table, mfn);
-                });
-                self.put_ref(mfn, frame); // The allocation's.
-            }
+            let result = self.let_go(lock, mfn, frame, frames);
             self.put_ref(mfn, frame);
-            undone?;
+            result?;
             if self.platform.should_yield() {
                 return Err(Stop::Preempted);
             }
@@ -168,3 +211,7 @@ impl<P: Platform> Mm<'_, P> {
         Ok(())
     }
 }
+
+#[cfg(all(test, not(loom)))]
+#[path = "give_up_tests.rs"]
+mod tests;

@@ -48,6 +48,9 @@ impl<P: Platform> Mm<'_, P> {
             .map_err(MmError::for_table)?;
         let result = if TypeWord::load(frame).is_pinned() {
             Err(MmError::AlreadyPinned.into())
+        } else if Self::is_given_up(frame) {
+            // Nobody would unpin it when the domain ends.
+            Err(MmError::NotATable.into())
         } else {
             self.make_plain(lock, mfn, frame, level.typ())
                 .and_then(|()| self.get_table(lock, mfn, frame, level))

@@ -53,6 +53,9 @@ impl<'m, P: Platform> Mm<'m, P> {
                     return Ok(());
                 }
                 GetExclusive::Establish { next, owes_flush } => {
+                    if Self::is_given_up(frame) {
+                        return Err(MmError::NotATable.into());
+                    }
                     if word.exchange(frame, next).is_err() {
                         continue; // A lock-free getter was faster.
                     }

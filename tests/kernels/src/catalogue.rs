@@ -252,9 +252,16 @@ cases! {
     "grant/sizes" = grant::sizes;
     "grant/versions" = grant::versions;
 
+    "memory/acquire-refusals" = memory::acquire_refusals;
+    "memory/claim" = memory::claim;
+    "memory/decrease" = memory::decrease;
     "memory/exchange" = memory::exchange;
     "memory/exchange-long" = memory::exchange_long;
     "memory/exchange-refusals" = memory::exchange_refusals;
+    "memory/map-of-domain" = memory::map_of_domain;
+    "memory/other-guests" = memory::other_guests;
+    "memory/populate" = memory::populate;
+    "memory/table-frames" = memory::table_frames;
 
     "iret/event-on-return" = iret::event_on_return;
     "iret/flags" = iret::flags;
