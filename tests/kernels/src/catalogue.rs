@@ -32,6 +32,8 @@ pub enum Ending {
     DomainCrash,
     /// With the line `EXPECT POWEROFF`, after which the domain, and so the machine, is switched off.
     Poweroff,
+    /// In any way, after the line `EXPECT ANYTHING`.
+    Anything,
     /// With the line `EXPECT REBOOT`, after which the machine reboots.
     Reboot,
 }
@@ -47,7 +49,8 @@ pub struct Case {
     pub kernel: Kernel,
     /// More words for its command line.
     pub arguments: &'static str,
-    /// Seconds that it takes on purpose.
+    /// Seconds that it takes on purpose, when nobody asks for more; 0 where time is of no matter. It is told by
+    /// the word `seconds=`.
     pub runs_for_s: u32,
     /// More of the machine: what QEMU's `-device` takes.
     pub devices: &'static [&'static str],
@@ -70,6 +73,11 @@ impl Case {
 
     const fn on_many(mut self, (): ()) -> Self {
         self.is_about_processors = true;
+        self
+    }
+
+    const fn runs_for(mut self, seconds: u32) -> Self {
+        self.runs_for_s = seconds;
         self
     }
 
@@ -314,4 +322,6 @@ cases! {
 
     "time/clock-area" = time::clock_area;
     "time/runstate" = time::runstate;
+
+    "hostile/everything" = hostile, ends(Ending::Anything), runs_for(12);
 }

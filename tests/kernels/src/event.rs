@@ -2,13 +2,14 @@
 
 use crate::hypercall::{Outcome, hypercall};
 use crate::memory::{self, Frame};
-use crate::{cpu, trap};
+use crate::{cpu, smp, trap};
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use guest_abi::event_channel::{
     BindIpi, BindVirq, Close, EventChannelOp, NR_PORTS_2L, Send, Unmask, Virq,
 };
 use guest_abi::ids::{Mfn, Port, VcpuId};
 use guest_abi::shared_info::{EVENT_WORDS, LEGACY_MAX_VCPUS};
+use guest_abi::vcpu_op::{RegisterVcpuInfo, VcpuOp};
 
 /// [`guest_abi::shared_info::VcpuInfo`] as memory that the hypervisor changes at any time.
 #[repr(C)]
@@ -94,7 +95,7 @@ pub(crate) fn shared_info() -> &'static SharedInfo {
 pub(crate) fn vcpu_info_of(vcpu: VcpuId) -> &'static VcpuInfo {
     match REGISTERED[vcpu.0 as usize].load(Ordering::Acquire) {
         0 => &shared_info().vcpu_info[vcpu.0 as usize],
-        // SAFETY: `set_registered` got the address of such information that stays mapped.
+        // SAFETY: `register_info` got the address of such information that stays mapped.
         address => unsafe { &*(address as *const VcpuInfo) },
     }
 }
@@ -102,6 +103,20 @@ pub(crate) fn vcpu_info_of(vcpu: VcpuId) -> &'static VcpuInfo {
 /// The information of the vCPU that this runs on.
 pub(crate) fn vcpu_info() -> &'static VcpuInfo {
     vcpu_info_of(cpu::id())
+}
+
+/// Moves the information of a vCPU to a frame, which is the vCPU's from then on.
+pub(crate) fn register_info(vcpu: VcpuId, frame: Frame, offset: u32) -> Outcome {
+    let wish = RegisterVcpuInfo {
+        mfn: frame.mfn(),
+        offset,
+        rsvd: 0,
+    };
+    let outcome = smp::operate(VcpuOp::RegisterVcpuInfo, vcpu, &wish);
+    if outcome.is_ok() {
+        REGISTERED[vcpu.0 as usize].store(frame.va().0 + u64::from(offset), Ordering::Release);
+    }
+    outcome
 }
 
 /// Masks upcalls on this vCPU.

@@ -4,6 +4,7 @@
 pub(crate) mod call;
 pub(crate) mod emulate;
 pub(crate) mod grant;
+pub(crate) mod hostile;
 pub(crate) mod iret;
 pub(crate) mod irq;
 pub(crate) mod memory;
