@@ -50,7 +50,7 @@ fn write(count: u64, buffer: u64) -> Outcome {
         at = at.wrapping_add(wanted as u64);
         left -= wanted as u64;
         if left != 0 && scheduler::should_yield() {
-            return Outcome::Again([ConsoleIo::Write as u64, left, at, 0, 0, 0]);
+            return Outcome::again([ConsoleIo::Write as u64, left, at]);
         }
     }
     Ok(0).into()

@@ -122,8 +122,8 @@ fn try_exchange(guest: &Guest<'_>, argument: u64) -> Result<Outcome, Errno> {
     for step in first..shape.steps() {
         if step != first && scheduler::should_yield() {
             report(argument, shape.given_after(step))?;
-            let again = [MemoryOp::Exchange as u64, argument, 0, 0, 0, 0];
-            return Ok(Outcome::Again(again));
+            let again = [MemoryOp::Exchange as u64, argument];
+            return Ok(Outcome::again(again));
         }
         if let Err(error) = mm().exchange_step(domain.id(), shape, step, &lists, &source) {
             report(argument, shape.given_after(step))?;

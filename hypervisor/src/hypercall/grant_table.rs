@@ -119,7 +119,7 @@ fn each<T>(arguments: [u64; 6], work: impl FnOnce(&GuestArray<T>) -> Progress) -
                 return Err(Errno::EFAULT).into();
             };
             let left = (count as u32).saturating_sub(next);
-            Outcome::Again([command, address, left.into(), 0, 0, 0])
+            Outcome::again([command, address, left.into()])
         }
     }
 }

@@ -173,7 +173,7 @@ fn increase_all(guest: &Guest<'_>, operation: MemoryOp, argument: u64, start: u6
         }
         done += 1;
         if done < extents.count && scheduler::should_yield() {
-            return Outcome::Again([operation as u64 | done << OP_BITS, argument, 0, 0, 0, 0]);
+            return Outcome::again([operation as u64 | done << OP_BITS, argument]);
         }
     }
     Ok(done).into()
@@ -226,7 +226,7 @@ fn decrease_all(guest: &Guest<'_>, argument: u64, start: u64) -> Outcome {
 
 fn decrease_again(argument: u64, frame: u64) -> Outcome {
     let command = MemoryOp::DecreaseReservation as u64 | frame << OP_BITS;
-    Outcome::Again([command, argument, 0, 0, 0, 0])
+    Outcome::again([command, argument])
 }
 
 /// Gives up one frame of the extents, counted through all of them.

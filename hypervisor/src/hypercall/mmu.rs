@@ -75,13 +75,11 @@ impl List {
 
     fn again(&self) -> Outcome {
         self.report();
-        Outcome::Again([
+        Outcome::again([
             self.at,
             u64::from(self.left | UPDATE_PREEMPTED),
             self.done_at,
             self.who,
-            0,
-            0,
         ])
     }
 }
@@ -257,7 +255,7 @@ pub(super) fn update_va_mapping(
     match result {
         Ok(()) => {}
         Err(Stop::Failed(error)) => return Err(error.errno()).into(),
-        Err(Stop::Preempted) => return Outcome::Again(arguments),
+        Err(Stop::Preempted) => return Outcome::again(arguments),
     }
     let page = match flags & UVMF_FLUSHTYPE_MASK {
         UVMF_TLB_FLUSH => None,

@@ -38,9 +38,36 @@ pub(crate) enum Outcome {
     /// It is done: the guest's RAX.
     Done(u64),
     /// It is not done: the guest makes the same call again, with these arguments.
-    Again([u64; 6]),
+    Again(Continuation),
     /// The guest's registers are as they shall be.
     Resume,
+}
+
+/// The first arguments of a call that is made again. The others, and so registers that are none, stay.
+pub(crate) struct Continuation {
+    arguments: [u64; 6],
+    count: usize,
+}
+
+impl Continuation {
+    fn arguments(&self) -> &[u64] {
+        self.arguments.get(..self.count).unwrap_or(&self.arguments)
+    }
+}
+
+impl Outcome {
+    /// The same call again, with the first arguments changed to these.
+    pub(crate) fn again<const N: usize>(first: [u64; N]) -> Self {
+        const { assert!(N <= 6) };
+        let mut arguments = [0; 6];
+        for (to, from) in arguments.iter_mut().zip(first) {
+            *to = from;
+        }
+        Self::Again(Continuation {
+            arguments,
+            count: N,
+        })
+    }
 }
 
 /// What most handlers return.
@@ -78,23 +105,26 @@ pub(crate) fn enter(guest: &mut Guest<'_>) {
     let arguments = guest.registers.arguments();
     match call(guest, number, arguments) {
         Outcome::Done(value) => guest.registers.rax = value,
-        Outcome::Again(arguments) => again(guest, arguments),
+        Outcome::Again(continuation) => again(guest, &continuation),
         Outcome::Resume => {}
     }
 }
 
 /// Lets the guest make its call again: RIP goes back over the SYSCALL, so that events are delivered first.
-fn again(guest: &mut Guest<'_>, arguments: [u64; 6]) {
+fn again(guest: &mut Guest<'_>, continuation: &Continuation) {
     let registers = &mut *guest.registers;
     registers.rip = registers.rip.wrapping_sub(2);
-    [
-        registers.rdi,
-        registers.rsi,
-        registers.rdx,
-        registers.r10,
-        registers.r8,
-        registers.r9,
-    ] = arguments;
+    let places = [
+        &mut registers.rdi,
+        &mut registers.rsi,
+        &mut registers.rdx,
+        &mut registers.r10,
+        &mut registers.r8,
+        &mut registers.r9,
+    ];
+    for (place, &argument) in places.into_iter().zip(continuation.arguments()) {
+        *place = argument;
+    }
 }
 
 fn call(guest: &mut Guest<'_>, number: u64, arguments: [u64; 6]) -> Outcome {
@@ -167,33 +197,21 @@ fn multicall(guest: &mut Guest<'_>, arguments: [u64; 6]) -> Outcome {
                     return Err(errno).into();
                 }
             }
-            Outcome::Again(args) => {
+            Outcome::Again(continuation) => {
                 let at = list + core::mem::offset_of!(MulticallEntry, args) as u64;
-                if let Err(errno) = write(at, &args) {
-                    return Err(errno).into();
+                for (index, argument) in (0u64..).zip(continuation.arguments()) {
+                    if let Err(errno) = write(at.wrapping_add(8 * index), argument) {
+                        return Err(errno).into();
+                    }
                 }
-                return Outcome::Again([
-                    list,
-                    left,
-                    arguments[2],
-                    arguments[3],
-                    arguments[4],
-                    arguments[5],
-                ]);
+                return Outcome::again([list, left]);
             }
             Outcome::Resume => return Outcome::Resume,
         }
         list = list.wrapping_add(ENTRY);
         left -= 1;
         if left != 0 && scheduler::should_yield() {
-            return Outcome::Again([
-                list,
-                left,
-                arguments[2],
-                arguments[3],
-                arguments[4],
-                arguments[5],
-            ]);
+            return Outcome::again([list, left]);
         }
     }
     Ok(0).into()

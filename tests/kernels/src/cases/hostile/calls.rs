@@ -240,7 +240,12 @@ pub(super) fn state(dice: &mut Dice) {
             // Vectors that nothing uses.
             let vector = 0x90 + dice.below(0x60);
             let mut list = [[0u64; 2]; 2];
-            list[0] = [vector | dice.below(8) << 8 | 0xe033 << 16, dice.value()];
+            // To be executed there would be the end of this kernel.
+            let handler = match dice.is_wild {
+                true => dice.value(),
+                false => dice.bad_address(),
+            };
+            list[0] = [vector | dice.below(8) << 8 | 0xe033 << 16, handler];
             raw(
                 Hypercall::SetTrapTable.number(),
                 [list.as_ptr() as u64, 0, 0, 0, 0],
@@ -277,7 +282,8 @@ pub(super) fn state(dice: &mut Dice) {
 }
 
 /// Hypercalls with which this kernel would end the domain or itself.
-const SPARED: [Hypercall; 12] = [
+const SPARED: [Hypercall; 13] = [
+    Hypercall::Multicall,
     Hypercall::SetTrapTable,
     Hypercall::SetCallbacks,
     Hypercall::SchedOpCompat,
@@ -326,7 +332,8 @@ pub(super) fn multicall(dice: &mut Dice) {
             *to = from;
         }
     }
-    let at = match dice.hits(2) {
+    // What others make of it is not for a kernel that wants to live.
+    let at = match dice.is_wild && dice.hits(2) {
         true => {
             let at = dice.pointer();
             for (index, entry) in (0u64..).zip(&list) {
@@ -339,7 +346,6 @@ pub(super) fn multicall(dice: &mut Dice) {
         }
         false => list.as_ptr() as u64,
     };
-    // Elements that others write are not for a kernel that wants to live.
     let said = match dice.is_wild && dice.hits(8) {
         true => dice.count(),
         false => count,

@@ -114,7 +114,7 @@ pub(super) fn privileged(dice: &mut Dice) {
         28 => probe!("ud2", ".ascii \"xen\"", "rdtscp"; out("eax") _, out("ecx") _, out("edx") _),
         29 => probe!("int 0x80"),
         30 => probe!("int 0xf3"),
-        31 => probe!("call fword ptr [{a}]"; a = in(reg) at),
+        31 if dice.is_wild => probe!("call fword ptr [{a}]"; a = in(reg) at),
         32 => probe!("sysretq"; inout("rcx") value => _, out("r11") _),
         _ => probe!("sysexit"; in("rcx") value, in("rdx") dice.pointer()),
     };
@@ -203,9 +203,13 @@ pub(super) fn odd_return(dice: &mut Dice, space: &UserSpace) {
 /// The `iret` hypercall within this kernel, with everything odd but the stack.
 pub(super) fn kernel_iret(dice: &mut Dice) {
     let mut frame = [0u64; 9];
-    let code = u64::from(match dice.hits(4) {
-        true => selector(dice),
-        false => FLAT_RING3_CS64,
+    // 32-bit code would cut the stack's address in halves, and the next exception would find none.
+    let code = u64::from(match dice.below(12) {
+        0 if dice.is_wild => selector(dice),
+        1 => FLAT_RING3_SS,
+        2 => 0,
+        3 => 0x1000,
+        _ => FLAT_RING3_CS64,
     }) & !3;
     frame[3] = match dice.below(3) {
         0 => 0,

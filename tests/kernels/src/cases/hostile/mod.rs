@@ -72,6 +72,7 @@ fn report() {
 /// What one vCPU does.
 fn harm(vcpu: VcpuId) {
     own_info(vcpu);
+    trap::init_callbacks();
     clock::bind_timer();
     assert_eq!(cpu::set_iopl(1), Ok(0));
     let space = user::load_new();

@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::memory::{KERNEL_RO, KERNEL_RW, SPARE, Tables, entry, update};
+use guest_abi::hypercall::Hypercall;
 use guest_abi::mmu::MmuUpdate;
 
 static mut LIST: [MmuUpdate; 20_000] = [const { MmuUpdate { ptr: 0, val: 0 } }; 20_000];
@@ -23,6 +24,25 @@ pub(crate) fn run() {
     }
     crate::clock::set_timer(crate::clock::now_ns() + crate::clock::MS / 2);
     assert_eq!(memory::mmu_update(list), (Ok(0), 20_000));
+    // The registers that are no arguments stay what they are, however often the call is made anew.
+    crate::clock::set_timer(crate::clock::now_ns() + crate::clock::MS / 2);
+    let mut done = 0u32;
+    let (mut r8, mut r9) = (0x1234_5678_9abc_def0u64, 0xfedc_ba98_7654_3210u64);
+    let result: u64;
+    let trap = probe!(
+        "syscall";
+        inout("rax") Hypercall::MmuUpdate.number() => result,
+        inout("rdi") list.as_ptr() => _,
+        inout("rsi") list.len() => _,
+        inout("rdx") &raw mut done => _,
+        inout("r10") u64::from(DomId::SELF.0) => _,
+        inout("r8") r8,
+        inout("r9") r9,
+        out("rcx") _,
+        out("r11") _,
+    );
+    assert_eq!((trap, result, done), (None, 0, 20_000));
+    assert_eq!((r8, r9), (0x1234_5678_9abc_def0, 0xfedc_ba98_7654_3210));
     // One bad entry far behind.
     list[17_003].val = entry(Mfn(0x80_0000_0000), KERNEL_RO);
     assert_eq!(memory::mmu_update(list), (Err(Errno::EPERM), 17_003));
