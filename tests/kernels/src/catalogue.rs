@@ -323,5 +323,21 @@ cases! {
     "time/clock-area" = time::clock_area;
     "time/runstate" = time::runstate;
 
+    "event/ipi" = event::ipi;
+    "event/interdomain" = event::interdomain;
+    "event/interdomain-refusals" = event::interdomain_refusals;
+    "event/virq" = event::virq;
+    "event/send-refusals" = event::send_refusals;
+    "event/bind-vcpu" = event::bind_vcpu;
+    "event/masked" = event::masked;
+    "event/upcall-mask" = event::upcall_mask;
+    "event/unmask-elsewhere" = event::unmask_elsewhere;
+    "event/mask-race" = event::mask_race;
+    "event/status" = event::status;
+    "event/reset" = event::reset;
+    "event/many-ports" = event::many_ports;
+    "event/no-arrays" = event::no_arrays;
+    "event/poll" = event::poll;
+
     "hostile/everything" = hostile, ends(Ending::Anything), runs_for(12);
 }

@@ -4,12 +4,15 @@ use crate::hypercall::{Outcome, hypercall};
 use crate::memory::{self, Frame};
 use crate::{cpu, smp, trap};
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use guest_abi::errno::Errno;
 use guest_abi::event_channel::{
-    BindIpi, BindVirq, Close, EventChannelOp, NR_PORTS_2L, Send, Unmask, Virq,
+    AllocUnbound, BindInterdomain, BindIpi, BindVirq, Close, EventChannelOp, NR_PORTS_2L, Send,
+    Status, Unmask, Virq,
 };
-use guest_abi::ids::{Mfn, Port, VcpuId};
+use guest_abi::ids::{DomId, Mfn, Port, VcpuId};
 use guest_abi::shared_info::{EVENT_WORDS, LEGACY_MAX_VCPUS};
 use guest_abi::vcpu_op::{RegisterVcpuInfo, VcpuOp};
+use zerocopy::FromZeros;
 
 /// [`guest_abi::shared_info::VcpuInfo`] as memory that the hypervisor changes at any time.
 #[repr(C)]
@@ -228,6 +231,30 @@ pub(crate) fn bind_ipi(vcpu: VcpuId) -> Port {
 /// Sends an event.
 pub(crate) fn send(port: Port) -> Outcome {
     operate(EventChannelOp::Send, &mut Send { port })
+}
+
+/// Allocates a port of `dom` that `remote` may connect to.
+pub(crate) fn alloc_unbound(dom: DomId, remote: DomId) -> Result<Port, Errno> {
+    let mut wish = AllocUnbound {
+        dom,
+        remote_dom: remote,
+        port: Port(0),
+    };
+    operate(EventChannelOp::AllocUnbound, &mut wish).map(|_| wish.port)
+}
+
+/// Connects a new port of this domain to one of another.
+pub(crate) fn bind_interdomain(remote: DomId, port: Port) -> Result<Port, Errno> {
+    let mut wish = BindInterdomain::new_zeroed();
+    (wish.remote_dom, wish.remote_port) = (remote, port);
+    operate(EventChannelOp::BindInterdomain, &mut wish).map(|_| wish.local_port)
+}
+
+/// The state of a port of this domain.
+pub(crate) fn status(port: Port) -> Result<Status, Errno> {
+    let mut status = Status::new_zeroed();
+    (status.dom, status.port) = (DomId::SELF, port);
+    operate(EventChannelOp::Status, &mut status).map(|_| status)
 }
 
 /// Unmasks a port by hypercall.

@@ -3,6 +3,7 @@
 
 pub(crate) mod call;
 pub(crate) mod emulate;
+pub(crate) mod event;
 pub(crate) mod grant;
 pub(crate) mod hostile;
 pub(crate) mod iret;
