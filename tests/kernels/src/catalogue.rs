@@ -332,12 +332,12 @@ cases! {
     "event/masked" = event::masked;
     "event/upcall-mask" = event::upcall_mask;
     "event/unmask-elsewhere" = event::unmask_elsewhere;
-    "event/mask-race" = event::mask_race;
+    "event/mask-race" = event::mask_race, on_many(());
     "event/status" = event::status;
     "event/reset" = event::reset;
     "event/many-ports" = event::many_ports;
     "event/no-arrays" = event::no_arrays;
     "event/poll" = event::poll;
 
-    "hostile/everything" = hostile, ends(Ending::Anything), runs_for(12);
+    "hostile/everything" = hostile, ends(Ending::Anything), runs_for(12), on_many(());
 }
