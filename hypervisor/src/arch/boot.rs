@@ -2,11 +2,12 @@
 
 use super::layout::{self, DIRECT_START, EARLY_DIRECT_LIMIT};
 use super::{
-    acpi_memory, apic, boot_memory, boot_stack, clock, death, entry_area, features, frames, guest,
-    heap, ioapic, irq, msi_map, paging, pci, percpu, power, scheduler, serial, smap, smp, symbols,
-    tables, traps, vga, wall_clock, watchdog,
+    acpi_memory, apic, boot_memory, boot_stack, clock, console_input, death, entry_area, features,
+    frames, guest, heap, ioapic, irq, msi_map, paging, pci, percpu, power, scheduler, serial, smap,
+    smp, symbols, tables, traps, vga, wall_clock, watchdog,
 };
 use crate::console;
+use crate::console::input::Listener;
 use crate::image::pfns::Pfns;
 use crate::lock::IrqLock;
 use crate::machine::Bounded;
@@ -219,7 +220,7 @@ extern "C" fn boot_on_own_stack() -> ! {
     check_timer();
     irq::start(acpi.madt.as_ref());
     start_watchdog(&acpi, &options);
-    keep_console_line(&acpi, &options);
+    console_input::start(acpi.madt.as_ref(), options.com1.irq);
     paging::end_device_boot();
     drop(acpi);
 
@@ -231,6 +232,7 @@ extern "C" fn boot_on_own_stack() -> ! {
     #[cfg(feature = "planted-faults")]
     super::planted::arm();
     start_first_domain(&info, kernel_words, &options);
+    console_input::announce(Listener::FirstDomain);
     smp::start_guests();
     scheduler::run()
 }
@@ -575,18 +577,6 @@ fn start_watchdog(acpi: &Acpi, options: &Options) {
         );
     } else {
         log::warn!("watchdog: no IO-APIC has the PIT's interrupt: it stays off");
-    }
-}
-
-/// No domain gets the interrupt of the console's serial line, even while it is polled: its driver would take the line over.
-fn keep_console_line(acpi: &Acpi, options: &Options) {
-    let io_base = u32::from(options.com1.io_base);
-    let line = options.com1.irq;
-    if line != 0
-        && serial::owns_port(io_base, io_base)
-        && let Some(madt) = acpi.madt.as_ref()
-    {
-        irq::keep(madt.isa_interrupt(line).0);
     }
 }
 

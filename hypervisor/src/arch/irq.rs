@@ -171,6 +171,17 @@ pub(super) fn keep(gsi: u32) {
     let _ = lines().keep(gsi);
 }
 
+/// The hypervisor uses interrupt line `gsi` itself, on `vector` of this processor. `false` if there is no such line.
+pub(super) fn take(madt: &Madt, gsi: u32, vector: u8) -> bool {
+    keep(gsi);
+    let is_there = ioapic::has(gsi);
+    if is_there {
+        let signal = signal_of(madt, gsi);
+        ioapic::set(gsi, signal, apic::id(), vector, Mask::Open);
+    }
+    is_there
+}
+
 /// Interrupt lines are below this.
 pub(crate) fn nr_gsis() -> u32 {
     LINES.get().map_or(0, |lines| lines.nr_gsis().into())

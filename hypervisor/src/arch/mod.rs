@@ -26,9 +26,13 @@ pub(crate) mod build_id;
 #[cfg(target_os = "none")]
 pub(crate) mod clock;
 #[cfg(target_os = "none")]
+pub(crate) mod console_input;
+#[cfg(target_os = "none")]
 pub(crate) mod death;
 #[cfg(target_os = "none")]
 mod debug;
+#[cfg(target_os = "none")]
+mod debug_keys;
 #[cfg(target_os = "none")]
 mod entry_area;
 #[cfg(target_os = "none")]

@@ -36,7 +36,6 @@ fn call(work: u32) {
 }
 
 /// Has the frame table audited soon. From anywhere, interrupt handlers included.
-#[expect(dead_code, reason = "for a debug key")]
 pub(crate) fn audit_frames() {
     if scheduler::is_started() {
         call(work::AUDIT);

@@ -7,7 +7,7 @@
 use super::guest::running::Running;
 use super::guest::switch;
 use super::percpu::{self, CpuInfo, MAX_CPUS};
-use super::{apic, clock, rendezvous, smp, traps, watchdog};
+use super::{apic, clock, console_input, rendezvous, smp, traps, watchdog};
 use crate::domain::{Domain, Domains, Vcpu};
 use crate::event;
 use crate::lock::IrqLock;
@@ -56,7 +56,7 @@ pub(super) fn has_work(cpu: u32) -> bool {
         .is_some_and(|work| work.load(Ordering::Acquire))
 }
 
-fn set_work(cpu: u32) {
+pub(super) fn set_work(cpu: u32) {
     if let Some(work) = WORK.get(cpu as usize) {
         work.store(true, Ordering::Release);
     }
@@ -158,6 +158,7 @@ pub(super) fn work(info: &mut CpuInfo) {
     };
     WORK[cpu as usize].store(false, Ordering::SeqCst);
     rendezvous::attend(info);
+    console_input::pump(info);
     let now = clock::now_ns();
     let vcpus = queue.lock().vcpus.clone();
     let mut next = watchdog::next_beat().unwrap_or(crate::domain::NEVER);
@@ -165,6 +166,9 @@ pub(super) fn work(info: &mut CpuInfo) {
         if let Some(domain) = Domains.find_for(vcpu) {
             next = next.min(run_timers(vcpu, &domain, now));
         }
+    }
+    if let Some(look) = console_input::next_look(cpu) {
+        next = next.min(look);
     }
     let chosen = choose(info, queue, now, &mut next);
     if next != crate::domain::NEVER {
@@ -186,6 +190,28 @@ pub(super) fn work(info: &mut CpuInfo) {
                 interrupts::enable_and_hlt();
                 interrupts::disable();
             }
+        }
+    }
+}
+
+/// Says which vCPUs live where.
+pub(super) fn report(mut say: impl FnMut(core::fmt::Arguments<'_>)) {
+    for ((cpu, _), queue) in smp::online().zip(&QUEUES) {
+        // The lock is not held while something is written.
+        let vcpus = queue.lock().vcpus.clone();
+        say(format_args!("CPU{cpu}: {} vCPUs", vcpus.len()));
+        for vcpu in vcpus {
+            let (domain, id) = (vcpu.domain().0, vcpu.id().0);
+            let is_running = vcpu.run.is_running();
+            let is_runnable = vcpu.run.is_runnable();
+            say(format_args!(
+                "  d{domain}v{id}: {}",
+                match (is_running, is_runnable) {
+                    (true, _) => "runs",
+                    (_, true) => "waits for its turn",
+                    _ => "can't run",
+                }
+            ));
         }
     }
 }

@@ -1,6 +1,8 @@
-//! The serial line: a 16550 at I/O ports, polled.
+//! The serial line: a 16550 at I/O ports. Sending waits for the device; what is received waits in a small
+//! ring until it is taken, by an interrupt if the line has one, else by looking at it from time to time.
 
 use crate::console::Sink;
+use crate::console::input::InputRing;
 use crate::lock::IrqLock;
 use crate::options::{Baud, Com1, Parity};
 use core::sync::atomic::{AtomicU16, Ordering};
@@ -28,8 +30,42 @@ pub(super) fn owns_port(first: u32, last: u32) -> bool {
     }
 }
 
+/// Characters that are taken out of the device before somebody looks at them.
+const RECEIVED: usize = 1024;
+/// The most that one look takes: a device that always has another one must not hold a processor.
+const MOST_AT_ONCE: usize = RECEIVED;
+
+/// A device that is set up.
+struct Device {
+    uart: Uart16550<PioBackend>,
+    received: InputRing<RECEIVED>,
+}
+
+impl Device {
+    /// Takes what the device has received.
+    fn receive(&mut self) {
+        for _ in 0..MOST_AT_ONCE {
+            match self.uart.try_receive_byte() {
+                Ok(byte) => self.received.push(byte),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Sends a byte, and meanwhile keeps what comes in: the device itself has room for 16 characters.
+    fn send(&mut self, byte: u8) {
+        for _ in 0..PATIENCE {
+            if self.uart.try_send_byte(byte).is_ok() {
+                return;
+            }
+            self.receive();
+            core::hint::spin_loop();
+        }
+    }
+}
+
 /// One serial line.
-pub(super) struct SerialLine(IrqLock<Option<Uart16550<PioBackend>>>);
+pub(super) struct SerialLine(IrqLock<Option<Device>>);
 
 /// The line that the console uses.
 pub(super) static COM1: SerialLine = SerialLine(IrqLock::new(None));
@@ -71,18 +107,53 @@ impl SerialLine {
                 Parity::Mark => registers::Parity::Forced1,
                 Parity::Space => registers::Parity::Forced0,
             },
+            // Room for what comes while the interrupt is on its way.
+            fifo_trigger_level: Some(registers::FifoTriggerLevel::Eight),
             ..Config::default()
         };
         if uart.init(config).is_err() {
             return false;
         }
-        *self.0.lock() = Some(uart);
+        *self.0.lock() = Some(Device {
+            uart,
+            received: InputRing::new(),
+        });
         PORT.store(wanted.io_base, Ordering::Relaxed);
         true
     }
 }
 
 impl SerialLine {
+    /// Whether there is a device.
+    pub(super) fn is_there(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
+    /// From now on the device interrupts when it has received something.
+    pub(super) fn enable_interrupt(&self) {
+        if let Some(device) = self.0.lock().as_mut() {
+            device.uart.enable_interrupts(registers::IER::DATA_READY);
+        }
+    }
+
+    /// Takes what the device has received. Whether something waits to be taken from here.
+    pub(super) fn look(&self) -> bool {
+        self.0.lock().as_mut().is_some_and(|device| {
+            device.receive();
+            !device.received.is_empty()
+        })
+    }
+
+    /// Takes characters that were received. Returns how many.
+    pub(super) fn take(&self, buffer: &mut [u8]) -> usize {
+        self.0.lock().as_mut().map_or(0, |device| {
+            device.receive();
+            let count = device.received.peek(buffer);
+            device.received.take(count);
+            count
+        })
+    }
+
     /// Frees the device from whoever uses it.
     ///
     /// # Safety
@@ -96,21 +167,12 @@ impl SerialLine {
 impl Sink for SerialLine {
     fn write(&self, bytes: &[u8]) {
         let mut guard = self.0.lock();
-        let Some(uart) = guard.as_mut() else { return };
+        let Some(device) = guard.as_mut() else { return };
         for &byte in bytes {
             if byte == b'\n' {
-                send(uart, b'\r');
+                device.send(b'\r');
             }
-            send(uart, byte);
+            device.send(byte);
         }
-    }
-}
-
-fn send(uart: &mut Uart16550<PioBackend>, byte: u8) {
-    for _ in 0..PATIENCE {
-        if uart.try_send_byte(byte).is_ok() {
-            return;
-        }
-        core::hint::spin_loop();
     }
 }

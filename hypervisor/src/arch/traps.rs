@@ -2,7 +2,9 @@
 
 use super::entry_area::EntryData;
 use super::layout::STACK_BLOCK;
-use super::{apic, death, debug, guest, irq, percpu, scheduler, tables, tlb, watchdog};
+use super::{
+    apic, console_input, death, debug, guest, irq, percpu, scheduler, tables, tlb, watchdog,
+};
 use crate::registers::entry;
 use guest_abi::segment::{FLAT_RING3_CS32, FLAT_RING3_CS64, FLAT_RING3_SS};
 
@@ -26,6 +28,8 @@ mod vector {
 pub(super) const VECTOR_TIMER: u8 = 0xf0;
 pub(super) const VECTOR_WAKE: u8 = 0xf1;
 pub(super) const VECTOR_FLUSH: u8 = 0xf2;
+/// The console's serial line has received something.
+pub(super) const VECTOR_SERIAL: u8 = 0xf3;
 pub(super) const VECTOR_APIC_ERROR: u8 = 0xfe;
 pub(super) const VECTOR_SPURIOUS: u8 = 0xff;
 
@@ -236,6 +240,10 @@ pub(super) fn interrupt(vector: u8) {
         VECTOR_TIMER => {
             watchdog::heartbeat();
             scheduler::timer_fired();
+            apic::end_of_interrupt();
+        }
+        VECTOR_SERIAL => {
+            console_input::interrupt();
             apic::end_of_interrupt();
         }
         VECTOR_APIC_ERROR => {

@@ -31,6 +31,11 @@ impl ShutdownState {
 }
 
 impl Domain {
+    /// Why it has ended, as the reason's number.
+    pub(crate) fn shutdown_reason(&self) -> Option<u32> {
+        self.shutdown.reason()
+    }
+
     /// Ends the domain: none of its vCPUs runs again. The machine ends with the first one.
     pub(crate) fn shutdown(&self, reason: ShutdownReason) {
         if !self.shutdown.set(reason as u32) {

@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::Outcome;
+use super::{Answer, Outcome};
+use crate::arch::console_input;
 use crate::arch::guest::access;
 use crate::arch::guest::running::Guest;
 use crate::arch::scheduler;
@@ -23,10 +24,34 @@ pub(super) fn console_io(guest: &Guest<'_>, operation: u64, count: u64, buffer: 
         .and_then(|op| ConsoleIo::try_from(op).ok())
     {
         Some(ConsoleIo::Write) => write(count, buffer),
-        // Input comes with the console's receiving half.
-        Some(ConsoleIo::Read) => Ok(0).into(),
+        Some(ConsoleIo::Read) => read(count, buffer).into(),
         None => Err(Errno::ENOSYS).into(),
     }
+}
+
+/// Gives the guest what was typed, as much as it has room for. The answer is how many bytes. What can't be
+/// written to its buffer is lost.
+fn read(count: u64, buffer: u64) -> Answer {
+    let mut room = count & 0xffff_ffff;
+    if room > i32::MAX as u64 {
+        return Err(Errno::EINVAL);
+    }
+    let mut done = 0;
+    while room != 0 {
+        let mut piece = [0; PIECE];
+        let wanted = room.min(PIECE as u64) as usize;
+        let taken = match piece.get_mut(..wanted) {
+            Some(piece) => console_input::take(piece),
+            None => 0,
+        };
+        let Some(bytes) = piece.get(..taken).filter(|bytes| !bytes.is_empty()) else {
+            break;
+        };
+        access::write_bytes(Vaddr(buffer.wrapping_add(done)), bytes).map_err(|_| Errno::EFAULT)?;
+        done += taken as u64;
+        room -= taken as u64;
+    }
+    Ok(done)
 }
 
 /// Writes the guest's bytes; a long text in several calls.

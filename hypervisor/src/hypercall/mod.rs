@@ -10,6 +10,7 @@ pub(crate) mod descriptors;
 mod event_channel;
 mod exchange;
 mod grant_table;
+pub(crate) mod history;
 mod memory_map;
 mod memory_op;
 mod mmu;
@@ -103,6 +104,9 @@ fn write<T: IntoBytes + Immutable>(address: u64, value: &T) -> Result<(), Errno>
 pub(crate) fn enter(guest: &mut Guest<'_>) {
     let number = guest.registers.rax;
     let arguments = guest.registers.arguments();
+    let [first, second, ..] = arguments;
+    let (domain, vcpu) = (guest.domain.id(), guest.vcpu.id());
+    history::note(guest.cpu, domain, vcpu, number, [first, second]);
     match call(guest, number, arguments) {
         Outcome::Done(value) => guest.registers.rax = value,
         Outcome::Again(continuation) => again(guest, &continuation),

@@ -18,6 +18,8 @@ pub(in crate::arch) struct Running {
 pub(crate) struct Guest<'g> {
     /// General registers.
     pub(crate) registers: &'g mut Registers,
+    /// The processor that it runs on.
+    pub(crate) cpu: u32,
     /// The rest of the processor's state.
     pub(crate) context: &'g mut Context,
     /// The vCPU.
@@ -32,6 +34,7 @@ impl<'g> Guest<'g> {
         let running = info.running.as_mut()?;
         Some(Self {
             registers: &mut info.guest,
+            cpu: info.cpu,
             context: &mut running.context,
             vcpu: &running.vcpu,
             domain: &running.domain,
