@@ -31,9 +31,7 @@ pub(super) fn owns_port(first: u32, last: u32) -> bool {
 }
 
 /// Characters that are taken out of the device before somebody looks at them.
-const RECEIVED: usize = 1024;
-/// The most that one look takes: a device that always has another one must not hold a processor.
-const MOST_AT_ONCE: usize = RECEIVED;
+const RECEIVED: usize = 256;
 
 /// A device that is set up.
 struct Device {
@@ -42,9 +40,10 @@ struct Device {
 }
 
 impl Device {
-    /// Takes what the device has received.
+    /// Takes what the device has received, as far as there is room: what stays in the device makes the other side
+    /// wait, where there is flow control.
     fn receive(&mut self) {
-        for _ in 0..MOST_AT_ONCE {
+        while !self.received.is_full() {
             match self.uart.try_receive_byte() {
                 Ok(byte) => self.received.push(byte),
                 Err(_) => return,

@@ -134,6 +134,12 @@ impl<const N: usize> InputRing<N> {
         self.count == 0
     }
 
+    /// Whether there is no room for another one.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.count == N
+    }
+
     /// Copies the oldest characters into `buffer`, without taking them. Returns how many.
     #[must_use]
     pub fn peek(&self, buffer: &mut [u8]) -> usize {
@@ -249,6 +255,7 @@ mod tests {
                 ring.take(takes);
                 model.drain(..takes.min(model.len()));
                 prop_assert_eq!(ring.is_empty(), model.is_empty());
+                prop_assert_eq!(ring.is_full(), model.len() == 16);
             }
             prop_assert_eq!(ring.take_lost(), lost);
             prop_assert_eq!(ring.take_lost(), 0);
