@@ -242,8 +242,9 @@ fn shell_works(shell: &mut Shell, processors: u32) -> Result<(), Verdict> {
 /// Much that is typed at once arrives complete, and so do characters that mean something to the hypervisor.
 fn typing(shell: &mut Shell) -> Result<(), Verdict> {
     const LINES: u32 = 150;
-    shell.send("stty -echo; cat > /tmp/typed; stty echo; echo after\n")?;
-    // The terminal's own buffer takes a few thousand characters while nobody reads.
+    // What comes while the terminal changes from the shell's line editing to whole lines belongs to neither.
+    shell.send("stty -echo; echo ready; cat > /tmp/typed; stty echo; echo after\n")?;
+    shell.must_say("^ready$")?;
     let mut sum = 0;
     for number in 0..LINES {
         shell.send(&format!("{number} {}\n", "x".repeat(40)))?;
