@@ -103,7 +103,7 @@ extern "C" fn boot_main(info_address: u64, load_base: u64, entry_tsc: u64) -> ! 
         line
     });
     if serial::is_started() {
-        log::info!("Serial line: {}, polled", options.com1);
+        log::info!("Serial line: {}", options.com1);
     }
     report_options(&parsed);
     death::set_stay(options.is_noreboot);

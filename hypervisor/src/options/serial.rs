@@ -44,7 +44,7 @@ pub struct Com1 {
     pub stop_bits: u8,
     /// Its first I/O port.
     pub io_base: u16,
-    /// Its interrupt, which nothing uses: the line is polled.
+    /// Its interrupt on the ISA bus, 0 for none: then it is looked at from time to time.
     pub irq: u8,
 }
 
