@@ -35,7 +35,7 @@ image: setup ## build/paravane, the multiboot2 image
 test-image: setup ## build/paravane-test, the image that can be told to die
 	@boot/build-image --planted-faults
 
-iso: image ## build/paravane.iso, which GRUB boots on a BIOS
+iso: image ## build/paravane.iso, which GRUB boots on a BIOS and on UEFI
 	@boot/make-iso build/paravane.iso build/paravane '$(OPTIONS)'
 
 run: iso ## boot it in QEMU, serial console on this terminal

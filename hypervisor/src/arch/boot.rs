@@ -13,7 +13,7 @@ use crate::lock::IrqLock;
 use crate::machine::Bounded;
 use crate::machine::acpi::{Acpi, RsdpCopies};
 use crate::machine::memory_map::MemoryKind;
-use crate::machine::multiboot::{self, BootInfo, Framebuffer};
+use crate::machine::multiboot::{self, BootInfo};
 use crate::machine::phys::PhysRange;
 use crate::mm::platform::Device;
 use crate::options::{self, Consoles, Options, Parsed, VgaMode, Watchdog};
@@ -83,7 +83,7 @@ extern "C" fn boot_main(info_address: u64, load_base: u64, entry_tsc: u64) -> ! 
     let parsed = options::parse(info.command_line.as_bytes());
     let options = parsed.options;
     let kernel_words = parsed.first_domain_arguments.as_bytes();
-    start_console(&options, info.framebuffer.as_ref());
+    start_console(&options, Some(&info));
     log::info!(
         "Paravane {}, symbols {}",
         env!("CARGO_PKG_VERSION"),
@@ -309,7 +309,7 @@ fn read_boot_info(address: u64) -> BootInfo<'static> {
 }
 
 /// Starts the devices that show messages, on the early page tables.
-fn start_console(options: &Options, framebuffer: Option<&Framebuffer>) {
+fn start_console(options: &Options, info: Option<&BootInfo<'_>>) {
     console::start_logging(options.loglvl, options.guest_loglvl);
     if options.consoles.contains(Consoles::COM1) {
         // SAFETY: the administrator says (or the PC's tradition) that the serial line is there; it is ours.
@@ -323,18 +323,18 @@ fn start_console(options: &Options, framebuffer: Option<&Framebuffer>) {
         }
     }
     if options.consoles.contains(Consoles::VGA) {
-        start_screen(options, framebuffer);
+        start_screen(options, info);
     }
 }
 
 /// Shows messages on the screen, if it is one of text.
-fn start_screen(options: &Options, framebuffer: Option<&Framebuffer>) {
-    let size = match vga::text_size(framebuffer) {
+fn start_screen(options: &Options, info: Option<&BootInfo<'_>>) {
+    // Damaged information says nothing about the screen: a PC is guessed.
+    let size = match info.map_or(Ok(vga::Size::USUAL), vga::text_size) {
         Ok(size) => size,
-        Err(graphics) => {
+        Err(why) => {
             log::warn!(
-                "vga: the boot loader left the screen in mode {graphics}, which is not text: it shows no messages \
-                 (GRUB: set gfxpayload=text, on a machine with a BIOS)"
+                "vga: {why}: the screen shows no messages (GRUB on a BIOS: set gfxpayload=text)"
             );
             return;
         }

@@ -2,7 +2,7 @@
 
 use crate::console::Sink;
 use crate::lock::IrqLock;
-use crate::machine::multiboot::{Framebuffer, FramebufferKind};
+use crate::machine::multiboot::{BootInfo, FramebufferKind};
 use core::fmt;
 
 /// The most characters that a text mode of the usual sizes has: 60 rows of 132.
@@ -38,22 +38,34 @@ impl fmt::Display for Size {
     }
 }
 
-/// A screen that shows no text.
+/// Why a screen shows no text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct NoText {
-    width: u32,
-    height: u32,
+pub(super) enum NoText {
+    /// The loader left it in a graphics mode.
+    Graphics { width: u32, height: u32 },
+    /// UEFI has no text mode.
+    Uefi,
 }
 
 impl fmt::Display for NoText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "gfx-{}x{}", self.width, self.height)
+        match self {
+            Self::Graphics { width, height } => write!(
+                f,
+                "the boot loader left the screen in mode gfx-{width}x{height}, which is not text"
+            ),
+            Self::Uefi => f.write_str("UEFI has no text screen"),
+        }
     }
 }
 
-/// The text mode that the loader says it left. A loader that says nothing has left what a PC starts with.
-pub(super) fn text_size(framebuffer: Option<&Framebuffer>) -> Result<Size, NoText> {
-    let Some(screen) = framebuffer else {
+/// The text mode that the loader says it left. A loader that says nothing has left what a PC with a BIOS
+/// starts with.
+pub(super) fn text_size(info: &BootInfo<'_>) -> Result<Size, NoText> {
+    if info.efi64_system_table.is_some() || info.efi32_system_table.is_some() {
+        return Err(NoText::Uefi);
+    }
+    let Some(screen) = &info.framebuffer else {
         return Ok(Size::USUAL);
     };
     let (columns, rows) = (screen.width as usize, screen.height as usize);
@@ -64,7 +76,7 @@ pub(super) fn text_size(framebuffer: Option<&Framebuffer>) -> Result<Size, NoTex
     if is_text {
         Ok(Size { columns, rows })
     } else {
-        Err(NoText {
+        Err(NoText::Graphics {
             width: screen.width,
             height: screen.height,
         })

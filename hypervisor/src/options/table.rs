@@ -98,7 +98,7 @@ pub static TABLE: &[Descriptor] = &[
         default: "current",
         meaning: "The screen's mode. It is used as the boot loader left it if that is text. `text-80x25` says that it \
                   has to be text of 80 columns and 25 rows, and is a warning where the boot loader left anything else: \
-                  the BIOS is never called, so the mode can't be changed from here (GRUB: `set gfxpayload=text`). When \
+                  the BIOS is never called, so the mode can't be changed from here (GRUB: `set gfxpayload=text`). UEFI has no text mode. When \
                   the first domain starts, the screen is left to it; `keep` goes on writing to it, though the domain may \
                   draw on it at the same time.",
         is_for_tests: false,

@@ -33,6 +33,11 @@ const COUNTING: [&str; 2] = ["-icount", "shift=0,sleep=off"];
 /// pauses that hardware wants.
 const COUNTED_MS: [(u32, f64); 2] = [(1, 60.0), (4, 300.0)];
 
+/// The firmware that does not speak BIOS, and how long it may take: it is large, and emulated.
+const UEFI: &str = "/usr/share/ovmf/OVMF.fd";
+const UEFI_LIMIT: Duration = Duration::from_secs(240);
+/// What it keeps of the memory for itself, at most.
+const MAX_UEFI_MIB: u32 = 16;
 /// How long make may take to make what is not there yet, and to boot it.
 const MAKE_LIMIT: Duration = Duration::from_secs(300);
 /// From the keys that leave the console to the end.
@@ -61,6 +66,14 @@ pub fn cases() -> Vec<Case> {
         let name = format!("boot/page-tables-{}", model.trim_end_matches(",-smap"));
         cases.push(Case::new(name, move |context| {
             keeps_its_promises(context, model).unwrap_or_else(|verdict| verdict)
+        }));
+    }
+    for (name, processors, screen) in [
+        ("boot/uefi-1cpu", 1, "none"),
+        ("boot/uefi-4cpu-screen", 4, "std"),
+    ] {
+        cases.push(Case::new(name, move |context| {
+            boots_by_uefi(context, processors, screen).unwrap_or_else(|verdict| verdict)
         }));
     }
     cases.push(Case::new("boot/make-run", |context| {
@@ -173,6 +186,44 @@ fn keeps_its_promises(context: &Context<'_>, model: &str) -> Result<Verdict, Ver
         Verdict::Pass(text)
     } else {
         Verdict::Fail(text)
+    })
+}
+
+/// The same ISO boots by UEFI: all processors and memory are found, and that there is no text screen is said.
+fn boots_by_uefi(context: &Context<'_>, processors: u32, screen: &str) -> Result<Verdict, Verdict> {
+    if !Path::new(UEFI).exists() {
+        return Err(Verdict::Skipped(format!("there is no {UEFI} here")));
+    }
+    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let machine = Machine {
+        processors,
+        extra: ["-bios", UEFI, "-vga", screen].map(Into::into).to_vec(),
+        ..Machine::default()
+    };
+    let options = "console=com1,vga loglvl=all test=exit";
+    let mut run = context.boot(&qemu, &machine, &Recipe::new(TEST_IMAGE, options))?;
+    let complete = pattern(BOOT_COMPLETE)?;
+    let line = run
+        .wait_for(&complete, UEFI_LIMIT)
+        .map_err(|missing| no_line("the end-of-boot line", &missing))?;
+    let found = complete
+        .captures(&line.text)
+        .ok_or(Verdict::NoVerdict("the line has changed".into()))?;
+    let (nr_found, mib): (u32, u32) = match (found[1].parse(), found[2].parse()) {
+        (Ok(nr_found), Ok(mib)) => (nr_found, mib),
+        _ => return Ok(Verdict::Fail("the line has numbers that are none".into())),
+    };
+    let has_said = |text| run.lines().iter().any(|line| line.text.contains(text));
+    let is_said = has_said("warning: vga: UEFI has no text screen");
+    let is_all_memory = (machine.memory_mib - MAX_UEFI_MIB..=machine.memory_mib).contains(&mib);
+    Ok(if nr_found != processors {
+        Verdict::Fail(format!("{nr_found} processors are up"))
+    } else if !is_all_memory {
+        Verdict::Fail(format!("{mib} MiB RAM were found"))
+    } else if !is_said {
+        Verdict::Fail("it does not say that there is no text screen".into())
+    } else {
+        Verdict::Pass(format!("{mib} MiB"))
     })
 }
 
