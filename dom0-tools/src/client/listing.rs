@@ -6,8 +6,8 @@ use std::io::{self, Write};
 
 /// The column to which values are filled up before permissions, where names are indented.
 const PERMS_COLUMN: usize = 60;
-/// What a value that is cut has around it.
-const CUT_BYTES: usize = " = \"\\...\"".len();
+/// What a value that is cut has around it, by the classical count, which leaves out the backslash.
+const CUT_BYTES: usize = " = \"...\"".len();
 
 /// How a tree is shown.
 #[derive(Clone, Copy, Debug)]
