@@ -115,6 +115,64 @@ impl XenstoredOptions {
     }
 }
 
+/// The console daemon: guests' consoles on pseudo-terminals, and their output in files
+///
+/// It finds the consoles by the store, and writes the name of each one's terminal into the guest's
+/// `console/tty`. What a guest prints while nobody is attached is kept, up to the guest's `console/limit`,
+/// and shown to who attaches. A guest that prints without end is slowed down. It may be stopped and started
+/// again while guests run: they wait meanwhile.
+///
+/// Signals: TERM and INT stop it, HUP opens the log files again.
+#[derive(Parser, Debug)]
+#[command(name = "xenconsoled", version)]
+pub struct XenconsoledOptions {
+    /// Stay in the foreground, and log to standard error
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// What to log into files
+    #[arg(long, value_enum, default_value = "none")]
+    pub log: ConsoleLog,
+    /// Where these files are
+    #[arg(long, value_name = "DIRECTORY", default_value = "/var/log/xen/console")]
+    pub log_dir: PathBuf,
+    /// Write the process number into this file
+    #[arg(long, value_name = "FILE", default_value = "/var/run/xenconsoled.pid")]
+    pub pid_file: PathBuf,
+    /// This is the process in the background
+    #[arg(long, hide = true)]
+    pub is_background: bool,
+}
+
+/// What is logged into files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum ConsoleLog {
+    /// Nothing
+    None,
+    /// What guests print
+    Guest,
+}
+
+impl XenconsoledOptions {
+    /// Where to log what the daemon itself has to say; `None`: to standard error.
+    #[must_use]
+    pub fn daemon_log(&self) -> Option<PathBuf> {
+        let path = || Path::new("/var/log/xen/xenconsoled.log").to_owned();
+        self.is_background.then(path)
+    }
+
+    /// Where to log what guests print; `None`: nowhere.
+    #[must_use]
+    pub fn guest_logs(&self) -> Option<PathBuf> {
+        (self.log == ConsoleLog::Guest).then(|| self.log_dir.clone())
+    }
+
+    /// Where the process number goes.
+    #[must_use]
+    pub fn pid_file(&self) -> PathBuf {
+        self.pid_file.clone()
+    }
+}
+
 /// The socket by which the store is reached.
 #[must_use]
 pub fn socket_path() -> PathBuf {
@@ -257,7 +315,7 @@ pub fn programs() -> Vec<clap::Command> {
     let mut xenstore = Xenstore::command();
     // What all commands have in common becomes theirs.
     xenstore.build();
-    let mut programs = vec![XenstoredOptions::command()];
+    let mut programs = vec![XenstoredOptions::command(), XenconsoledOptions::command()];
     for tool in xenstore.get_subcommands() {
         let name: &'static str = format!("xenstore-{}", tool.get_name()).leak();
         programs.push(tool.clone().name(name).bin_name(name));

@@ -23,11 +23,8 @@ fn main() -> ExitCode {
 fn write_all(directory: &PathBuf) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     for program in programs() {
-        let section = if program.get_name() == "xenstored" {
-            "8"
-        } else {
-            "1"
-        };
+        let is_daemon = matches!(program.get_name(), "xenstored" | "xenconsoled");
+        let section = if is_daemon { "8" } else { "1" };
         let path = directory.join(format!("{}.{section}", program.get_name()));
         let mut page = Vec::new();
         clap_mangen::Man::new(program)

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 /// Why a request has no answer.
@@ -60,8 +61,8 @@ pub struct Event {
     pub token: Vec<u8>,
 }
 
-trait Stream: Read + Write {}
-impl<T: Read + Write> Stream for T {}
+trait Stream: Read + Write + AsFd {}
+impl<T: Read + Write + AsFd> Stream for T {}
 
 /// See the module.
 pub struct Connection {
@@ -92,7 +93,7 @@ impl Connection {
         })
     }
 
-    fn with(stream: impl Read + Write + 'static) -> Self {
+    fn with(stream: impl Stream + 'static) -> Self {
         Self {
             stream: Box::new(stream),
             events: VecDeque::new(),
@@ -166,6 +167,17 @@ impl Connection {
             return Err(Failure::Protocol);
         }
         event(&payload)
+    }
+
+    /// An event that has come while an answer was waited for.
+    pub fn take_waiting_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// What can be waited for; events that have come already are not seen there.
+    #[must_use]
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 
     /// A node's value.

@@ -9,7 +9,7 @@ use std::mem::offset_of;
 
 const MASK: u32 = RING_SIZE as u32 - 1;
 
-/// A frame that is shared with a guest, at byte offsets within [`StoreRing`].
+/// A frame that is shared with a guest, by byte offsets in it.
 pub trait RingMemory {
     /// Copies out of it.
     fn read(&self, offset: usize, into: &mut [u8]);
@@ -163,9 +163,10 @@ impl<M: RingMemory, D: Doorbell> Transport for Ring<M, D> {
 }
 
 pub mod in_memory {
-    //! A ring whose guest is in the same process.
+    //! A frame whose guest is in the same process.
 
     use super::{Doorbell, RingMemory};
+    use guest_abi::ids::PAGE_SIZE;
     use guest_abi::store_ring::{RING_SIZE, StoreRing};
     use std::cell::{Cell, RefCell};
     use std::mem::offset_of;
@@ -174,14 +175,14 @@ pub mod in_memory {
     /// The frame, and how often its guest has been woken.
     #[derive(Clone)]
     pub struct SharedFrame {
-        bytes: Rc<RefCell<[u8; size_of::<StoreRing>()]>>,
+        bytes: Rc<RefCell<[u8; PAGE_SIZE]>>,
         wakes: Rc<Cell<u64>>,
     }
 
     impl Default for SharedFrame {
         fn default() -> Self {
             Self {
-                bytes: Rc::new(RefCell::new([0; size_of::<StoreRing>()])),
+                bytes: Rc::new(RefCell::new([0; PAGE_SIZE])),
                 wakes: Rc::default(),
             }
         }

@@ -4,6 +4,7 @@
 //! memory that is shared with guests, which is only touched through raw pointers.
 #![allow(unsafe_code)]
 
+pub mod consoles;
 pub mod domain_status;
 pub mod event_channels;
 pub mod machine;

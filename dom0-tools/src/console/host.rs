@@ -1,0 +1,319 @@
+//! All consoles: which there are, and moving their bytes.
+
+use super::flow::{Backlog, DEFAULT_LIMIT, RateLimit};
+use super::ring::Console;
+use super::terminal::Terminal;
+use crate::store::domains::Status;
+use guest_abi::console_ring::{IN_SIZE, OUT_SIZE};
+use guest_abi::ids::{DomId, Port};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// What is needed of the machine.
+pub trait ConsolePlatform {
+    /// Connects to a domain's console.
+    ///
+    /// # Errors
+    ///
+    /// If it can't be mapped or bound.
+    fn connect(&mut self, domain: DomId, frame: u64, port: Port) -> io::Result<Box<dyn Console>>;
+
+    /// Makes a terminal for it, and waits for what is typed there.
+    ///
+    /// # Errors
+    ///
+    /// If there are none left.
+    fn open_terminal(&mut self, domain: DomId) -> io::Result<Box<dyn Terminal>>;
+
+    /// How a domain is.
+    fn status(&mut self, domain: DomId) -> Status;
+}
+
+/// What is needed of the store.
+pub trait Lookup {
+    /// The names of a node's children; none if it does not exist.
+    fn children(&mut self, path: &str) -> Vec<String>;
+    /// A node's value, if it exists.
+    fn read(&mut self, path: &str) -> Option<String>;
+    /// Sets a node's value.
+    fn write(&mut self, path: &str, value: &str);
+}
+
+/// Where a console's ring is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Place {
+    frame: u64,
+    port: Port,
+}
+
+struct GuestConsole {
+    place: Place,
+    console: Box<dyn Console>,
+    terminal: Box<dyn Terminal>,
+    backlog: Backlog,
+    rate: RateLimit,
+    log: Option<Log>,
+    is_broken: bool,
+}
+
+/// A guest's log file.
+struct Log {
+    path: PathBuf,
+    file: File,
+}
+
+impl Log {
+    fn open(directory: &Path, name: &str) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        let name: String = name
+            .chars()
+            .map(|letter| {
+                if letter == '/' || letter.is_control() {
+                    '_'
+                } else {
+                    letter
+                }
+            })
+            .collect();
+        let path = directory.join(format!("guest-{name}.log"));
+        let file = OpenOptions::new().append(true).create(true).open(&path)?;
+        Ok(Self { path, file })
+    }
+}
+
+/// See the module.
+pub struct ConsoleHost<P> {
+    platform: P,
+    consoles: BTreeMap<DomId, GuestConsole>,
+    /// `None`: nothing is logged.
+    log_directory: Option<PathBuf>,
+    /// Said once that they can't be connected, with where they were then.
+    refused: BTreeMap<DomId, Place>,
+}
+
+impl<P: ConsolePlatform> ConsoleHost<P> {
+    /// One without consoles.
+    pub fn new(platform: P, log_directory: Option<PathBuf>) -> Self {
+        Self {
+            platform,
+            consoles: BTreeMap::new(),
+            log_directory,
+            refused: BTreeMap::new(),
+        }
+    }
+
+    /// Domains that have a console here.
+    pub fn domains(&self) -> impl Iterator<Item = DomId> {
+        self.consoles.keys().copied()
+    }
+
+    /// Looks which consoles there are now.
+    pub fn update(&mut self, store: &mut dyn Lookup, now: Instant) {
+        let mut found = BTreeSet::new();
+        for name in store.children("/local/domain") {
+            let Some(domain) = name.parse().ok().map(DomId) else {
+                continue;
+            };
+            let home = format!("/local/domain/{name}");
+            let Some(place) = place(store, &home) else {
+                continue;
+            };
+            if domain == DomId::DOM0 || self.platform.status(domain) == Status::Gone {
+                continue;
+            }
+            found.insert(domain);
+            if self
+                .consoles
+                .get(&domain)
+                .is_none_or(|known| known.place != place)
+            {
+                self.connect(store, domain, &home, place, now);
+            }
+        }
+        let gone: Vec<_> = self
+            .consoles
+            .keys()
+            .filter(|domain| !found.contains(domain))
+            .copied()
+            .collect();
+        for domain in gone {
+            // Its last words go into the log.
+            self.move_output(domain, now, usize::MAX);
+            self.consoles.remove(&domain);
+            log::info!("domain {}: its console is closed", domain.0);
+        }
+        self.refused.retain(|domain, _| found.contains(domain));
+    }
+
+    fn connect(
+        &mut self,
+        store: &mut dyn Lookup,
+        domain: DomId,
+        home: &str,
+        place: Place,
+        now: Instant,
+    ) {
+        // Who is attached stays attached when the guest is connected anew.
+        let former = self.consoles.remove(&domain);
+        let connected = self.platform.connect(domain, place.frame, place.port);
+        let (console, terminal) = match connected.and_then(|console| {
+            let terminal = match former {
+                Some(former) => former.terminal,
+                None => self.platform.open_terminal(domain)?,
+            };
+            Ok((console, terminal))
+        }) {
+            Ok(both) => both,
+            Err(error) => {
+                if self.refused.insert(domain, place) != Some(place) {
+                    log::warn!(
+                        "domain {}: its console can't be connected: {error}",
+                        domain.0
+                    );
+                }
+                return;
+            }
+        };
+        let limit = store.read(&format!("{home}/console/limit"));
+        let limit = limit.and_then(|text| text.parse().ok());
+        let name = store.read(&format!("{home}/name"));
+        let name = name.unwrap_or_else(|| domain.0.to_string());
+        let log = self.log_directory.as_ref().and_then(|directory| {
+            Log::open(directory, &name)
+                .inspect_err(|error| log::warn!("domain {}: no log: {error}", domain.0))
+                .ok()
+        });
+        store.write(&format!("{home}/console/tty"), terminal.path());
+        log::info!(
+            "domain {} ({name}): console at {}",
+            domain.0,
+            terminal.path()
+        );
+        self.consoles.insert(
+            domain,
+            GuestConsole {
+                place,
+                console,
+                terminal,
+                backlog: Backlog::new(limit.unwrap_or(DEFAULT_LIMIT)),
+                rate: RateLimit::new(now),
+                log,
+                is_broken: false,
+            },
+        );
+    }
+
+    /// Something has happened at a domain's console. Returns when to try again, if it must wait.
+    pub fn serve(&mut self, domain: DomId, now: Instant) -> Option<Duration> {
+        self.move_input(domain);
+        // A turn takes no more than a ring has, so that all get theirs.
+        self.move_output(domain, now, OUT_SIZE)
+    }
+
+    /// The log files were moved away.
+    pub fn reopen_logs(&mut self) {
+        for console in self.consoles.values_mut() {
+            if let Some(log) = &mut console.log
+                && let Ok(file) = OpenOptions::new().append(true).create(true).open(&log.path)
+            {
+                log.file = file;
+            }
+        }
+    }
+
+    fn move_input(&mut self, domain: DomId) {
+        let Some(guest) = self.consoles.get_mut(&domain).filter(|one| !one.is_broken) else {
+            return;
+        };
+        // What does not fit waits in the terminal, not here.
+        let mut typed = [0; IN_SIZE];
+        let room = guest.console.input_room();
+        let Ok(room) = room else {
+            guest.give_up(domain);
+            return;
+        };
+        let Some(into) = typed
+            .get_mut(..room.min(IN_SIZE))
+            .filter(|into| !into.is_empty())
+        else {
+            return;
+        };
+        let count = guest.terminal.read(into);
+        let put = guest
+            .console
+            .put_input(typed.get(..count).unwrap_or_default());
+        if put.is_err() {
+            guest.give_up(domain);
+        }
+    }
+
+    fn move_output(&mut self, domain: DomId, now: Instant, most: usize) -> Option<Duration> {
+        let guest = self.consoles.get_mut(&domain)?;
+        guest.show();
+        if guest.is_broken {
+            return None;
+        }
+        let allowed = guest.rate.allowed(now);
+        let Ok(bytes) = guest.console.take_output(allowed.min(most)) else {
+            guest.give_up(domain);
+            return None;
+        };
+        guest.rate.took(bytes.len());
+        if let Some(log) = &mut guest.log
+            && let Err(error) = log.file.write_all(&bytes)
+        {
+            log::warn!(
+                "{}: {error}: nothing more is logged there",
+                log.path.display()
+            );
+            guest.log = None;
+        }
+        guest.backlog.add(&bytes);
+        guest.show();
+        if allowed == 0 {
+            if guest.rate.notes_first_wait() {
+                log::warn!(
+                    "domain {} prints faster than is allowed and has to wait; this is said once",
+                    domain.0
+                );
+            }
+            return Some(RateLimit::pause());
+        }
+        // More may have come meanwhile; the guest wakes nobody who has not looked.
+        (!bytes.is_empty()).then_some(Duration::ZERO)
+    }
+}
+
+impl GuestConsole {
+    fn show(&mut self) {
+        while !self.backlog.is_empty() {
+            let count = self.terminal.write(self.backlog.front());
+            if count == 0 {
+                return;
+            }
+            self.backlog.read(count);
+        }
+    }
+
+    fn give_up(&mut self, domain: DomId) {
+        if !std::mem::replace(&mut self.is_broken, true) {
+            log::warn!(
+                "domain {}: an index of its console is one that it can't have; it is not served until it is connected anew",
+                domain.0
+            );
+        }
+    }
+}
+
+fn place(store: &mut dyn Lookup, home: &str) -> Option<Place> {
+    let mut number =
+        |key: &str| -> Option<u64> { store.read(&format!("{home}/console/{key}"))?.parse().ok() };
+    let frame = number("ring-ref")?;
+    let port = Port(u32::try_from(number("port")?).ok()?);
+    let kind = store.read(&format!("{home}/console/type"));
+    let is_ours = kind.is_none_or(|kind| kind == "xenconsoled");
+    is_ours.then_some(Place { frame, port })
+}
