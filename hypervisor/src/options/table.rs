@@ -84,8 +84,8 @@ pub static TABLE: &[Descriptor] = &[
         default: "115200,8n1,0x3f8,4",
         meaning: "The first serial line: its speed in bits per second (`auto` leaves what firmware set), its clock if \
                   that is not 1843200 Hz, data bits (5 to 8), parity (`n`, `o`, `e`, `m`, `s`) and stop bits (1 or 2), \
-                  its first I/O port, and its interrupt, which is read and not used: the line is polled. An empty \
-                  field keeps its default.",
+                  its first I/O port, and its interrupt, by which what is typed arrives; with 0 the line is polled. An \
+                  empty field keeps its default.",
         is_for_tests: false,
         takes: Takes::Value(|options, value| {
             options.com1 = Com1::parse(value)?;

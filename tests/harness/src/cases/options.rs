@@ -54,7 +54,7 @@ const EFFECTS: [Effect; 7] = [
         options: "console=com1 com1=9600,7e2",
         lines: &[
             "Paravane ",
-            r"Serial line: 9600 bit/s, 7e2, port 0x3f8, polled",
+            r"Serial line: 9600 bit/s, 7e2, port 0x3f8",
             "boot complete",
         ],
         absent: NOTHING,
