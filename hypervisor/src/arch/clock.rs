@@ -55,6 +55,11 @@ pub(super) fn ns_to_ticks(ns: u64) -> u64 {
     clock().scale.ns_to_ticks(ns)
 }
 
+/// The first reading of the TSC at which system time is `ns`.
+pub(super) fn tsc_at(ns: u64) -> u64 {
+    clock().tsc_at(ns)
+}
+
 /// Rate of the TSC in kHz; 0 until measured.
 pub(super) fn tsc_khz() -> u64 {
     KHZ.load(Ordering::Relaxed)

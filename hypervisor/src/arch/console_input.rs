@@ -12,6 +12,7 @@ use crate::domain::Domains;
 use crate::event;
 use crate::lock::IrqLock;
 use crate::machine::acpi::Madt;
+use crate::sched::{CpuId, Reasons};
 use arrayvec::ArrayVec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use guest_abi::event_channel::Virq;
@@ -67,7 +68,7 @@ pub(super) fn next_look(cpu: u32) -> Option<u64> {
 pub(super) fn interrupt() {
     if serial::COM1.look() {
         HAS_COME.store(true, Ordering::Release);
-        scheduler::set_work(percpu::current_cpu());
+        scheduler::ask(CpuId(percpu::current_cpu()), Reasons::PICK);
     }
 }
 
@@ -113,7 +114,7 @@ pub(super) fn pump(here: &CpuInfo) {
     }
     // There may be more than one piece.
     HAS_COME.store(true, Ordering::Release);
-    scheduler::set_work(cpu);
+    scheduler::ask(CpuId(cpu), Reasons::PICK);
 
     let mut input = INPUT.lock();
     let Input { switch, domain } = &mut *input;

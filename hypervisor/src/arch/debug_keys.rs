@@ -75,11 +75,11 @@ fn each_vcpu(mut look: impl FnMut(&Domain, &Arc<Vcpu>)) {
 }
 
 /// `d0v1`.
-struct Name<'v>(&'v Vcpu);
+struct Name<'v>(&'v Domain, &'v Vcpu);
 
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "d{}v{}", self.0.domain().0, self.0.id().0)
+        write!(f, "d{}v{}", self.0.id().0, self.1.id().0)
     }
 }
 
@@ -112,7 +112,7 @@ fn domains() {
             let info = vcpu.info();
             say!(
                 "    {}: {}, on CPU{}, upcall {}{}",
-                Name(vcpu),
+                Name(&domain, vcpu),
                 state(vcpu),
                 vcpu.processor(),
                 if info.is_upcall_pending() {
@@ -155,21 +155,21 @@ fn registers(here: &CpuInfo) {
         let mut is_known = false;
         vcpu.with_resting_context(|context| {
             is_known = true;
-            say!("{}, {}:", Name(vcpu), state(vcpu));
+            say!("{}, {}:", Name(&domain, vcpu), state(vcpu));
             show_registers(&context.registers, context);
         });
         // The one that this processor runs is in its own block.
         if !is_known {
             with_running(here, vcpu, |registers, context| {
                 is_known = true;
-                say!("{}, running on this processor:", Name(vcpu));
+                say!("{}, running on this processor:", Name(&domain, vcpu));
                 show_registers(registers, context);
             });
         }
         if !is_known {
             say!(
                 "{}: {} on CPU{}, which has its registers",
-                Name(vcpu),
+                Name(&domain, vcpu),
                 state(vcpu),
                 vcpu.processor()
             );
@@ -179,7 +179,7 @@ fn registers(here: &CpuInfo) {
 
 /// Shows the registers of `vcpu` if processor `here` runs it.
 fn with_running(here: &CpuInfo, vcpu: &Arc<Vcpu>, look: impl FnOnce(&Registers, &Context)) {
-    if let Some(running) = &here.running
+    if let Some(running) = here.running.as_ref().or(here.parked.as_ref())
         && Arc::ptr_eq(&running.vcpu, vcpu)
     {
         look(&here.guest, &running.context);
@@ -281,17 +281,12 @@ fn run_queues() {
 
 fn timers() {
     say!("Timers, at {}:", At(clock::now_ns()));
-    each_vcpu(|_, vcpu| {
-        let period = vcpu.period.load(Ordering::Relaxed);
+    each_vcpu(|domain, vcpu| {
+        let (timers, cpu) = vcpu.timers.lock().state();
         say!(
-            "  {}: single shot {}, periodic {}, poll ends {}",
-            Name(vcpu),
-            At(vcpu.timer.load(Ordering::Relaxed)),
-            At(match period {
-                0 => NEVER,
-                _ => vcpu.next_tick.load(Ordering::Relaxed),
-            }),
-            At(vcpu.poll_deadline.load(Ordering::Relaxed)),
+            "  {} at CPU{}: {timers:?}",
+            Name(domain, vcpu),
+            cpu.unwrap_or(0)
         );
     });
 }

@@ -90,6 +90,8 @@ mod symbols;
 #[cfg(target_os = "none")]
 mod tables;
 #[cfg(target_os = "none")]
+pub(crate) mod timers;
+#[cfg(target_os = "none")]
 pub(crate) mod tlb;
 #[cfg(target_os = "none")]
 mod traps;

@@ -47,6 +47,8 @@ pub(super) struct CpuInfo {
     pub(super) cpu: u32,
     /// The vCPU that this processor runs.
     pub(super) running: Option<Running>,
+    /// The vCPU that waits in this processor's registers for its next event. Not while one runs.
+    pub(super) parked: Option<Running>,
 }
 
 impl CpuInfo {
@@ -134,6 +136,7 @@ pub(super) unsafe fn install(cpu: u32) {
             guest: Registers::ZERO,
             cpu,
             running: None,
+            parked: None,
         });
     }
 }

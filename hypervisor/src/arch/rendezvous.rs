@@ -57,7 +57,7 @@ pub(super) fn attend(info: &CpuInfo) {
     }
     // Nothing ends or begins before this processor has arrived, too.
     let over = OVER.load(Ordering::SeqCst);
-    if let Some(running) = &info.running {
+    if let Some(running) = info.running.as_ref().or(info.parked.as_ref()) {
         CENSUS.lock().add_context(&running.context);
     }
     let present = PRESENT.fetch_add(1, Ordering::SeqCst) + 1;

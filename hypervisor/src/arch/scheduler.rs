@@ -1,47 +1,86 @@
-//! Which vCPU a processor runs: round robin among those that live on it, for now.
+//! The scheduler's decisions, carried out: what a processor does on its way to a guest, and who makes it look.
 //!
-//! A vCPU lives on one processor. Everything that may change what a processor should do sets its work
-//! flag and, from elsewhere, sends it an interrupt; it looks again on its way to a guest, or when it wakes
-//! from idle sleep. Interrupts stay off between the last look and the sleep, so no wake-up is lost.
+//! Who runs where is decided behind [`Scheduler`]. Here a processor [asks](work) it, puts one vCPU away and takes
+//! up another, or sleeps. Whoever changes something that a processor should see [asks it](ask) to look, which
+//! interrupts a guest, ends a sleep, and makes long hypercalls [yield](should_yield).
+//!
+//! # No wake-up is lost
+//!
+//! A vCPU becomes runnable by one change of its `RunState`, and who made it calls [`wake`]. It is put into a queue
+//! then, or, if a processor still holds it, when that one has put it away (`descheduled` looks at the word again).
+//! The queue's processor, or an idle one, is asked. The argument that it looks before it sleeps is in
+//! [`crate::sched::attention`], the one about queues in [`crate::sched::round_robin`]; both are checked by models.
+//!
+//! An event for a vCPU that is not blocked must interrupt the processor that runs it. The sender sets the pending
+//! bit, then reads whether and where the vCPU runs ([`poke`]); the processor claims the vCPU and says where it
+//! is, then looks at the pending bit on its way to the guest. All of these are sequentially consistent, so
+//! one of the two sees what the other did.
+//!
+//! # Parking
+//!
+//! A processor that has nothing else to do than to wait for its vCPU's next event keeps all of it in its registers:
+//! page tables, floating point, descriptors. The vCPU stays claimed, so waking it means asking this processor. It is
+//! put away as soon as another one runs here, or something else than waiting holds it back.
+//!
+//! # Translations
+//!
+//! A processor loads a vCPU's root with a complete flush, after saying that it runs the vCPU, and forgets all of
+//! it before the vCPU may run elsewhere. So translations of a vCPU are on the processor that holds it and nowhere
+//! else, and a flush that looks where a vCPU is, after changing its tables, misses none: if it moves meanwhile, its
+//! new place flushes later than the change.
 
 use super::guest::running::Running;
 use super::guest::switch;
 use super::percpu::{self, CpuInfo, MAX_CPUS};
-use super::{apic, clock, console_input, rendezvous, smp, traps, watchdog};
-use crate::domain::{Domain, Domains, Vcpu};
-use crate::event;
-use crate::lock::IrqLock;
-use crate::sched::run_state::Change;
+use super::{apic, clock, console_input, rendezvous, smp, timers, traps};
+use crate::domain::{Domains, Vcpu};
+use crate::sched::round_robin::{RoundRobin, Unit};
+use crate::sched::run_state::{Change, PauseError};
+use crate::sched::{
+    Attention, CpuId, CpuSet, Pick, Poke, Reasons, RunState, SchedError, SchedVcpu, Scheduler,
+};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
-use guest_abi::event_channel::Virq;
+use spin::Once;
 use x86_64::instructions::interrupts;
 
-/// How long a vCPU runs while others wait.
-const SLICE_NS: u64 = 10_000_000;
+/// The scheduler in use.
+type Policy = RoundRobin<Arc<Vcpu>>;
 
-static WORK: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
-static QUEUES: [IrqLock<Queue>; MAX_CPUS] = [const {
-    IrqLock::new(Queue {
-        vcpus: Vec::new(),
-        next: 0,
-        slice_end: 0,
-    })
-}; MAX_CPUS];
+static POLICY: Once<Policy> = Once::new();
+static ATTENTION: [Attention; MAX_CPUS] = [const { Attention::new() }; MAX_CPUS];
 static STARTED: AtomicBool = AtomicBool::new(false);
 
-/// The vCPUs that live on one processor.
-struct Queue {
-    vcpus: Vec<Arc<Vcpu>>,
-    /// Whose turn it is.
-    next: usize,
-    /// When the turn of the one that runs ends, ns.
-    slice_end: u64,
+impl SchedVcpu<Unit> for Arc<Vcpu> {
+    fn run_state(&self) -> &RunState {
+        &self.run
+    }
+
+    fn unit(&self) -> &Unit {
+        &self.unit
+    }
 }
 
 unsafe extern "C" {
     fn enter_guests(frame: u64) -> !;
+}
+
+fn policy() -> &'static Policy {
+    POLICY.call_once(|| {
+        let cpus = smp::online().map(|(cpu, _)| cpu + 1).max().unwrap_or(1);
+        let Ok(policy) = Policy::new(cpus) else {
+            super::death::die(format_args!("no memory for the scheduler"), None)
+        };
+        for (cpu, _) in smp::online() {
+            policy.set_online(CpuId(cpu), true, &mut |_| {});
+        }
+        policy
+    })
+}
+
+fn attention(cpu: u32) -> &'static Attention {
+    // Numbers are those of processors that exist.
+    ATTENTION.get(cpu as usize).unwrap_or(&ATTENTION[0])
 }
 
 /// Whether processors run vCPUs yet.
@@ -52,13 +91,27 @@ pub(super) fn is_started() -> bool {
 /// Whether processor `cpu` has something to do before its guest goes on.
 #[inline]
 pub(super) fn has_work(cpu: u32) -> bool {
-    WORK.get(cpu as usize)
-        .is_some_and(|work| work.load(Ordering::Acquire))
+    attention(cpu).is_asked()
 }
 
-pub(super) fn set_work(cpu: u32) {
-    if let Some(work) = WORK.get(cpu as usize) {
-        work.store(true, Ordering::Release);
+/// Whether long work should stop: something else waits for the processor.
+pub(crate) fn should_yield() -> bool {
+    has_work(percpu::current_cpu())
+}
+
+/// Makes a processor look.
+pub(super) fn ask(cpu: CpuId, why: Reasons) {
+    if attention(cpu.0).ask(why)
+        && cpu.0 != percpu::current_cpu()
+        && let Some(apic_id) = smp::apic_id(cpu.0)
+    {
+        apic::send(apic_id, apic::Message::Interrupt(traps::VECTOR_WAKE));
+    }
+}
+
+fn follow(Poke(cpu): Poke) {
+    if let Some(cpu) = cpu {
+        ask(cpu, Reasons::PICK);
     }
 }
 
@@ -66,231 +119,106 @@ pub(super) fn set_work(cpu: u32) {
 pub(super) fn run() -> ! {
     STARTED.store(true, Ordering::Relaxed);
     let cpu = percpu::current_cpu();
-    set_work(cpu);
+    interrupts::disable();
+    ask(CpuId(cpu), Reasons::PICK | Reasons::TIMER);
     // SAFETY: the frame of this processor's CpuInfo; nothing on the stack is needed any more.
     unsafe { enter_guests(percpu::guest_frame(cpu)) }
 }
 
-/// Lets `vcpu` live on its processor.
-pub(crate) fn adopt(vcpu: &Arc<Vcpu>) {
-    vcpu.account();
-    if let Some(queue) = QUEUES.get(vcpu.processor() as usize) {
-        queue.lock().vcpus.push(vcpu.clone());
+/// Takes on a new vCPU, which is down and may run on the processors of `affinity`.
+pub(crate) fn add(vcpu: &Arc<Vcpu>, affinity: CpuSet) -> Result<(), SchedError> {
+    let first = affinity
+        .iter()
+        .find(|cpu| smp::apic_id(cpu.0).is_some())
+        .ok_or(SchedError::NoCpu)?;
+    timers::register(vcpu, first.0).map_err(|_| SchedError::OutOfMemory)?;
+    policy().add(vcpu, affinity)
+}
+
+/// Follows a change of a vCPU's run state.
+pub(crate) fn follow_change(vcpu: &Arc<Vcpu>, change: Change) {
+    match change {
+        Change::BecameRunnable => wake(vcpu),
+        Change::BecameIdle => {
+            vcpu.account();
+            follow(policy().sleep(vcpu));
+        }
+        Change::None => {}
     }
 }
 
 /// `vcpu` has become runnable.
 pub(crate) fn wake(vcpu: &Arc<Vcpu>) {
     vcpu.account();
-    poke(vcpu);
+    match policy().wake(vcpu, clock::now_ns()) {
+        // Held by a processor: parked, or about to be put away.
+        Poke(None) if vcpu.run.is_running() => ask(CpuId(vcpu.processor()), Reasons::PICK),
+        poke => follow(poke),
+    }
 }
 
-/// Makes the processor of `vcpu` look at it again: whether it may run, what events it has.
+/// Makes the processor that runs `vcpu`, if one does, look at its events.
 pub(crate) fn poke(vcpu: &Vcpu) {
-    let cpu = vcpu.processor();
-    set_work(cpu);
-    if cpu != percpu::current_cpu()
-        && let Some((_, apic_id)) = smp::online().find(|&(number, _)| number == cpu)
-    {
-        apic::send(apic_id, apic::Message::Interrupt(traps::VECTOR_WAKE));
+    if vcpu.run.is_running() {
+        ask(CpuId(vcpu.processor()), Reasons::EVENT);
     }
 }
 
 /// Makes every processor look for work.
 pub(super) fn poke_all() {
     for (cpu, _) in smp::online() {
-        set_work(cpu);
+        ask(CpuId(cpu), Reasons::PICK);
     }
-    smp::wake_others();
+}
+
+/// Pauses a vCPU. A processor may hold it for a moment yet.
+pub(crate) fn pause(vcpu: &Arc<Vcpu>) -> Result<(), PauseError> {
+    let change = vcpu.run.pause()?;
+    follow_change(vcpu, change);
+    if vcpu.run.is_running() {
+        // Parked, it was not runnable before either.
+        ask(CpuId(vcpu.processor()), Reasons::PICK);
+    }
+    Ok(())
+}
+
+/// Takes a vCPU down; says whether it was up.
+pub(crate) fn take_down(vcpu: &Arc<Vcpu>) -> bool {
+    let (was_up, change) = vcpu.run.take_down();
+    follow_change(vcpu, change);
+    if vcpu.run.is_running() {
+        ask(CpuId(vcpu.processor()), Reasons::PICK);
+    }
+    was_up
+}
+
+/// Where a vCPU may run.
+pub(crate) fn affinity(vcpu: &Arc<Vcpu>) -> CpuSet {
+    policy().affinity(vcpu)
+}
+
+/// Says where a vCPU may run.
+pub(crate) fn set_affinity(vcpu: &Arc<Vcpu>, affinity: CpuSet) -> Result<(), SchedError> {
+    follow(policy().set_affinity(vcpu, affinity)?);
+    Ok(())
 }
 
 /// The timer of the calling processor has fired.
 pub(super) fn timer_fired() {
-    set_work(percpu::current_cpu());
+    timers::fired();
+    ask(CpuId(percpu::current_cpu()), Reasons::TIMER);
 }
 
-/// A timer of a vCPU on this processor has changed.
-pub(crate) fn timers_changed() {
-    set_work(percpu::current_cpu());
+/// The calling vCPU gives way to others.
+pub(crate) fn yield_now() {
+    let cpu = CpuId(percpu::current_cpu());
+    policy().yield_now(cpu);
+    ask(cpu, Reasons::PICK);
 }
 
-/// Fires what is due of one vCPU's timers. Returns when the next one is, ns.
-fn run_timers(vcpu: &Vcpu, domain: &Domain, now: u64) -> u64 {
-    let mut fire = false;
-    let due = |deadline: &core::sync::atomic::AtomicU64, next: u64| {
-        let at = deadline.load(Ordering::Acquire);
-        at <= now
-            && deadline
-                .compare_exchange(at, next, Ordering::AcqRel, Ordering::Acquire)
-                .is_ok()
-    };
-    fire |= due(&vcpu.timer, crate::domain::NEVER);
-    let period = vcpu.period.load(Ordering::Relaxed);
-    if period != 0 {
-        // Ticks that were missed are not made up for.
-        fire |= due(&vcpu.next_tick, now.saturating_add(period));
-    }
-    if fire {
-        event::raise_virq(domain, Virq::Timer as u32, vcpu.id());
-    }
-    if due(&vcpu.poll_deadline, crate::domain::NEVER)
-        && event::wait::end(domain, vcpu.id(), &vcpu.run) == Change::BecameRunnable
-    {
-        set_work(vcpu.processor());
-    }
-    let tick = if period == 0 {
-        crate::domain::NEVER
-    } else {
-        vcpu.next_tick.load(Ordering::Acquire)
-    };
-    vcpu.timer
-        .load(Ordering::Acquire)
-        .min(tick)
-        .min(vcpu.poll_deadline.load(Ordering::Acquire))
-}
-
-/// Does what waits to be done on this processor, and sees to it that a guest runs if one may. Called with
-/// interrupts off; may sleep until there is something to do. The caller looks again.
-pub(super) fn work(info: &mut CpuInfo) {
-    let cpu = info.cpu;
-    let Some(queue) = QUEUES.get(cpu as usize) else {
-        return;
-    };
-    WORK[cpu as usize].store(false, Ordering::SeqCst);
-    rendezvous::attend(info);
-    console_input::pump(info);
-    let now = clock::now_ns();
-    let vcpus = queue.lock().vcpus.clone();
-    let mut next = watchdog::next_beat().unwrap_or(crate::domain::NEVER);
-    for vcpu in &vcpus {
-        if let Some(domain) = Domains.find_for(vcpu) {
-            next = next.min(run_timers(vcpu, &domain, now));
-        }
-    }
-    if let Some(look) = console_input::next_look(cpu) {
-        next = next.min(look);
-    }
-    let chosen = choose(info, queue, now, &mut next);
-    if next != crate::domain::NEVER {
-        let delta = next.saturating_sub(now).max(1000);
-        apic::arm_timer(
-            super::msr::tsc().wrapping_add(clock::ns_to_ticks(delta)),
-            delta,
-        );
-    }
-    match chosen {
-        Choice::Stay => {}
-        Choice::Switch(running) => {
-            put_back(info);
-            switch::enter(info, running);
-        }
-        Choice::Idle => {
-            put_back(info);
-            if !has_work(cpu) {
-                interrupts::enable_and_hlt();
-                interrupts::disable();
-            }
-        }
-    }
-}
-
-/// Says which vCPUs live where.
-pub(super) fn report(mut say: impl FnMut(core::fmt::Arguments<'_>)) {
-    for ((cpu, _), queue) in smp::online().zip(&QUEUES) {
-        // The lock is not held while something is written.
-        let vcpus = queue.lock().vcpus.clone();
-        say(format_args!("CPU{cpu}: {} vCPUs", vcpus.len()));
-        for vcpu in vcpus {
-            let (domain, id) = (vcpu.domain().0, vcpu.id().0);
-            let is_running = vcpu.run.is_running();
-            let is_runnable = vcpu.run.is_runnable();
-            say(format_args!(
-                "  d{domain}v{id}: {}",
-                match (is_running, is_runnable) {
-                    (true, _) => "runs",
-                    (_, true) => "waits for its turn",
-                    _ => "can't run",
-                }
-            ));
-        }
-    }
-}
-
-enum Choice {
-    Stay,
-    Switch(Running),
-    Idle,
-}
-
-fn choose(info: &CpuInfo, queue: &IrqLock<Queue>, now: u64, timer: &mut u64) -> Choice {
-    let mut queue = queue.lock();
-    let count = queue.vcpus.len();
-    let current = info
-        .running
-        .as_ref()
-        .filter(|running| running.vcpu.run.is_runnable());
-    let others_wait = |queue: &Queue| {
-        queue.vcpus.iter().any(|vcpu| {
-            vcpu.run.is_runnable()
-                && !info
-                    .running
-                    .as_ref()
-                    .is_some_and(|running| Arc::ptr_eq(&running.vcpu, vcpu))
-        })
-    };
-    if current.is_some() {
-        if !others_wait(&queue) {
-            return Choice::Stay;
-        }
-        if now < queue.slice_end {
-            *timer = (*timer).min(queue.slice_end);
-            return Choice::Stay;
-        }
-    }
-    for step in 0..count {
-        let index = (queue.next + step) % count;
-        let Some(vcpu) = queue.vcpus.get(index).cloned() else {
-            continue;
-        };
-        if info
-            .running
-            .as_ref()
-            .is_some_and(|running| Arc::ptr_eq(&running.vcpu, &vcpu))
-            || !vcpu.run.start_running()
-        {
-            continue;
-        }
-        let (Some(context), Some(domain)) = (vcpu.take_context(), Domains.find_for(&vcpu)) else {
-            // Somebody looks at its state: its turn comes again.
-            let _ = vcpu.run.stop_running();
-            set_work(info.cpu);
-            continue;
-        };
-        queue.next = (index + 1) % count;
-        queue.slice_end = now + SLICE_NS;
-        *timer = (*timer).min(queue.slice_end);
-        return Choice::Switch(Running {
-            domain,
-            vcpu,
-            context,
-        });
-    }
-    if current.is_some() {
-        Choice::Stay
-    } else {
-        Choice::Idle
-    }
-}
-
-/// Takes the vCPU that runs off the processor.
-fn put_back(info: &mut CpuInfo) {
-    if let Some(running) = switch::leave(info) {
-        running.vcpu.put_context(running.context);
-        if running.vcpu.run.stop_running() {
-            set_work(info.cpu);
-        }
-        running.vcpu.account();
-    }
+/// The calling vCPU waits from now on.
+pub(crate) fn sleep_now() {
+    ask(CpuId(percpu::current_cpu()), Reasons::PICK);
 }
 
 /// System time in ns.
@@ -298,16 +226,120 @@ pub(crate) fn now_ns() -> u64 {
     clock::now_ns()
 }
 
-/// The calling vCPU gives way to others.
-pub(crate) fn yield_now() {
-    let cpu = percpu::current_cpu();
-    if let Some(queue) = QUEUES.get(cpu as usize) {
-        queue.lock().slice_end = 0;
+/// Does what waits to be done on this processor, and sees to it that a guest runs if one may. Called with
+/// interrupts off; may sleep until there is something to do. The caller looks again.
+pub(super) fn work(info: &mut CpuInfo) {
+    let why = attention(info.cpu).take();
+    if info.running.is_some() && why == Reasons::EVENT {
+        // The way to the guest looks at its events anyway.
+        return;
     }
-    set_work(cpu);
+    rendezvous::attend(info);
+    console_input::pump(info);
+    let now = clock::now_ns();
+    if why.contains(Reasons::TIMER) {
+        timers::expire(now);
+    }
+    let current = info.running.as_ref().or(info.parked.as_ref());
+    let decision = policy().pick_next(CpuId(info.cpu), now, current.map(|running| &running.vcpu));
+    match decision.pick {
+        Pick::Stay => {
+            if let Some(running) = info.parked.take() {
+                switch::unpark(info, running);
+            }
+        }
+        Pick::Switch(vcpu) => switch_to(info, vcpu),
+        Pick::Idle => go_idle(info),
+    }
+    let look = console_input::next_look(info.cpu);
+    timers::arm(decision.until_ns.into_iter().chain(look).min());
+    if info.running.is_none() && !has_work(info.cpu) {
+        interrupts::enable_and_hlt();
+        interrupts::disable();
+    }
 }
 
-/// Whether long work should stop: something else waits for the processor.
-pub(crate) fn should_yield() -> bool {
-    has_work(percpu::current_cpu())
+/// Says which vCPUs are where.
+pub(super) fn report(mut say: impl FnMut(core::fmt::Arguments<'_>)) {
+    for domain in Domains.all() {
+        for vcpu in domain.vcpus() {
+            say(format_args!(
+                "d{}v{}: {} CPU{}, may run on {:?}",
+                domain.id().0,
+                vcpu.id().0,
+                match (vcpu.run.is_running(), vcpu.run.is_runnable()) {
+                    (true, true) => "runs on",
+                    (true, false) => "is parked on",
+                    (false, true) => "waits for its turn, was on",
+                    (false, false) => "can't run, was on",
+                },
+                vcpu.processor(),
+                affinity(vcpu).intersection(&processors()),
+            ));
+        }
+    }
+}
+
+/// Processors that run vCPUs.
+fn processors() -> CpuSet {
+    let mut set = CpuSet::EMPTY;
+    for (cpu, _) in smp::online() {
+        set.insert(CpuId(cpu));
+    }
+    set
+}
+
+/// Puts away what the processor has, and takes up `vcpu`, which is claimed for it.
+fn switch_to(info: &mut CpuInfo, vcpu: Arc<Vcpu>) {
+    let Some(domain) = vcpu.owner() else {
+        unreachable!("a vCPU that may run, of a domain that is gone");
+    };
+    let Some(context) = vcpu.take_context() else {
+        // Somebody looks at its state: its turn comes again.
+        release(info.cpu, &vcpu);
+        return;
+    };
+    let before = switch::save(info);
+    switch::enter(
+        info,
+        Running {
+            domain,
+            vcpu,
+            context,
+        },
+    );
+    // Not before nothing of it is in use here.
+    if let Some(before) = before {
+        put_away(info.cpu, before);
+    }
+}
+
+/// Nothing is to run: parks the vCPU that the processor has, or puts it away.
+fn go_idle(info: &mut CpuInfo) {
+    let Some(running) = info.running.as_ref().or(info.parked.as_ref()) else {
+        return;
+    };
+    let vcpu = &running.vcpu;
+    if vcpu.run.is_only_blocked() && policy().affinity(vcpu).contains(CpuId(info.cpu)) {
+        if let Some(running) = info.running.take() {
+            info.parked = Some(switch::park(info, running));
+        }
+        return;
+    }
+    if let Some(before) = switch::save(info) {
+        switch::load_nobody(info);
+        put_away(info.cpu, before);
+    }
+}
+
+/// Gives back a vCPU of which the processor holds nothing any more.
+fn put_away(cpu: u32, running: Running) {
+    let vcpu = running.vcpu;
+    vcpu.put_context(running.context);
+    release(cpu, &vcpu);
+}
+
+fn release(cpu: u32, vcpu: &Arc<Vcpu>) {
+    follow(policy().descheduled(CpuId(cpu), vcpu));
+    vcpu.account();
 }

@@ -52,6 +52,13 @@ pub(super) fn online() -> impl Iterator<Item = (u32, u32)> {
         .map(|(cpu, (_, id))| (cpu, id.load(Ordering::Relaxed)))
 }
 
+/// Local APIC number of a processor that runs.
+pub(super) fn apic_id(cpu: u32) -> Option<u32> {
+    let state = STATES.get(cpu as usize)?;
+    (state.load(Ordering::Acquire) == state::ONLINE)
+        .then(|| APIC_IDS[cpu as usize].load(Ordering::Relaxed))
+}
+
 /// Whether the stack block of processor `cpu` is mapped.
 pub(super) fn has_stacks(cpu: u32) -> bool {
     STATES

@@ -9,7 +9,9 @@ use super::interrupts::DomainPirqs;
 use super::shutdown::ShutdownState;
 use super::vcpu::Vcpu;
 use crate::arch::memory::{Claim, mm};
+use crate::arch::scheduler;
 use crate::arch::shared::SharedInfoPlace;
+use crate::arch::timers::Watchdogs;
 use crate::arch::{PerDomainArea, frame_table};
 use crate::cpu_policy::Policy;
 use crate::event::PortTable;
@@ -21,6 +23,7 @@ use crate::mm::held::HeldFrame;
 use crate::mm::lock::{PtDomain, PtLock};
 use crate::mm::ownership::{DomainFrames, FramesLock};
 use crate::mm::pte::EntryPolicy;
+use crate::sched::{CpuSet, SchedError};
 use crate::sync::{Lock, rank};
 use crate::time::guest_clock::{Version, WallClock};
 use alloc::collections::BTreeMap;
@@ -44,6 +47,9 @@ pub(crate) struct Domain {
     policy: Policy,
     /// Version of the wall clock in `shared_info`.
     wall_clock: IrqLock<Version>,
+    /// Held by who takes a vCPU down, before a run queue.
+    pub(super) ups_and_downs: IrqLock<()>,
+    watchdogs: Watchdogs,
     /// Bit n: assist number n is on.
     vm_assist: AtomicU64,
     /// Its page-table lock.
@@ -94,6 +100,8 @@ impl Domain {
             per_domain: PerDomainArea::new(max_vcpus),
             policy,
             wall_clock: IrqLock::new(Version::default()),
+            ups_and_downs: IrqLock::new(()),
+            watchdogs: Watchdogs::new(),
             vm_assist: AtomicU64::new(0),
             tables: Lock::new(PtDomain::new(id, entries)),
             frames: Lock::new(DomainFrames::new()),
@@ -111,9 +119,13 @@ impl Domain {
         domain
     }
 
-    /// Makes its vCPUs, each down; `processor` says where each lives.
-    pub(crate) fn make_vcpus(&self, count: u32, processor: impl Fn(u32) -> u32) {
-        self.vcpus.call_once(|| {
+    /// Makes its vCPUs, each down; `affinity` says where each may run.
+    pub(crate) fn make_vcpus(
+        self: &Arc<Self>,
+        count: u32,
+        affinity: impl Fn(VcpuId) -> CpuSet,
+    ) -> Result<(), SchedError> {
+        let vcpus = self.vcpus.call_once(|| {
             (0..count)
                 .map(|id| {
                     // Without a place of its own a vCPU uses that of the first until it registers one.
@@ -124,13 +136,17 @@ impl Domain {
                         .or_else(|| self.bits.shared.vcpu_info(0));
                     let info = info.expect("the first vCPU has a place");
                     info.set_upcall_mask(1);
-                    let vcpu = Vcpu::new(VcpuId(id), self.id, info, processor(id));
+                    let vcpu = Vcpu::new(VcpuId(id), self, info);
                     // A kernel reads the rate of its TSC before anything else.
                     vcpu.publish_clock();
                     Arc::new(vcpu)
                 })
                 .collect()
         });
+        for vcpu in vcpus {
+            scheduler::add(vcpu, affinity(vcpu.id()))?;
+        }
+        Ok(())
     }
 
     /// Gives the domain the frames of a block. Returns the first.
@@ -216,6 +232,10 @@ impl Domain {
         &self.policy
     }
 
+    pub(crate) const fn watchdogs(&self) -> &Watchdogs {
+        &self.watchdogs
+    }
+
     pub(crate) const fn per_domain(&self) -> &PerDomainArea {
         &self.per_domain
     }
@@ -268,11 +288,6 @@ impl Domains {
     /// All of them, those that have ended included.
     pub(crate) fn all(&self) -> Vec<Arc<Domain>> {
         ALL.lock().values().cloned().collect()
-    }
-
-    /// The domain of a vCPU.
-    pub(crate) fn find_for(&self, vcpu: &Vcpu) -> Option<Arc<Domain>> {
-        self.find(vcpu.domain())
     }
 
     pub(crate) fn add(&self, domain: Arc<Domain>) {

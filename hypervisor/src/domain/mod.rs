@@ -22,4 +22,4 @@ pub(crate) use domains::{Domain, Domains};
 #[cfg(target_os = "none")]
 pub(crate) use grants::{CallersTables, GrantedFrames};
 #[cfg(target_os = "none")]
-pub(crate) use vcpu::{NEVER, Vcpu};
+pub(crate) use vcpu::Vcpu;

@@ -5,27 +5,40 @@ use super::domains::{Domain, Domains};
 use super::vcpu::Vcpu;
 use crate::arch::{death, rendezvous, scheduler};
 use crate::console;
+use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 use guest_abi::ids::DomId;
 use guest_abi::sched_op::ShutdownReason;
 
-/// Whether a domain has ended, and why: 0, or the reason's number plus one. Set once.
-pub(crate) struct ShutdownState(AtomicU32);
+/// Whether a domain has ended, and why.
+pub(crate) struct ShutdownState {
+    /// 0, or the reason's number plus one. Set once.
+    reason: AtomicU32,
+    /// The reason that counts whenever the domain ends, whatever is said then: as `reason`.
+    kept: AtomicU32,
+}
 
 impl ShutdownState {
     pub(crate) const fn new() -> Self {
-        Self(AtomicU32::new(0))
+        Self {
+            reason: AtomicU32::new(0),
+            kept: AtomicU32::new(0),
+        }
     }
 
     /// The reason's number, once the domain has ended.
     pub(crate) fn reason(&self) -> Option<u32> {
-        self.0.load(Ordering::Acquire).checked_sub(1)
+        self.reason.load(Ordering::Acquire).checked_sub(1)
     }
 
-    fn set(&self, reason: u32) -> bool {
-        self.0
-            .compare_exchange(0, reason + 1, Ordering::AcqRel, Ordering::Acquire)
+    fn set(&self, reason: u8) -> bool {
+        let word = match self.kept.load(Ordering::Acquire) {
+            0 => u32::from(reason) + 1,
+            kept => kept,
+        };
+        self.reason
+            .compare_exchange(0, word, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
     }
 }
@@ -36,19 +49,21 @@ impl Domain {
         self.shutdown.reason()
     }
 
-    /// Ends the domain: none of its vCPUs runs again. The machine ends with the first one.
-    pub(crate) fn shutdown(&self, reason: ShutdownReason) {
-        if !self.shutdown.set(reason as u32) {
+    /// Keeps a reason, a [`ShutdownReason`] if the guest is sane, for when the domain ends.
+    pub(crate) fn keep_shutdown_reason(&self, reason: u8) {
+        let word = u32::from(reason) + 1;
+        self.shutdown.kept.store(word, Ordering::Release);
+    }
+
+    /// Ends the domain: none of its vCPUs runs again. The machine ends with the first one. `reason` is a
+    /// [`ShutdownReason`] if the guest is sane.
+    pub(crate) fn shutdown(&self, reason: u8) {
+        if !self.shutdown.set(reason) {
             return;
         }
         for vcpu in self.vcpus() {
-            if vcpu
-                .run
-                .pause()
-                .is_ok_and(|change| change == crate::sched::run_state::Change::BecameIdle)
-            {
-                scheduler::poke(vcpu);
-            }
+            // So many pauses that another can't be counted hold it back as well.
+            let _ = scheduler::pause(vcpu);
         }
         if self.is_hardware_domain() {
             if audit::is_wanted_at_end() {
@@ -56,6 +71,22 @@ impl Domain {
             } else {
                 end_machine();
             }
+        }
+    }
+
+    /// Takes a vCPU down. With the last that is up the domain ends.
+    pub(crate) fn take_down(&self, vcpu: &Arc<Vcpu>) {
+        // Two that go at the same time must not take each other for the one that stays.
+        let held = self.ups_and_downs.lock();
+        let others_up = self
+            .vcpus()
+            .iter()
+            .any(|other| other.id() != vcpu.id() && other.run.is_up());
+        if others_up {
+            scheduler::take_down(vcpu);
+        } else {
+            drop(held);
+            self.shutdown(ShutdownReason::Poweroff as u8);
         }
     }
 
@@ -70,7 +101,7 @@ impl Domain {
                 log::error!(target: console::GUEST, "d{id}v{vcpu} is crashed: {why}");
             }
         }
-        self.shutdown(ShutdownReason::Crash);
+        self.shutdown(ShutdownReason::Crash as u8);
     }
 }
 
@@ -79,40 +110,37 @@ impl Domain {
 pub(crate) fn end_machine() {
     let first = Domains.find(DomId::DOM0);
     let reason = first.and_then(|domain| domain.shutdown.reason());
-    let Some(Ok(reason)) = reason.map(ShutdownReason::try_from) else {
-        return;
-    };
-    match reason {
-        ShutdownReason::Poweroff => {
+    let Some(number) = reason else { return };
+    match ShutdownReason::try_from(number) {
+        Ok(ShutdownReason::Poweroff) => {
             console::line(format_args!("Hardware Dom0 halted: halting machine"));
             death::power_off_machine()
         }
-        ShutdownReason::Crash if death::is_staying() => {
+        Ok(ShutdownReason::Crash) if death::is_staying() => {
             console::line(format_args!(
                 "Hardware Dom0 crashed: 'noreboot' set - not rebooting."
             ));
             death::halt_machine()
         }
-        ShutdownReason::Crash => {
+        Ok(ShutdownReason::Crash) => {
             console::line(format_args!(
                 "Hardware Dom0 crashed: rebooting machine in 5 seconds."
             ));
             death::reboot_after_pause()
         }
-        ShutdownReason::Watchdog => {
+        Ok(ShutdownReason::Watchdog) => {
             console::line(format_args!(
                 "Hardware Dom0 shutdown: watchdog rebooting machine"
             ));
             death::reboot_machine()
         }
-        ShutdownReason::Reboot => {
+        Ok(ShutdownReason::Reboot) => {
             console::line(format_args!("Hardware Dom0 shutdown: rebooting machine"));
             death::reboot_machine()
         }
-        other => {
+        _ => {
             console::line(format_args!(
-                "Hardware Dom0 shutdown: unknown reason {}: rebooting machine",
-                other as u32
+                "Hardware Dom0 shutdown: unknown reason {number}: rebooting machine"
             ));
             death::reboot_machine()
         }

@@ -1,14 +1,19 @@
 //! A virtual processor.
 
 use super::context::Context;
+use super::domains::Domain;
 use crate::arch::FpuArea;
 use crate::arch::shared::{SharedPlace, VcpuInfoPlace};
+use crate::arch::timers::Timers;
 use crate::arch::{clock, scheduler};
 use crate::lock::IrqLock;
+use crate::sched::CpuSet;
+use crate::sched::round_robin::Unit;
 use crate::sched::run_state::RunState;
 use crate::time::guest_clock::{AreaFault, Version, VersionedArea};
 use crate::time::runstate::Runstate;
 use alloc::boxed::Box;
+use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use guest_abi::ids::{DomId, Mfn, Vaddr, VcpuId};
 use guest_abi::shared_info::LEGACY_MAX_VCPUS;
@@ -18,6 +23,7 @@ use guest_abi::time::VcpuTimeInfo;
 pub(crate) struct Vcpu {
     id: VcpuId,
     domain: DomId,
+    owner: Weak<Domain>,
     /// Whether it may run, and why not.
     pub(crate) run: RunState,
     /// Its state; `None` while a processor runs it and holds the state.
@@ -32,14 +38,12 @@ pub(crate) struct Vcpu {
     nmi_pending: AtomicBool,
     /// The processor that runs it or ran it last.
     processor: AtomicU32,
-    /// System time at which the single-shot timer fires, ns; `u64::MAX` when it is off.
-    pub(crate) timer: AtomicU64,
-    /// Period of the periodic timer in ns, 0 when it is off.
-    pub(crate) period: AtomicU64,
-    /// When the periodic timer fires next, ns.
-    pub(crate) next_tick: AtomicU64,
-    /// When a poll ends, ns; `u64::MAX` for never.
-    pub(crate) poll_deadline: AtomicU64,
+    /// Its timers.
+    pub(crate) timers: IrqLock<Timers>,
+    /// What the scheduler keeps of it.
+    pub(crate) unit: Unit,
+    /// Where it may run when its pin to one processor is taken off. Taken before a run queue.
+    pub(crate) overridden_affinity: IrqLock<Option<CpuSet>>,
     /// Its floating-point state while it does not run.
     pub(crate) fpu: FpuArea,
     /// How long it has been doing what.
@@ -59,26 +63,23 @@ struct PublishedClock {
     area: Version,
 }
 
-/// A timer that is off.
-pub(crate) const NEVER: u64 = u64::MAX;
-
 impl Vcpu {
     /// A vCPU that is down, with `vcpu_info` at `info`.
-    pub(crate) fn new(id: VcpuId, domain: DomId, info: VcpuInfoPlace, processor: u32) -> Self {
+    pub(crate) fn new(id: VcpuId, owner: &Arc<Domain>, info: VcpuInfoPlace) -> Self {
         Self {
             id,
-            domain,
+            domain: owner.id(),
+            owner: Arc::downgrade(owner),
             run: RunState::down(),
             context: IrqLock::new(None),
             info: AtomicU64::new(info.0.raw()),
             has_own_info: AtomicBool::new(false),
             is_initialised: AtomicBool::new(false),
             nmi_pending: AtomicBool::new(false),
-            processor: AtomicU32::new(processor),
-            timer: AtomicU64::new(NEVER),
-            period: AtomicU64::new(0),
-            next_tick: AtomicU64::new(NEVER),
-            poll_deadline: AtomicU64::new(NEVER),
+            processor: AtomicU32::new(0),
+            timers: IrqLock::new(Timers::new()),
+            unit: Unit::new(),
+            overridden_affinity: IrqLock::new(None),
             fpu: FpuArea::new(),
             runstate: IrqLock::new(Runstate::new(scheduler::now_ns())),
             runstate_area: AtomicU64::new(0),
@@ -147,9 +148,9 @@ impl Vcpu {
         self.has_own_info.load(Ordering::Acquire)
     }
 
-    /// Sends it a non-maskable interrupt.
+    /// Sends it a non-maskable interrupt. If it runs, its processor is to look.
     pub(crate) fn send_nmi(&self) {
-        self.nmi_pending.store(true, Ordering::Release);
+        self.nmi_pending.store(true, Ordering::SeqCst);
     }
 
     /// Whether a non-maskable interrupt waits.
@@ -166,8 +167,19 @@ impl Vcpu {
         self.is_initialised.load(Ordering::Acquire)
     }
 
+    /// The processor that runs it or ran it last.
     pub(crate) fn processor(&self) -> u32 {
-        self.processor.load(Ordering::Relaxed)
+        self.processor.load(Ordering::SeqCst)
+    }
+
+    /// Processor `cpu` has claimed it and is about to run it.
+    pub(crate) fn set_processor(&self, cpu: u32) {
+        self.processor.store(cpu, Ordering::SeqCst);
+    }
+
+    /// Its domain, unless that is gone.
+    pub(crate) fn owner(&self) -> Option<Arc<Domain>> {
+        self.owner.upgrade()
     }
 
     /// Enters in its account what it does from now on. Called after every change of `run`: whoever comes last

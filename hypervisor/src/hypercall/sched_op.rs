@@ -1,16 +1,20 @@
-//! Yield, block, poll, shut down.
+//! Yield, block, poll, shut down, watchdogs.
 
 #![forbid(unsafe_code)]
 
 use super::{Answer, read};
 use crate::arch::guest::running::Guest;
 use crate::arch::scheduler;
-use crate::domain::NEVER;
+use crate::arch::timers::{self, WatchdogError};
+use crate::domain::Domains;
+use crate::event::EventDomain;
 use crate::event::wait::{self, MAX_POLLED, Wait};
-use core::sync::atomic::Ordering;
+use crate::sched::{CpuId, CpuSet};
+use crate::time::scale::NS_PER_SECOND;
+use crate::time::vcpu_timers::{self, Action};
 use guest_abi::errno::Errno;
 use guest_abi::ids::Port;
-use guest_abi::sched_op::{Poll, RemoteShutdown, SchedOp, Shutdown, ShutdownReason};
+use guest_abi::sched_op::{PinOverride, Poll, RemoteShutdown, SchedOp, Shutdown, Watchdog};
 
 pub(super) fn sched_op(guest: &Guest<'_>, operation: u64, argument: u64) -> Answer {
     let operation = u32::try_from(operation)
@@ -21,31 +25,34 @@ pub(super) fn sched_op(guest: &Guest<'_>, operation: u64, argument: u64) -> Answ
         SchedOp::Yield => scheduler::yield_now(),
         SchedOp::Block => {
             if wait::block(&**guest.domain, guest.vcpu.id(), &guest.vcpu.run) == Wait::Sleep {
-                scheduler::yield_now();
+                scheduler::sleep_now();
             }
         }
+        // Of a reason only the lowest byte counts, and one that has no name is one, too.
         SchedOp::Shutdown => {
             let wish: Shutdown = read(argument)?;
-            guest.domain.shutdown(reason(wish.reason)?);
+            guest.domain.shutdown(wish.reason as u8);
+        }
+        SchedOp::ShutdownCode => {
+            let wish: Shutdown = read(argument)?;
+            guest.domain.keep_shutdown_reason(wish.reason as u8);
         }
         SchedOp::Poll => poll(guest, argument)?,
         SchedOp::RemoteShutdown => {
+            let wish: RemoteShutdown = read(argument)?;
+            if wish.domain_id == guest.domain.id() {
+                return Err(Errno::EPERM);
+            }
+            let target = Domains.find(wish.domain_id).ok_or(Errno::ESRCH)?;
             if !guest.domain.is_privileged() {
                 return Err(Errno::EPERM);
             }
-            let wish: RemoteShutdown = read(argument)?;
-            let target = crate::domain::Domains
-                .find(wish.domain_id)
-                .ok_or(Errno::ESRCH)?;
-            target.shutdown(reason(wish.reason)?);
+            target.shutdown(wish.reason as u8);
         }
-        _ => return Err(Errno::ENOSYS),
+        SchedOp::Watchdog => return watchdog(guest, &read(argument)?),
+        SchedOp::PinOverride => pin_override(guest, argument)?,
     }
     Ok(0)
-}
-
-fn reason(number: u32) -> Result<ShutdownReason, Errno> {
-    ShutdownReason::try_from(number).map_err(|_| Errno::EINVAL)
 }
 
 fn poll(guest: &Guest<'_>, argument: u64) -> Result<(), Errno> {
@@ -58,16 +65,69 @@ fn poll(guest: &Guest<'_>, argument: u64) -> Result<(), Errno> {
     for (index, port) in (0u64..).zip(ports.iter_mut().take(count)) {
         *port = read(wish.ports.0.checked_add(4 * index).ok_or(Errno::EFAULT)?)?;
     }
-    let deadline = if wish.timeout == 0 {
-        NEVER
-    } else {
-        wish.timeout
-    };
-    guest.vcpu.poll_deadline.store(deadline, Ordering::Release);
     let ports = ports.get(..count).unwrap_or(&[]);
-    match wait::poll(&**guest.domain, guest.vcpu.id(), &guest.vcpu.run, ports)? {
-        Wait::Ready => guest.vcpu.poll_deadline.store(NEVER, Ordering::Release),
-        Wait::Sleep => scheduler::yield_now(),
+    let end_ns = match vcpu_timers::poll_timeout(wish.timeout, scheduler::now_ns()) {
+        Action::Disarm => None,
+        Action::Arm(end_ns) => Some(end_ns),
+        // It has passed: looking is all there is to do, and the guest looks itself.
+        Action::RaiseNow => {
+            let is_known = |port: &Port| guest.domain.ports().snapshot(*port).is_some();
+            return ports
+                .iter()
+                .all(is_known)
+                .then_some(())
+                .ok_or(Errno::EINVAL);
+        }
+    };
+    // Before the vCPU waits. That its time is over is only noticed on the way back to it, after.
+    timers::change(guest.vcpu, |timers| timers.set_poll(end_ns));
+    match wait::poll(&**guest.domain, guest.vcpu.id(), &guest.vcpu.run, ports) {
+        Ok(Wait::Sleep) => {
+            scheduler::sleep_now();
+            Ok(())
+        }
+        other => {
+            timers::change(guest.vcpu, |timers| timers.set_poll(None));
+            Ok(other.map(|_| ())?)
+        }
+    }
+}
+
+fn watchdog(guest: &Guest<'_>, wish: &Watchdog) -> Answer {
+    let deadline_ns = scheduler::now_ns().saturating_add(u64::from(wish.timeout) * NS_PER_SECOND);
+    let watchdogs = guest.domain.watchdogs();
+    let outcome = match (wish.id, wish.timeout) {
+        (0, _) => watchdogs.create(guest.domain, deadline_ns).map(u64::from),
+        (id, 0) => watchdogs.set(id, None).map(|()| 0),
+        (id, _) => watchdogs.set(id, Some(deadline_ns)).map(|()| 0),
+    };
+    outcome.map_err(|error| match error {
+        WatchdogError::NotThere => Errno::EINVAL,
+        WatchdogError::AllInUse => Errno::ENOSPC,
+        WatchdogError::OutOfMemory => Errno::ENOMEM,
+    })
+}
+
+/// Runs the calling vCPU on one processor for a while, or ends that.
+fn pin_override(guest: &Guest<'_>, argument: u64) -> Result<(), Errno> {
+    if !guest.domain.is_hardware_domain() {
+        return Err(Errno::EPERM);
+    }
+    let wish: PinOverride = read(argument)?;
+    let vcpu = guest.vcpu;
+    let mut overridden = vcpu.overridden_affinity.lock();
+    match (u32::try_from(wish.pcpu), *overridden) {
+        (Ok(_), Some(_)) => return Err(Errno::EBUSY),
+        (Ok(cpu), None) => {
+            let before = scheduler::affinity(vcpu);
+            scheduler::set_affinity(vcpu, CpuSet::only(CpuId(cpu))).map_err(|_| Errno::EINVAL)?;
+            *overridden = Some(before);
+        }
+        (Err(_), Some(before)) => {
+            scheduler::set_affinity(vcpu, before).map_err(|_| Errno::EINVAL)?;
+            *overridden = None;
+        }
+        (Err(_), None) => return Err(Errno::EINVAL),
     }
     Ok(())
 }

@@ -6,15 +6,13 @@ use super::{Answer, read};
 use crate::arch::guest::running::Guest;
 use crate::arch::guest::{access, areas};
 use crate::arch::memory::{self, mm};
-use crate::arch::{guest, scheduler};
-use crate::domain::{NEVER, Vcpu};
-use crate::sched::run_state::Change;
+use crate::arch::{guest, scheduler, timers};
+use crate::domain::Vcpu;
+use crate::time::vcpu_timers::{self, Action, VcpuTimers};
 use alloc::boxed::Box;
 use core::mem::size_of;
-use core::sync::atomic::Ordering;
 use guest_abi::errno::Errno;
 use guest_abi::ids::{PAGE_SIZE, Vaddr, VcpuId};
-use guest_abi::sched_op::ShutdownReason;
 use guest_abi::shared_info::VcpuInfo;
 use guest_abi::time::{RunstateInfo, VcpuTimeInfo};
 use guest_abi::vcpu_context::VcpuGuestContext;
@@ -22,24 +20,18 @@ use guest_abi::vcpu_op::{
     RegisterArea, RegisterTimeArea, RegisterVcpuInfo, SetPeriodicTimer, SetSingleshotTimer, VcpuOp,
 };
 
-/// The shortest period of a periodic timer, ns.
-const MIN_PERIOD_NS: u64 = 1_000_000;
-/// A time further ahead than this is a guest's mistake (a negative number, in most cases), ns.
-const MAX_AHEAD_NS: u64 = 1 << 50;
-
 /// Old single-shot timer: an absolute time in ns, 0 for none.
 pub(super) fn set_timer_op(guest: &Guest<'_>, timeout: u64) -> Answer {
-    let now = scheduler::now_ns();
-    let deadline = match timeout {
-        0 => NEVER,
-        late if late > i64::MAX as u64 || late.saturating_sub(now) > MAX_AHEAD_NS => {
-            now + 100_000_000
-        }
-        time => time,
-    };
-    guest.vcpu.timer.store(deadline, Ordering::Release);
-    scheduler::timers_changed();
+    set_single(
+        guest,
+        vcpu_timers::set_timer_op(timeout, scheduler::now_ns()),
+    );
     Ok(0)
+}
+
+fn set_single(guest: &Guest<'_>, action: Action) {
+    let due = timers::change(guest.vcpu, |timers| timers.set_single(action));
+    timers::act(guest.vcpu, due);
 }
 
 pub(super) fn vcpu_op(guest: &mut Guest<'_>, operation: u64, vcpu: u64, argument: u64) -> Answer {
@@ -77,44 +69,23 @@ pub(super) fn vcpu_op(guest: &mut Guest<'_>, operation: u64, vcpu: u64, argument
                 return Err(Errno::EINVAL);
             }
             let (_, change) = vcpu.run.up();
-            if change == Change::BecameRunnable {
-                scheduler::wake(&vcpu);
-            }
+            scheduler::follow_change(&vcpu, change);
         }
-        VcpuOp::Down => {
-            let others_up = guest
-                .domain
-                .vcpus()
-                .iter()
-                .any(|other| other.id() != vcpu.id() && other.run.is_up());
-            if !others_up {
-                guest.domain.shutdown(ShutdownReason::Poweroff);
-                return Ok(0);
-            }
-            let (_, change) = vcpu.run.take_down();
-            if change == Change::BecameIdle {
-                scheduler::poke(&vcpu);
-            }
-        }
+        VcpuOp::Down => guest.domain.take_down(&vcpu),
         VcpuOp::SetPeriodicTimer => {
             let wish: SetPeriodicTimer = read(argument)?;
-            if wish.period_ns < MIN_PERIOD_NS || wish.period_ns > MAX_AHEAD_NS {
-                return Err(Errno::EINVAL);
-            }
-            vcpu.next_tick
-                .store(scheduler::now_ns() + wish.period_ns, Ordering::Release);
-            vcpu.period.store(wish.period_ns, Ordering::Release);
-            scheduler::poke(&vcpu);
+            let now = scheduler::now_ns();
+            let due = timers::change(&vcpu, |timers| timers.set_period(wish.period_ns, now))?;
+            timers::act(&vcpu, due);
         }
-        VcpuOp::StopPeriodicTimer => vcpu.period.store(0, Ordering::Release),
+        VcpuOp::StopPeriodicTimer => timers::change(&vcpu, VcpuTimers::stop_period),
         VcpuOp::SetSingleshotTimer => {
             if !is_self {
                 return Err(Errno::EINVAL);
             }
             let wish: SetSingleshotTimer = read(argument)?;
-            vcpu.timer
-                .store(wish.timeout_abs_ns.min(NEVER - 1), Ordering::Release);
-            scheduler::timers_changed();
+            let now = scheduler::now_ns();
+            set_single(guest, vcpu_timers::set_singleshot(wish.timeout_abs_ns, now));
         }
         VcpuOp::SendNmi => {
             vcpu.send_nmi();
@@ -125,7 +96,7 @@ pub(super) fn vcpu_op(guest: &mut Guest<'_>, operation: u64, vcpu: u64, argument
             if !is_self {
                 return Err(Errno::EINVAL);
             }
-            vcpu.timer.store(NEVER, Ordering::Release);
+            set_single(guest, Action::Disarm);
         }
         VcpuOp::GetRunstateInfo => {
             super::write(argument, &vcpu.runstate().info_at(scheduler::now_ns()))?;

@@ -27,7 +27,6 @@ pub struct Descriptor {
 /// Options that are understood and kept, but that nothing follows yet. The manual says so, and so does the
 /// console when one is given.
 pub const WITHOUT_EFFECT: &[&str] = &[
-    "dom0_vcpus_pin",
     "sched_credit_tslice_ms",
     "sched_ratelimit_us",
 ];

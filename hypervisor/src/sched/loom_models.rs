@@ -125,3 +125,59 @@ fn two_processors_never_get_the_same_vcpu() {
         assert_ne!(mine, thief.join().expect("no panic"));
     });
 }
+
+/// A processor that looks until there is nothing to see and then sleeps until it is interrupted; what it has
+/// seen when everybody is done.
+fn sleeper_has_seen(askers: usize, asks_itself: bool) {
+    use super::attention::{Attention, Reasons};
+    use loom::sync::atomic::{AtomicU32, Ordering};
+    let attention = Arc::new(Attention::new());
+    let there_is = Arc::new(AtomicU32::new(0));
+    // Interrupts that the processor has not taken.
+    let interrupts = Arc::new(AtomicU32::new(0));
+    let others: Vec<_> = (0..askers)
+        .map(|_| {
+            let (attention, there_is, interrupts) =
+                (attention.clone(), there_is.clone(), interrupts.clone());
+            thread::spawn(move || {
+                there_is.fetch_add(1, Ordering::SeqCst);
+                if attention.ask(Reasons::PICK) {
+                    interrupts.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+    let mut seen = 0;
+    let mut look_until_asleep = || {
+        if asks_itself {
+            let _ = attention.ask(Reasons::TIMER);
+        }
+        loop {
+            if attention.is_asked() {
+                let _ = attention.take();
+                seen = there_is.load(Ordering::SeqCst);
+            } else if interrupts.swap(0, Ordering::SeqCst) == 0 {
+                return seen;
+            }
+        }
+    };
+    let _ = look_until_asleep();
+    for other in others {
+        other.join().expect("no panic");
+    }
+    // It sleeps; what wakes it is an interrupt that is there now.
+    if interrupts.load(Ordering::SeqCst) != 0 {
+        let _ = look_until_asleep();
+    }
+    assert_eq!(seen, askers as u32, "asleep with something to do");
+}
+
+#[test]
+fn a_processor_does_not_sleep_on_what_it_was_asked_to_look_at() {
+    loom::model(|| sleeper_has_seen(2, false));
+}
+
+#[test]
+fn nor_if_it_asked_itself_meanwhile() {
+    loom::model(|| sleeper_has_seen(2, true));
+}

@@ -23,6 +23,7 @@
 //! at once. All of the trait may be called from interrupt handlers.
 #![forbid(unsafe_code)]
 
+pub mod attention;
 pub mod cpu_set;
 #[cfg(all(test, loom))]
 mod loom_models;
@@ -33,6 +34,7 @@ pub mod run_state;
 #[cfg(test)]
 mod test_vcpu;
 
+pub use attention::{Attention, Reasons};
 pub use cpu_set::{CpuId, CpuSet};
 pub use run_state::RunState;
 

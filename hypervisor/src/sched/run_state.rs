@@ -81,6 +81,12 @@ impl RunState {
         self.0.load(Ordering::SeqCst) & BLOCKED != 0
     }
 
+    /// Whether the vCPU waits for an event and nothing else holds it back.
+    #[must_use]
+    pub fn is_only_blocked(&self) -> bool {
+        self.0.load(Ordering::SeqCst) & (DOWN | BLOCKED | PAUSES) == BLOCKED
+    }
+
     /// How many pauses hold.
     #[must_use]
     pub fn pauses(&self) -> u32 {
@@ -216,13 +222,14 @@ const fn is_runnable(word: u64) -> bool {
     word & (DOWN | BLOCKED | PAUSES) == 0
 }
 
+/// A vCPU that may not run does not, whatever a processor still holds of it.
 const fn activity(word: u64) -> Activity {
-    if word & RUNNING != 0 {
-        Activity::Running
-    } else if word & (DOWN | PAUSES) != 0 {
+    if word & (DOWN | PAUSES) != 0 {
         Activity::Offline
     } else if word & BLOCKED != 0 {
         Activity::Blocked
+    } else if word & RUNNING != 0 {
+        Activity::Running
     } else {
         Activity::Runnable
     }

@@ -1,7 +1,7 @@
 //! A processor's timers: which is due next.
 //!
-//! A binary heap over slots. A slot is made when its timer is registered (when a vCPU is created) and
-//! memory is taken only then; setting, cancelling and expiring never allocate and take time logarithmic
+//! A binary heap over slots. A slot is made when its timer is registered and memory is taken only then, or
+//! before, by [`reserve`](TimerQueue::reserve); setting, cancelling and expiring never allocate and take time logarithmic
 //! in the number of timers that are set. Equal deadlines expire in the order in which they were set.
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,8 @@ pub struct OutOfMemory;
 
 /// In [`Slot::heap_index`]: not set.
 const NOT_SET: u32 = u32::MAX;
+/// End of the list of free slots.
+const NO_SLOT: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Slot<T> {
@@ -29,6 +31,8 @@ struct Slot<T> {
     sequence: u64,
     /// Position in the heap, or [`NOT_SET`].
     heap_index: u32,
+    /// While the slot is free: the next free one, or [`NO_SLOT`].
+    next_free: u32,
 }
 
 /// Timers that say `T` when they expire.
@@ -38,28 +42,37 @@ pub struct TimerQueue<T> {
     /// Slots that are set, each before its children at twice its index plus one and plus two. Its
     /// capacity is at least the number of slots.
     heap: Vec<u32>,
+    first_free: u32,
     next_sequence: u64,
 }
 
-impl<T: Copy> TimerQueue<T> {
+impl<T: Clone> TimerQueue<T> {
     /// No timers.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             slots: Vec::new(),
             heap: Vec::new(),
+            first_free: NO_SLOT,
             next_sequence: 0,
         }
     }
 
+    /// Takes memory for so many timers in all, so that registering them does not.
+    pub fn reserve(&mut self, timers: usize) -> Result<(), OutOfMemory> {
+        let missing = timers.saturating_sub(self.slots.len());
+        self.slots.try_reserve(missing).map_err(|_| OutOfMemory)?;
+        let missing = timers.saturating_sub(self.heap.len());
+        self.heap.try_reserve(missing).map_err(|_| OutOfMemory)
+    }
+
     /// Adds a timer, which is not set.
     pub fn register(&mut self, what: T) -> Result<TimerId, OutOfMemory> {
-        if let Some((index, slot)) = (0u32..)
-            .zip(&mut self.slots)
-            .find(|(_, slot)| slot.what.is_none())
-        {
+        let free = self.first_free;
+        if let Some(slot) = self.slots.get_mut(free as usize) {
+            self.first_free = slot.next_free;
             slot.what = Some(what);
-            return Ok(TimerId(index));
+            return Ok(TimerId(free));
         }
         let index = u32::try_from(self.slots.len()).map_err(|_| OutOfMemory)?;
         if index == NOT_SET {
@@ -75,6 +88,7 @@ impl<T: Copy> TimerQueue<T> {
             deadline_ns: 0,
             sequence: 0,
             heap_index: NOT_SET,
+            next_free: NO_SLOT,
         });
         Ok(TimerId(index))
     }
@@ -82,8 +96,11 @@ impl<T: Copy> TimerQueue<T> {
     /// Removes a timer, set or not.
     pub fn unregister(&mut self, timer: TimerId) {
         self.cancel(timer);
-        if let Some(slot) = self.slots.get_mut(timer.0 as usize) {
-            slot.what = None;
+        if let Some(slot) = self.slots.get_mut(timer.0 as usize)
+            && slot.what.take().is_some()
+        {
+            slot.next_free = self.first_free;
+            self.first_free = timer.0;
         }
     }
 
@@ -151,7 +168,7 @@ impl<T: Copy> TimerQueue<T> {
         if slot.deadline_ns > now_ns {
             return None;
         }
-        let what = slot.what?;
+        let what = slot.what.clone()?;
         self.cancel(first);
         Some((first, what))
     }
@@ -207,7 +224,7 @@ impl<T: Copy> TimerQueue<T> {
     }
 }
 
-impl<T: Copy> Default for TimerQueue<T> {
+impl<T: Clone> Default for TimerQueue<T> {
     fn default() -> Self {
         Self::new()
     }

@@ -117,6 +117,145 @@ impl Periodic {
     }
 }
 
+/// What has become due of a vCPU's timers.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Due {
+    /// The timer's virtual interrupt is to be raised.
+    pub interrupt: bool,
+    /// The time of its poll is over.
+    pub poll: bool,
+}
+
+impl Due {
+    const INTERRUPT: Self = Self {
+        interrupt: true,
+        poll: false,
+    };
+    const NOTHING: Self = Self {
+        interrupt: false,
+        poll: false,
+    };
+}
+
+/// The period with which a vCPU's timer ticks until its kernel sets or stops it, in nanoseconds.
+pub const FIRST_PERIOD_NS: u64 = 10_000_000;
+
+/// All timers of one vCPU, behind one entry in a [queue](super::queue): that of the processor that runs the
+/// vCPU or ran it last. After each change the entry is set to [`next_ns`](Self::next_ns).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct VcpuTimers {
+    single_ns: Option<u64>,
+    poll_ns: Option<u64>,
+    periodic: Periodic,
+    /// `None` while the vCPU does not run.
+    next_tick_ns: Option<u64>,
+    is_running: bool,
+}
+
+impl VcpuTimers {
+    /// Those of a new vCPU.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            single_ns: None,
+            poll_ns: None,
+            periodic: Periodic {
+                period_ns: FIRST_PERIOD_NS,
+                last_tick_ns: 0,
+            },
+            next_tick_ns: None,
+            is_running: false,
+        }
+    }
+
+    /// When the next one is due.
+    #[must_use]
+    pub fn next_ns(&self) -> Option<u64> {
+        [self.single_ns, self.poll_ns, self.next_tick_ns]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Does with the single-shot timer what one of the requests above came to.
+    pub const fn set_single(&mut self, action: Action) -> Due {
+        match action {
+            Action::Arm(at_ns) => self.single_ns = Some(at_ns),
+            Action::Disarm => self.single_ns = None,
+            Action::RaiseNow => {
+                self.single_ns = None;
+                return Due::INTERRUPT;
+            }
+        }
+        Due::NOTHING
+    }
+
+    /// When the vCPU's poll ends at the latest, if it has an end.
+    pub const fn set_poll(&mut self, at_ns: Option<u64>) {
+        self.poll_ns = at_ns;
+    }
+
+    /// `VCPUOP_set_periodic_timer`.
+    pub const fn set_period(&mut self, period_ns: u64, now_ns: u64) -> Result<Due, Errno> {
+        match self.periodic.set(period_ns) {
+            Ok(()) if self.is_running => Ok(self.tick(now_ns)),
+            Ok(()) => Ok(Due::NOTHING),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// `VCPUOP_stop_periodic_timer`.
+    pub const fn stop_period(&mut self) {
+        self.periodic.stop();
+        self.next_tick_ns = None;
+    }
+
+    /// The vCPU begins to run. It does not poll any more, then.
+    pub const fn begin_running(&mut self, now_ns: u64) -> Due {
+        self.is_running = true;
+        self.poll_ns = None;
+        self.tick(now_ns)
+    }
+
+    /// The vCPU ceases to run.
+    pub const fn stop_running(&mut self) {
+        self.is_running = false;
+        self.next_tick_ns = None;
+    }
+
+    /// The entry has expired.
+    pub fn expire(&mut self, now_ns: u64) -> Due {
+        let take = |deadline_ns: &mut Option<u64>| {
+            deadline_ns
+                .take_if(|deadline_ns| *deadline_ns <= now_ns)
+                .is_some()
+        };
+        let single = take(&mut self.single_ns);
+        let poll = take(&mut self.poll_ns);
+        let tick = self.is_running && self.tick(now_ns).interrupt;
+        Due {
+            interrupt: single || tick,
+            poll,
+        }
+    }
+
+    const fn tick(&mut self, now_ns: u64) -> Due {
+        let tick = self.periodic.tick(now_ns);
+        self.next_tick_ns = tick.next_ns;
+        Due {
+            interrupt: tick.is_due,
+            poll: false,
+        }
+    }
+}
+
+impl Default for VcpuTimers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -217,5 +356,69 @@ mod tests {
                 next_ns: None
             }
         );
+    }
+
+    #[test]
+    fn the_next_of_all_timers_counts() {
+        let mut timers = VcpuTimers::new();
+        timers.stop_period();
+        assert_eq!(timers.next_ns(), None);
+        assert_eq!(timers.set_single(Action::Arm(NOW + 10)), Due::NOTHING);
+        timers.set_poll(Some(NOW + 5));
+        assert_eq!(timers.next_ns(), Some(NOW + 5));
+        assert_eq!(timers.expire(NOW + 4), Due::NOTHING);
+        let due = timers.expire(NOW + 5);
+        assert_eq!((due.poll, due.interrupt), (true, false));
+        assert_eq!(timers.next_ns(), Some(NOW + 10));
+        assert_eq!(timers.expire(NOW + 11), Due::INTERRUPT);
+        assert_eq!(timers.expire(NOW + 11), Due::NOTHING, "it fires once");
+        assert_eq!(timers.next_ns(), None);
+    }
+
+    #[test]
+    fn a_single_shot_is_replaced_or_taken_back() {
+        let mut timers = VcpuTimers::new();
+        assert_eq!(timers.set_single(Action::Arm(NOW)), Due::NOTHING);
+        assert_eq!(timers.set_single(Action::Disarm), Due::NOTHING);
+        assert_eq!(timers.next_ns(), None);
+        assert_eq!(timers.set_single(Action::Arm(NOW)), Due::NOTHING);
+        assert_eq!(timers.set_single(Action::RaiseNow), Due::INTERRUPT);
+        assert_eq!(timers.next_ns(), None);
+    }
+
+    #[test]
+    fn ticks_come_only_while_the_vcpu_runs_from_the_start() {
+        let mut timers = VcpuTimers::new();
+        assert_eq!(timers.next_ns(), None, "it does not run");
+        assert_eq!(timers.begin_running(NOW), Due::INTERRUPT);
+        assert_eq!(timers.next_ns(), Some(NOW + FIRST_PERIOD_NS));
+        timers.stop_running();
+        assert_eq!(timers.next_ns(), None);
+        let late = NOW + 7 * FIRST_PERIOD_NS;
+        assert_eq!(timers.expire(late), Due::NOTHING);
+        assert_eq!(timers.begin_running(late), Due::INTERRUPT);
+        assert_eq!(timers.expire(late + FIRST_PERIOD_NS), Due::INTERRUPT);
+        assert_eq!(
+            timers.set_period(MIN_PERIOD_NS - 1, late),
+            Err(Errno::EINVAL)
+        );
+        timers.stop_period();
+        assert_eq!(timers.next_ns(), None);
+        assert_eq!(
+            timers.set_period(MIN_PERIOD_NS, late + 2 * FIRST_PERIOD_NS),
+            Ok(Due::INTERRUPT)
+        );
+        timers.stop_running();
+        assert_eq!(timers.set_period(MIN_PERIOD_NS, late), Ok(Due::NOTHING));
+    }
+
+    #[test]
+    fn running_ends_a_poll() {
+        let mut timers = VcpuTimers::new();
+        timers.stop_period();
+        timers.set_poll(Some(NOW));
+        assert_eq!(timers.begin_running(NOW - 1), Due::NOTHING);
+        assert_eq!(timers.next_ns(), None);
+        assert_eq!(timers.expire(NOW), Due::NOTHING);
     }
 }

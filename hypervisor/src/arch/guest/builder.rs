@@ -21,6 +21,7 @@ use crate::mm::error::Stop;
 use crate::mm::platform::MachineToPhys;
 use crate::mm::typ;
 use crate::options::Options;
+use crate::sched::{CpuId, CpuSet, SchedError};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -46,6 +47,8 @@ pub(in crate::arch) enum BuildError {
         /// Pages that it got.
         got: u64,
     },
+    /// The scheduler does not take the virtual processors.
+    Vcpus(SchedError),
     /// The tables that we built were refused, which is our own mistake.
     Tables(Stop),
 }
@@ -66,6 +69,12 @@ impl fmt::Display for BuildError {
                     f,
                     "dom0_mem asks for {wanted} pages, {got} are free: ask for less"
                 )
+            }
+            Self::Vcpus(SchedError::OutOfMemory) => {
+                f.write_str("no memory for its virtual processors: ask for fewer by dom0_max_vcpus")
+            }
+            Self::Vcpus(SchedError::NoCpu) => {
+                f.write_str("its virtual processors are pinned to processors that do not run")
             }
             Self::Tables(stop) => write!(f, "the initial page tables are refused: {stop:?}"),
         }
@@ -240,7 +249,16 @@ pub(in crate::arch) fn build_first_domain(
     let place = SharedInfoPlace(unsafe { SharedPlace::new(shared_info, 0) });
     let domain = Arc::new(Domain::new(id, policy, place, vcpus));
     Domains.add(domain.clone());
-    domain.make_vcpus(vcpus, |vcpu| vcpu % processors);
+    let affinity = |vcpu: VcpuId| {
+        if options.is_dom0_vcpus_pin {
+            CpuSet::only(CpuId(vcpu.0 % processors))
+        } else {
+            CpuSet::ALL
+        }
+    };
+    domain
+        .make_vcpus(vcpus, affinity)
+        .map_err(BuildError::Vcpus)?;
     domain.set_wall_clock(wall_clock::now());
 
     domain.set_max_pages(pages);
@@ -274,16 +292,14 @@ pub(in crate::arch) fn build_first_domain(
     if first.initialise(context).is_err() {
         unreachable!("a vCPU that was just made is initialised already");
     }
-    let (_, _) = first.run.up();
     console::line(format_args!(
         "First domain: {pages} pages ({} MiB), {vcpus} vCPUs, kernel at {}, entry {}",
         pages >> 8,
         layout.kernel,
         layout.entry
     ));
-    for vcpu in domain.vcpus() {
-        scheduler::adopt(vcpu);
-    }
+    let (_, change) = first.run.up();
+    scheduler::follow_change(first, change);
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use super::areas;
 use super::running::Running;
 use crate::arch::layout::{PER_DOMAIN_START, PER_VCPU_BYTES};
 use crate::arch::percpu::CpuInfo;
-use crate::arch::{debug, features, fpu, msr, paging, tables, tlb};
+use crate::arch::{clock, debug, features, fpu, msr, paging, tables, timers, tlb};
 use crate::cpu_policy::{GuestMode, control};
 use crate::domain::context::{Context, is_canonical};
 use crate::registers::Registers;
@@ -79,17 +79,37 @@ pub(in crate::arch) fn gdt_address(vcpu: VcpuId) -> u64 {
     PER_DOMAIN_START + u64::from(vcpu.0) * PER_VCPU_BYTES
 }
 
-/// Stops running a vCPU: its registers go into its context, the processor is on the hypervisor's own page
-/// tables and GDT.
-pub(in crate::arch) fn leave(info: &mut CpuInfo) -> Option<Running> {
-    let mut running = info.running.take()?;
-    running.vcpu.account_as_stopped();
-    publish_areas(&mut running);
+/// Takes the vCPU that runs, or is parked, out of the processor's registers. Its page tables and descriptors
+/// stay in use until [`enter`] or [`load_nobody`], and so does the vCPU until then.
+pub(in crate::arch) fn save(info: &mut CpuInfo) -> Option<Running> {
+    let mut running = match info.running.take() {
+        Some(running) => park(info, running),
+        None => info.parked.take()?,
+    };
     let context = &mut *running.context;
     context.registers = info.guest;
     save_segments(context);
     fpu::save(&running.vcpu, context);
     debug::unload(&context.debug);
+    Some(running)
+}
+
+/// The vCPU ceases to run. All of it stays in the processor's registers.
+pub(in crate::arch) fn park(_info: &mut CpuInfo, mut running: Running) -> Running {
+    timers::stop_running(&running.vcpu);
+    running.vcpu.account_as_stopped();
+    publish_areas(&mut running);
+    running
+}
+
+/// The parked vCPU runs again.
+pub(in crate::arch) fn unpark(info: &mut CpuInfo, mut running: Running) {
+    begin(&mut running);
+    info.running = Some(running);
+}
+
+/// Leaves the page tables and descriptors of the vCPU that ran, for the hypervisor's own.
+pub(in crate::arch) fn load_nobody(info: &CpuInfo) {
     // SAFETY: nothing of the guest is in use any more; the hypervisor's root maps all that is.
     unsafe {
         tables::load_hypervisor_gdt(info.cpu);
@@ -97,12 +117,13 @@ pub(in crate::arch) fn leave(info: &mut CpuInfo) -> Option<Running> {
     }
     tlb::flush_local();
     tlb::leave_guest();
-    Some(running)
 }
 
 /// Starts running a vCPU.
 pub(in crate::arch) fn enter(info: &mut CpuInfo, mut running: Running) {
     info.guest = running.context.registers;
+    // Before the root is loaded: who changes its tables looks here whom to ask for a flush.
+    running.vcpu.set_processor(info.cpu);
     running
         .domain
         .per_domain()
@@ -121,10 +142,16 @@ pub(in crate::arch) fn enter(info: &mut CpuInfo, mut running: Running) {
     load_segments(&mut info.guest, &running.context);
     fpu::restore(&running.vcpu, &mut running.context);
     debug::load(&running.context.debug);
-    running.vcpu.account();
     running.vcpu.publish_clock();
-    publish_areas(&mut running);
+    begin(&mut running);
     info.running = Some(running);
+}
+
+/// What begins with a turn of a vCPU.
+fn begin(running: &mut Running) {
+    running.vcpu.account();
+    publish_areas(running);
+    timers::begin_running(&running.vcpu, clock::now_ns());
 }
 
 /// Writes the areas that the guest's kernel has named, or remembers that they are out of date.

@@ -1,0 +1,298 @@
+//! Timers of vCPUs and domains, and the processor's own timer behind them.
+//!
+//! Each processor has a queue of what is due when, and keeps its local APIC timer armed for the first of it, for
+//! the end of the slice of the vCPU that runs, and for the watchdog. A vCPU has one entry, for the next of its
+//! timers, in the queue of the processor that runs it or ran it last: it moves along when the vCPU does, so
+//! that a timer interrupts the processor that has to raise the guest's interrupt. Queues have room for every
+//! vCPU there is, so moving never needs memory.
+//!
+//! Only the way to a guest ([`expire`]) looks at queues, never the interrupt's handler: what a hypercall has
+//! begun before its end, a poll with a time limit say, is complete when its timer is looked at.
+//!
+//! Locks: a vCPU's timers, then a queue; never two queues. All with interrupts off.
+
+use super::percpu::{self, MAX_CPUS};
+use super::{apic, clock, scheduler, watchdog};
+use crate::domain::{Domain, Vcpu};
+use crate::event::{self, wait};
+use crate::lock::IrqLock;
+use crate::sched::run_state::Change;
+use crate::sched::{CpuId, Reasons};
+use crate::time::queue::{OutOfMemory, TimerId, TimerQueue};
+use crate::time::vcpu_timers::{Due, VcpuTimers};
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use guest_abi::event_channel::Virq;
+use guest_abi::sched_op::ShutdownReason;
+
+/// Never.
+const NEVER: u64 = u64::MAX;
+/// The shortest time for which the processor's timer is armed, in nanoseconds.
+const SHORTEST_NS: u64 = 1000;
+
+/// What an entry is about.
+#[derive(Clone)]
+enum Entry {
+    /// The next of a vCPU's timers.
+    Vcpu(Arc<Vcpu>),
+    /// A domain's watchdog.
+    Watchdog(Weak<Domain>),
+}
+
+static QUEUES: [IrqLock<TimerQueue<Entry>>; MAX_CPUS] =
+    [const { IrqLock::new(TimerQueue::new()) }; MAX_CPUS];
+/// Entries for which every queue has room.
+static ROOM: AtomicUsize = AtomicUsize::new(0);
+/// For when each processor's timer is armed; touched by that processor alone.
+static ARMED: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(NEVER) }; MAX_CPUS];
+/// When the slice ends that each processor has given; as `ARMED`.
+static SLICE_ENDS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(NEVER) }; MAX_CPUS];
+
+/// Where an entry is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    cpu: u32,
+    id: TimerId,
+}
+
+/// A vCPU's timers, and its entry.
+pub(crate) struct Timers {
+    timers: VcpuTimers,
+    place: Option<Place>,
+    /// What the entry is set to.
+    set_to: Option<u64>,
+}
+
+impl Timers {
+    /// Those of a new vCPU.
+    pub(crate) const fn new() -> Self {
+        Self {
+            timers: VcpuTimers::new(),
+            place: None,
+            set_to: None,
+        }
+    }
+
+    /// For a person to read: the timers, and which processor looks after them.
+    pub(super) fn state(&self) -> (VcpuTimers, Option<u32>) {
+        (self.timers, self.place.map(|place| place.cpu))
+    }
+
+    /// Sets the entry to what is due next.
+    fn settle(&mut self) {
+        let next = self.timers.next_ns();
+        if next == self.set_to {
+            return;
+        }
+        let Some(place) = self.place else { return };
+        self.set_to = next;
+        set(place, next);
+    }
+}
+
+fn queue(cpu: u32) -> &'static IrqLock<TimerQueue<Entry>> {
+    // Numbers are those of processors that exist; another would be a mistake of ours and stay without harm.
+    QUEUES.get(cpu as usize).unwrap_or(&QUEUES[0])
+}
+
+/// Sets an entry, and sees to it that its processor's timer fires in time.
+fn set(place: Place, deadline_ns: Option<u64>) {
+    let mut queue = queue(place.cpu).lock();
+    let Some(deadline_ns) = deadline_ns else {
+        queue.cancel(place.id);
+        return;
+    };
+    queue.set(place.id, deadline_ns);
+    drop(queue);
+    if place.cpu == percpu::current_cpu() {
+        arm_for(deadline_ns);
+    } else {
+        scheduler::ask(CpuId(place.cpu), Reasons::TIMER);
+    }
+}
+
+/// Gives a new vCPU its entry, with processor `cpu` for the time being.
+pub(super) fn register(vcpu: &Arc<Vcpu>, cpu: u32) -> Result<(), OutOfMemory> {
+    let room = ROOM.fetch_add(1, Ordering::Relaxed) + 1;
+    for queue in &QUEUES {
+        queue.lock().reserve(room)?;
+    }
+    let id = queue(cpu).lock().register(Entry::Vcpu(vcpu.clone()))?;
+    vcpu.timers.lock().place = Some(Place { cpu, id });
+    Ok(())
+}
+
+/// Changes a vCPU's timers by `change`, and does what that makes due.
+pub(crate) fn change<R>(vcpu: &Vcpu, change: impl FnOnce(&mut VcpuTimers) -> R) -> R {
+    let mut locked = vcpu.timers.lock();
+    let result = change(&mut locked.timers);
+    locked.settle();
+    result
+}
+
+/// The vCPU begins to run on the calling processor: its entry comes along.
+pub(super) fn begin_running(vcpu: &Arc<Vcpu>, now_ns: u64) {
+    let cpu = percpu::current_cpu();
+    let mut locked = vcpu.timers.lock();
+    if let Some(place) = locked.place
+        && place.cpu != cpu
+    {
+        queue(place.cpu).lock().unregister(place.id);
+        locked.set_to = None;
+        let moved = queue(cpu).lock().register(Entry::Vcpu(vcpu.clone()));
+        debug_assert!(moved.is_ok(), "every queue has room for every vCPU");
+        locked.place = moved.ok().map(|id| Place { cpu, id });
+    }
+    let due = locked.timers.begin_running(now_ns);
+    locked.settle();
+    drop(locked);
+    act(vcpu, due);
+}
+
+/// The vCPU ceases to run.
+pub(super) fn stop_running(vcpu: &Vcpu) {
+    change(vcpu, VcpuTimers::stop_running);
+}
+
+/// Raises what is due.
+pub(crate) fn act(vcpu: &Vcpu, due: Due) {
+    if due == Due::default() {
+        return;
+    }
+    let Some(domain) = vcpu.owner() else { return };
+    if due.interrupt {
+        event::raise_virq(&*domain, Virq::Timer as u32, vcpu.id());
+    }
+    if due.poll
+        && let Some(vcpu) = domain.vcpu(vcpu.id())
+        && wait::end(&*domain, vcpu.id(), &vcpu.run) == Change::BecameRunnable
+    {
+        scheduler::wake(vcpu);
+    }
+}
+
+/// Does all that is due on the calling processor, which is on its way to a guest with interrupts off.
+pub(super) fn expire(now_ns: u64) {
+    let cpu = percpu::current_cpu();
+    loop {
+        let Some((id, entry)) = queue(cpu).lock().expire(now_ns) else {
+            return;
+        };
+        match entry {
+            Entry::Vcpu(vcpu) => {
+                let mut locked = vcpu.timers.lock();
+                // It may have moved away at this moment, with what is due.
+                if locked.place != Some(Place { cpu, id }) {
+                    continue;
+                }
+                locked.set_to = None;
+                let due = locked.timers.expire(now_ns);
+                locked.settle();
+                drop(locked);
+                act(&vcpu, due);
+            }
+            Entry::Watchdog(domain) => {
+                if let Some(domain) = domain.upgrade() {
+                    domain.shutdown(ShutdownReason::Watchdog as u8);
+                }
+            }
+        }
+    }
+}
+
+/// The calling processor's timer has fired.
+pub(super) fn fired() {
+    if let Some(armed) = ARMED.get(percpu::current_cpu() as usize) {
+        armed.store(NEVER, Ordering::Relaxed);
+    }
+}
+
+/// Arms the calling processor's timer for all that it looks after, and for the end of what the scheduler has
+/// decided.
+pub(super) fn arm(slice_end_ns: Option<u64>) {
+    let cpu = percpu::current_cpu();
+    let slice_end_ns = slice_end_ns.unwrap_or(NEVER);
+    if let Some(end) = SLICE_ENDS.get(cpu as usize) {
+        end.store(slice_end_ns, Ordering::Relaxed);
+    }
+    let first = queue(cpu).lock().next_deadline().unwrap_or(NEVER);
+    let beat = watchdog::next_beat().unwrap_or(NEVER);
+    arm_for(first.min(beat).min(slice_end_ns));
+}
+
+/// Arms the timer for `deadline_ns`, unless it fires before that anyway. Interrupts are off.
+fn arm_for(deadline_ns: u64) {
+    let Some(armed) = ARMED.get(percpu::current_cpu() as usize) else {
+        return;
+    };
+    if armed.load(Ordering::Relaxed) <= deadline_ns {
+        return;
+    }
+    armed.store(deadline_ns, Ordering::Relaxed);
+    let delta = deadline_ns.saturating_sub(clock::now_ns()).max(SHORTEST_NS);
+    apic::arm_timer(clock::tsc_at(deadline_ns), delta);
+}
+
+/// A domain's watchdogs.
+pub(crate) struct Watchdogs(IrqLock<[Option<Place>; Self::COUNT]>);
+
+/// Why a watchdog is not set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum WatchdogError {
+    /// There is none with this number.
+    NotThere,
+    /// All are in use.
+    AllInUse,
+    /// No memory.
+    OutOfMemory,
+}
+
+impl Watchdogs {
+    /// How many a domain may have.
+    const COUNT: usize = 2;
+
+    /// None.
+    pub(crate) const fn new() -> Self {
+        Self(IrqLock::new([None; Self::COUNT]))
+    }
+
+    /// Sets a new one of `domain` to bark at `deadline_ns`. Returns its number, from 1.
+    pub(crate) fn create(
+        &self,
+        domain: &Arc<Domain>,
+        deadline_ns: u64,
+    ) -> Result<u32, WatchdogError> {
+        let mut places = self.0.lock();
+        let (number, free) = (1u32..)
+            .zip(places.iter_mut())
+            .find(|(_, place)| place.is_none())
+            .ok_or(WatchdogError::AllInUse)?;
+        let cpu = percpu::current_cpu();
+        let id = queue(cpu)
+            .lock()
+            .register(Entry::Watchdog(Arc::downgrade(domain)))
+            .map_err(|OutOfMemory| WatchdogError::OutOfMemory)?;
+        let place = Place { cpu, id };
+        *free = Some(place);
+        set(place, Some(deadline_ns));
+        Ok(number)
+    }
+
+    /// Sets the one with this number anew, or removes it.
+    pub(crate) fn set(&self, number: u32, deadline_ns: Option<u64>) -> Result<(), WatchdogError> {
+        let mut places = self.0.lock();
+        let slot = (number as usize)
+            .checked_sub(1)
+            .and_then(|index| places.get_mut(index))
+            .ok_or(WatchdogError::NotThere)?;
+        let place = (*slot).ok_or(WatchdogError::NotThere)?;
+        match deadline_ns {
+            Some(_) => set(place, deadline_ns),
+            None => {
+                *slot = None;
+                queue(place.cpu).lock().unregister(place.id);
+            }
+        }
+        Ok(())
+    }
+}
