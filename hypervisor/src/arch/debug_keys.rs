@@ -8,13 +8,11 @@ use super::{clock, death, frames, rendezvous, scheduler};
 use crate::console::keys::{self, DebugKey, KEYS};
 use crate::console::{self};
 use crate::domain::context::Context;
-use crate::domain::{Domain, Domains, NEVER, Vcpu};
+use crate::domain::{Domain, Domains, Vcpu};
 use crate::event::{self, SharedInfo};
-use crate::hypercall::history;
 use crate::registers::Registers;
 use alloc::sync::Arc;
 use core::fmt;
-use core::sync::atomic::Ordering;
 use guest_abi::event_channel::ChannelStatus;
 use guest_abi::ids::{DomId, Port};
 
@@ -52,7 +50,7 @@ fn act(key: DebugKey, here: &CpuInfo) {
         DebugKey::Memory => memory(),
         DebugKey::RunQueues => run_queues(),
         DebugKey::Timers => timers(),
-        DebugKey::Hypercalls => history::report(|line| say!("{line}")),
+        DebugKey::Hypercalls => histories(),
         DebugKey::Audit => {
             say!("Auditing the frame table");
             rendezvous::audit_frames();
@@ -74,6 +72,14 @@ fn each_vcpu(mut look: impl FnMut(&Domain, &Arc<Vcpu>)) {
     }
 }
 
+/// What each vCPU has done last, the oldest first.
+fn histories() {
+    each_vcpu(|domain, vcpu| {
+        say!("Last hypercalls and exceptions of {}:", Name(domain, vcpu));
+        vcpu.history.for_each_line(|line| say!("  {line}"));
+    });
+}
+
 /// `d0v1`.
 struct Name<'v>(&'v Domain, &'v Vcpu);
 
@@ -88,10 +94,8 @@ struct At(u64);
 
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            NEVER => f.write_str("off"),
-            ns => write!(f, "{}.{:06} s", ns / 1_000_000_000, ns / 1000 % 1_000_000),
-        }
+        let ns = self.0;
+        write!(f, "{}.{:06} s", ns / 1_000_000_000, ns / 1000 % 1_000_000)
     }
 }
 
@@ -284,7 +288,7 @@ fn timers() {
     each_vcpu(|domain, vcpu| {
         let (timers, cpu) = vcpu.timers.lock().state();
         say!(
-            "  {} at CPU{}: {timers:?}",
+            "  {}, by CPU{}: {timers}",
             Name(domain, vcpu),
             cpu.unwrap_or(0)
         );

@@ -23,7 +23,7 @@ pub enum DebugKey {
     RunQueues,
     /// Timers.
     Timers,
-    /// The last hypercalls.
+    /// The last hypercalls and exceptions.
     Hypercalls,
     /// The audit of the frame table.
     Audit,
@@ -81,7 +81,7 @@ pub const KEYS: [KeyEntry; 12] = [
     report(
         b'L',
         DebugKey::Hypercalls,
-        "the last hypercalls of each processor",
+        "the last hypercalls and exceptions of each vCPU",
     ),
     entry(
         b'F',

@@ -10,6 +10,7 @@ mod domains;
 mod events;
 #[cfg(target_os = "none")]
 mod grants;
+pub mod history;
 #[cfg(target_os = "none")]
 mod interrupts;
 #[cfg(target_os = "none")]

@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::domains::Domain;
+use super::history::History;
 use crate::arch::FpuArea;
 use crate::arch::shared::{SharedPlace, VcpuInfoPlace};
 use crate::arch::timers::Timers;
@@ -15,14 +16,13 @@ use crate::time::runstate::Runstate;
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use guest_abi::ids::{DomId, Mfn, Vaddr, VcpuId};
+use guest_abi::ids::{Mfn, Vaddr, VcpuId};
 use guest_abi::shared_info::LEGACY_MAX_VCPUS;
 use guest_abi::time::VcpuTimeInfo;
 
 /// What others may touch of a vCPU while it runs, and its context while it does not.
 pub(crate) struct Vcpu {
     id: VcpuId,
-    domain: DomId,
     owner: Weak<Domain>,
     /// Whether it may run, and why not.
     pub(crate) run: RunState,
@@ -46,6 +46,8 @@ pub(crate) struct Vcpu {
     pub(crate) overridden_affinity: IrqLock<Option<CpuSet>>,
     /// Its floating-point state while it does not run.
     pub(crate) fpu: FpuArea,
+    /// What it has done last.
+    pub(crate) history: History,
     /// How long it has been doing what.
     runstate: IrqLock<Runstate>,
     /// Where the guest wants to see `runstate`: an address of its kernel, 0 for nowhere.
@@ -68,7 +70,6 @@ impl Vcpu {
     pub(crate) fn new(id: VcpuId, owner: &Arc<Domain>, info: VcpuInfoPlace) -> Self {
         Self {
             id,
-            domain: owner.id(),
             owner: Arc::downgrade(owner),
             run: RunState::down(),
             context: IrqLock::new(None),
@@ -81,6 +82,7 @@ impl Vcpu {
             unit: Unit::new(),
             overridden_affinity: IrqLock::new(None),
             fpu: FpuArea::new(),
+            history: History::new(),
             runstate: IrqLock::new(Runstate::new(scheduler::now_ns())),
             runstate_area: AtomicU64::new(0),
             clock_area: AtomicU64::new(0),
@@ -90,10 +92,6 @@ impl Vcpu {
 
     pub(crate) const fn id(&self) -> VcpuId {
         self.id
-    }
-
-    pub(crate) const fn domain(&self) -> DomId {
-        self.domain
     }
 
     /// Its `vcpu_info`.

@@ -10,7 +10,6 @@ pub(crate) mod descriptors;
 mod event_channel;
 mod exchange;
 mod grant_table;
-pub(crate) mod history;
 mod memory_map;
 mod memory_op;
 mod mmu;
@@ -102,15 +101,19 @@ fn write<T: IntoBytes + Immutable>(address: u64, value: &T) -> Result<(), Errno>
 
 /// Does the hypercall that the guest's registers ask for.
 pub(crate) fn enter(guest: &mut Guest<'_>) {
-    let number = guest.registers.rax;
+    let (number, rip) = (guest.registers.rax, guest.registers.rip);
     let arguments = guest.registers.arguments();
-    let [first, second, ..] = arguments;
-    let (domain, vcpu) = (guest.domain.id(), guest.vcpu.id());
-    history::note(guest.cpu, domain, vcpu, number, [first, second]);
+    let first = arguments[0];
     match call(guest, number, arguments) {
-        Outcome::Done(value) => guest.registers.rax = value,
-        Outcome::Again(continuation) => again(guest, &continuation),
-        Outcome::Resume => {}
+        Outcome::Done(value) => {
+            guest.registers.rax = value;
+            guest.vcpu.history.called(number, first, value, rip);
+        }
+        Outcome::Again(continuation) => {
+            again(guest, &continuation);
+            guest.vcpu.history.called_again(number, first, rip);
+        }
+        Outcome::Resume => guest.vcpu.history.called(number, first, 0, rip),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::arch::guest::{access, areas};
 use crate::arch::memory::{self, mm};
 use crate::arch::{guest, scheduler, timers};
 use crate::domain::Vcpu;
+use crate::event::EventDomain;
 use crate::time::vcpu_timers::{self, Action, VcpuTimers};
 use alloc::boxed::Box;
 use core::mem::size_of;
@@ -89,7 +90,8 @@ pub(super) fn vcpu_op(guest: &mut Guest<'_>, operation: u64, vcpu: u64, argument
         }
         VcpuOp::SendNmi => {
             vcpu.send_nmi();
-            scheduler::poke(&vcpu);
+            // Blocked, it wakes.
+            guest.domain.kick(vcpu.id());
         }
         VcpuOp::RegisterVcpuInfo => register_info(guest, &vcpu, &read(argument)?)?,
         VcpuOp::StopSingleshotTimer => {

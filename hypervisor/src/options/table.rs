@@ -26,10 +26,7 @@ pub struct Descriptor {
 
 /// Options that are understood and kept, but that nothing follows yet. The manual says so, and so does the
 /// console when one is given.
-pub const WITHOUT_EFFECT: &[&str] = &[
-    "sched_credit_tslice_ms",
-    "sched_ratelimit_us",
-];
+pub const WITHOUT_EFFECT: &[&str] = &["sched_credit_tslice_ms", "sched_ratelimit_us"];
 
 impl Descriptor {
     /// Whether it is one of [`WITHOUT_EFFECT`].

@@ -174,10 +174,13 @@ fn sleeper_has_seen(askers: usize, asks_itself: bool) {
 
 #[test]
 fn a_processor_does_not_sleep_on_what_it_was_asked_to_look_at() {
-    loom::model(|| sleeper_has_seen(2, false));
+    // Three threads: all interleavings with up to three switches that nobody asked for.
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| sleeper_has_seen(2, false));
 }
 
 #[test]
 fn nor_if_it_asked_itself_meanwhile() {
-    loom::model(|| sleeper_has_seen(2, true));
+    loom::model(|| sleeper_has_seen(1, true));
 }

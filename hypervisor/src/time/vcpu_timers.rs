@@ -5,6 +5,8 @@
 //! times in nanoseconds.
 #![forbid(unsafe_code)]
 
+use super::scale::NS_PER_SECOND;
+use core::fmt;
 use guest_abi::errno::Errno;
 
 /// Shortest period of the periodic timer, in nanoseconds.
@@ -250,6 +252,30 @@ impl VcpuTimers {
     }
 }
 
+/// For a person to read.
+impl fmt::Display for VcpuTimers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = |f: &mut fmt::Formatter<'_>, name, at_ns: Option<u64>| match at_ns {
+            Some(ns) => write!(
+                f,
+                "{name} {}.{:06} s",
+                ns / NS_PER_SECOND,
+                ns / 1000 % 1_000_000
+            ),
+            None => write!(f, "{name} never"),
+        };
+        at(f, "single shot", self.single_ns)?;
+        at(f, ", end of poll", self.poll_ns)?;
+        match self.periodic.period_ns {
+            0 => f.write_str(", no ticks"),
+            ns => {
+                write!(f, ", ticks every {} us,", ns / 1000)?;
+                at(f, " next", self.next_tick_ns)
+            }
+        }
+    }
+}
+
 impl Default for VcpuTimers {
     fn default() -> Self {
         Self::new()
@@ -410,6 +436,22 @@ mod tests {
         );
         timers.stop_running();
         assert_eq!(timers.set_period(MIN_PERIOD_NS, late), Ok(Due::NOTHING));
+    }
+
+    #[test]
+    fn people_can_read_them() {
+        let mut timers = VcpuTimers::new();
+        timers.set_poll(Some(1_000_002_003_000));
+        assert_eq!(
+            timers.to_string(),
+            "single shot never, end of poll 1000.002003 s, ticks every 10000 us, next never"
+        );
+        timers.stop_period();
+        timers.set_poll(None);
+        assert_eq!(
+            timers.to_string(),
+            "single shot never, end of poll never, no ticks"
+        );
     }
 
     #[test]

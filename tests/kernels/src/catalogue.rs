@@ -321,7 +321,11 @@ cases! {
     "processor/task-switched" = processor::task_switched;
 
     "time/clock-area" = time::clock_area;
+    "time/older-timer" = time::older_timer;
+    "time/periodic" = time::periodic;
     "time/runstate" = time::runstate;
+    "time/runstate-of-user" = time::runstate_of_user;
+    "time/single-shot" = time::single_shot;
 
     "event/ipi" = event::ipi;
     "event/interdomain" = event::interdomain;
@@ -340,4 +344,21 @@ cases! {
     "event/poll" = event::poll;
 
     "hostile/everything" = hostile, ends(Ending::Anything), runs_for(12), on_many(());
+
+    "sched/block-and-wake" = sched::block_and_wake, on_many(());
+    "sched/fairness" = sched::fairness, on_many(());
+    "sched/kept-reason" = sched::kept_reason, ends(Ending::Poweroff);
+    "sched/last-down" = sched::last_down, ends(Ending::Poweroff);
+    "sched/mask-race" = sched::mask_race, on_many(());
+    "sched/moving" = sched::moving, on_many(());
+    "sched/nmi-wakes" = sched::nmi_wakes, on_many(());
+    "sched/pin-override" = sched::pin_override;
+    "sched/poll" = sched::poll;
+    "sched/poll-wake" = sched::poll_wake, on_many(());
+    "sched/preemption" = sched::preemption;
+    "sched/refusals" = sched::refusals;
+    "sched/up-and-down" = sched::up_and_down, on_many(());
+    "sched/watchdog" = sched::watchdog;
+    "sched/watchdog-barks" = sched::watchdog_barks, ends(Ending::Reboot);
+    "sched/yielding" = sched::yielding;
 }

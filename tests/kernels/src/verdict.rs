@@ -104,5 +104,10 @@ impl fmt::Display for OneLine<'_> {
 
 /// Says that what comes next crashes the domain.
 pub(crate) fn expect_crash() {
-    println!("EXPECT CRASH {}", command_line::test_name());
+    expect("CRASH");
+}
+
+/// Says how the domain ends by what comes next: `CRASH`, `POWEROFF` or `REBOOT`.
+pub(crate) fn expect(ending: &str) {
+    println!("EXPECT {ending} {}", command_line::test_name());
 }

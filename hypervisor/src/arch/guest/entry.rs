@@ -148,9 +148,17 @@ fn return_fault(guest: &mut Guest<'_>) -> Result<(), CannotDeliver> {
 /// An exception in the guest: the hypervisor's to mend, or the guest's own.
 fn exception(guest: &mut Guest<'_>) -> Result<(), CannotDeliver> {
     let (vector, error_code) = (guest.registers.vector, guest.registers.error_code);
+    let address = if vector == vector::PAGE_FAULT {
+        traps::cr2()
+    } else {
+        0
+    };
+    guest
+        .vcpu
+        .history
+        .raised(vector, address, error_code, guest.registers.rip);
     match vector {
         vector::PAGE_FAULT => {
-            let address = traps::cr2();
             interrupts::enable();
             return page_fault::handle(guest, address, error_code);
         }

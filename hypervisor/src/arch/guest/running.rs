@@ -18,8 +18,6 @@ pub(in crate::arch) struct Running {
 pub(crate) struct Guest<'g> {
     /// General registers.
     pub(crate) registers: &'g mut Registers,
-    /// The processor that it runs on.
-    pub(crate) cpu: u32,
     /// The rest of the processor's state.
     pub(crate) context: &'g mut Context,
     /// The vCPU.
@@ -34,7 +32,6 @@ impl<'g> Guest<'g> {
         let running = info.running.as_mut()?;
         Some(Self {
             registers: &mut info.guest,
-            cpu: info.cpu,
             context: &mut running.context,
             vcpu: &running.vcpu,
             domain: &running.domain,

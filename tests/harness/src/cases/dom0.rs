@@ -290,11 +290,11 @@ fn debug_keys(shell: &mut Shell) -> Result<(), Verdict> {
         ("e", r"virtual interrupt 2 for v"),
         ("m", r"Memory: \d+ frames are free"),
         ("r", r"Run queues:"),
-        ("a", r"d0v1: single shot"),
-        ("L", r"Hypercalls on CPU1, \d+ so far"),
+        ("a", r"d0v1, by CPU\d: single shot"),
+        ("L", r"Last hypercalls and exceptions of d0v1"),
         ("F", r"Frame audit: 0 findings"),
         ("~", r"'~' is no debug key"),
-        ("*", r"Hypercalls on CPU1"),
+        ("*", r"Last hypercalls and exceptions of d0v1"),
     ] {
         shell.send(key)?;
         shell.must_say(line)?;

@@ -13,6 +13,7 @@ pub(crate) mod mmu;
 mod prelude;
 pub(crate) mod processor;
 pub(crate) mod pte_write;
+pub(crate) mod sched;
 pub(crate) mod segment;
 pub(crate) mod start;
 pub(crate) mod time;

@@ -1,0 +1,43 @@
+//! An NMI wakes a vCPU that is blocked.
+
+use super::super::prelude::*;
+use super::block;
+use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use guest_abi::time::{RunState, RunstateInfo};
+use guest_abi::vcpu_op::VcpuOp;
+
+static NMIS: AtomicU32 = AtomicU32::new(0);
+static BLOCKS: AtomicU32 = AtomicU32::new(0);
+
+fn handle(_: &mut trap::Trap) {
+    NMIS.fetch_add(1, SeqCst);
+}
+
+fn sleeper(_: VcpuId) {
+    crate::clock::stop_periodic_timer();
+    loop {
+        BLOCKS.fetch_add(1, SeqCst);
+        event::mask_upcalls();
+        block();
+    }
+}
+
+fn is_blocked(vcpu: VcpuId) -> bool {
+    let mut info = RunstateInfo::new_zeroed();
+    let outcome = hypercall!(VcpuOp, VcpuOp::GetRunstateInfo.number(), vcpu.0, &mut info);
+    assert_eq!(outcome, Ok(0));
+    info.state == RunState::Blocked.number()
+}
+
+pub(crate) fn run() {
+    smp::need(2);
+    trap::set_handler(NMI, handle);
+    smp::start(VcpuId(1), sleeper);
+    for round in 1..=20 {
+        smp::wait_until("it to sleep", || is_blocked(VcpuId(1)));
+        let blocks = BLOCKS.load(SeqCst);
+        assert_eq!(smp::operate_plain(VcpuOp::SendNmi, VcpuId(1)), Ok(0));
+        smp::wait_until("the NMI", || NMIS.load(SeqCst) == round);
+        smp::wait_until("it to go on", || BLOCKS.load(SeqCst) > blocks);
+    }
+}

@@ -1,0 +1,100 @@
+//! The single-shot timer fires once, not early, and soon.
+
+use super::super::prelude::*;
+use crate::clock::{self, MS};
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use guest_abi::sched_op::SchedOp;
+use guest_abi::vcpu_op::{SetSingleshotTimer, TimerFlags, VcpuOp};
+
+static FIRED_AT: AtomicU64 = AtomicU64::new(0);
+
+fn handle(_: &mut trap::Trap) {
+    FIRED_AT.store(clock::now_ns(), SeqCst);
+    event::dispatch();
+}
+
+/// When the timer has fired that was set for `deadline`.
+fn fires(port: Port, deadline: u64, sleeps: impl Fn()) -> u64 {
+    let before = event::count(port);
+    clock::set_timer(deadline);
+    while event::count(port) == before {
+        sleeps();
+    }
+    FIRED_AT.load(SeqCst)
+}
+
+fn spin() {
+    core::hint::spin_loop();
+}
+
+fn block() {
+    event::mask_upcalls();
+    assert_eq!(hypercall!(SchedOp, SchedOp::Block.number()), Ok(0));
+}
+
+pub(crate) fn run() {
+    clock::stop_periodic_timer();
+    let port = clock::bind_timer();
+    trap::set_handler(trap::EVENT, handle);
+    event::unmask_upcalls();
+    let mut best = u64::MAX;
+    for round in 0..60u64 {
+        let deadline = clock::now_ns() + MS / 5 + round * MS / 10;
+        // It is blocked before its time only in the later rounds; either way it must be woken.
+        let at = if round & 1 == 0 {
+            fires(port, deadline, spin)
+        } else {
+            fires(port, deadline, || {
+                let before = event::count(port);
+                block();
+                let _ = before;
+                event::unmask_upcalls();
+            })
+        };
+        assert!(at >= deadline, "{} ns early", deadline - at);
+        best = best.min(at - deadline);
+    }
+    // The machine may be busy with others most of the time, not always.
+    assert!(best < 5 * MS, "{best} ns late at best");
+
+    // Once.
+    let count = event::count(port);
+    let quiet = clock::now_ns() + 30 * MS;
+    while clock::now_ns() < quiet {
+        spin();
+    }
+    assert_eq!(event::count(port), count, "it fires again");
+
+    // A later setting replaces it, and it can be stopped.
+    clock::set_timer(clock::now_ns() + 10 * MS);
+    let later = clock::now_ns() + 40 * MS;
+    assert!(fires(port, later, spin) >= later);
+    assert_eq!(event::count(port), count + 1);
+    clock::set_timer(clock::now_ns() + 10 * MS);
+    let outcome = smp::operate_plain(VcpuOp::StopSingleshotTimer, VcpuId(0));
+    assert_eq!(outcome, Ok(0));
+    let quiet = clock::now_ns() + 30 * MS;
+    while clock::now_ns() < quiet {
+        spin();
+    }
+    assert_eq!(event::count(port), count + 1, "stopped, it fires");
+
+    // In the past: at once.
+    for past in [1, clock::now_ns() - 1] {
+        let before = event::count(port);
+        clock::set_timer(past);
+        smp::wait_until("a timer in the past", || event::count(port) > before);
+    }
+    // Only one's own.
+    if smp::nr_vcpus() > 1 {
+        let timer = SetSingleshotTimer {
+            timeout_abs_ns: 1,
+            flags: TimerFlags::empty(),
+            pad0: [0; 4],
+        };
+        let outcome = smp::operate(VcpuOp::SetSingleshotTimer, VcpuId(1), &timer);
+        assert_eq!(outcome, Err(Errno::EINVAL));
+        let outcome = smp::operate_plain(VcpuOp::StopSingleshotTimer, VcpuId(1));
+        assert_eq!(outcome, Err(Errno::EINVAL));
+    }
+}
