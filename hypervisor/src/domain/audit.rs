@@ -69,6 +69,9 @@ impl Census {
     fn add_domain(&mut self, domain: &Domain) {
         self.add_grants(domain);
         domain.with_tables(|lock| self.0.extend(lock.pending_reference()));
+        if let Some(mfn) = domain.interrupts_shown_in() {
+            self.add(mfn, 1, 1);
+        }
         for vcpu in domain.vcpus() {
             // One that a processor holds at this moment has been counted by that processor.
             vcpu.with_resting_context(|context| self.add_context(context));

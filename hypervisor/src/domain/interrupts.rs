@@ -5,7 +5,7 @@ use crate::arch::irq::{self, lines};
 use crate::arch::shared::InterruptBits;
 use crate::event::{EventError, Pirqs as BoundPirqs};
 use crate::irq::{IrqError, Pirqs};
-use guest_abi::ids::{Port, VcpuId};
+use guest_abi::ids::{Mfn, Port, VcpuId};
 use spin::Once;
 
 /// The physical interrupts of one domain.
@@ -68,6 +68,11 @@ impl Domain {
             });
         }
         is_new
+    }
+
+    /// The frame in which it shows them, on which it holds a writable reference.
+    pub(crate) fn interrupts_shown_in(&self) -> Option<Mfn> {
+        self.pirqs.needs_end.get().map(|bits| bits.0.mfn())
     }
 
     /// The domain is done with interrupt `pirq`.

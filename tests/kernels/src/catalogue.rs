@@ -144,6 +144,11 @@ cases! {
     "user/overflow-32bit" = user::overflow_32bit;
     "user/bound-32bit" = user::bound_32bit;
     "user/invalid-opcode" = user::invalid_opcode;
+    "user/nmi" = user::nmi;
+    "user/not-present" = user::not_present;
+    "user/stack-fault" = user::stack_fault;
+    "user/alignment" = user::alignment;
+    "user/simd" = user::simd;
     "user/task-switched" = user::task_switched;
     "user/general-protection" = user::general_protection;
     "user/page-fault" = user::page_fault;

@@ -1,5 +1,6 @@
 //! Guest user mode: how it is entered, and every way back.
 
+pub(crate) mod alignment;
 pub(crate) mod bad_kernel_stack;
 pub(crate) mod bound_32bit;
 pub(crate) mod breakpoint;
@@ -9,11 +10,15 @@ pub(crate) mod frame;
 pub(crate) mod general_protection;
 pub(crate) mod int80_32bit;
 pub(crate) mod invalid_opcode;
+pub(crate) mod nmi;
+pub(crate) mod not_present;
 pub(crate) mod overflow_32bit;
 pub(crate) mod page_fault;
 pub(crate) mod segment_bases;
+pub(crate) mod simd;
 pub(crate) mod single_step;
 pub(crate) mod software_interrupt;
+pub(crate) mod stack_fault;
 pub(crate) mod syscall;
 pub(crate) mod syscall_32bit;
 pub(crate) mod syscall_event_mask;
