@@ -134,16 +134,21 @@ fn judge(
         line += &format!(" seed={seed}");
     }
     let image = hypervisor.image();
+    let mut options = hypervisor.options();
+    if case.runs_for_s != 0 {
+        // It would fill the console with its mistakes.
+        options += " guest_loglvl=none/error";
+    }
     let mut run = match hypervisor {
         Hypervisor::Paravane => {
-            let mut recipe = Recipe::new(image, hypervisor.options());
+            let mut recipe = Recipe::new(image, options.clone());
             recipe.modules.push((module, line));
             context.boot(&qemu, &machine, &recipe)?
         }
         Hypervisor::Reference => {
             let medium = Medium::Direct {
                 image: image.into(),
-                options: hypervisor.options(),
+                options: options.clone(),
                 module,
                 line,
             };

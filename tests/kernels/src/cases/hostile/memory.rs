@@ -249,7 +249,9 @@ pub(super) fn reservation(dice: &mut Dice) {
     given.domid = DomId::SELF;
     match dice.below(24) {
         0 => given.domid = DomId(domain(dice) as u16),
-        1 => given.extent_order = dice.below(70) as u32,
+        // The frames behind one to play with may be those that this kernel lives on.
+        1 if dice.is_wild => given.extent_order = dice.below(12) as u32,
+        1 => given.extent_order = 20 + dice.below(50) as u32,
         2 => given.nr_extents = dice.count(),
         3 => given.extent_start = Vaddr(dice.pointer()),
         4 => given.mem_flags = MemFlags::from_bits_retain(dice.next() as u32),
@@ -276,6 +278,9 @@ pub(super) fn reservation(dice: &mut Dice) {
             );
         }
         2 => {
+            if dice.hits(4) {
+                given.extent_order = dice.below(4) as u32;
+            }
             numbers = core::array::from_fn(|_| 0x10_0000 + dice.below(0x1000));
             let done = call(
                 MemoryOp::PopulatePhysmap,
