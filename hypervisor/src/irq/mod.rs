@@ -37,6 +37,13 @@ mod lines;
 mod pirqs;
 mod vectors;
 
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod tests;
+
 pub use error::IrqError;
 pub use hardware::{Hardware, Mask, Polarity, Signal, Target, Trigger};
 pub use line::{Line, Owner};

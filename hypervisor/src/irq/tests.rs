@@ -1,0 +1,177 @@
+//! One behaviour each.
+
+use super::error::IrqError;
+use super::hardware::{Polarity, Signal, Trigger};
+use super::lines::Irq;
+use super::model::{Guest, LEVELS, MESSAGES, Machine};
+use super::pirqs::{Pirq, Pirqs};
+use super::vectors::{Route, Vectors};
+
+const LEVEL: Irq = Irq(LEVELS.start);
+const EDGE: Irq = Irq(1);
+
+fn bound(machine: &Machine, irq: Irq) -> super::lines::Lines<Machine, Guest> {
+    let lines = machine.lines();
+    let (pirq, port) = (u32::from(irq.0), u32::from(irq.0) + 100);
+    lines
+        .bind(irq, Guest(machine.clone()), pirq, port, 0)
+        .expect("free");
+    lines.activate(irq, port);
+    lines
+}
+
+#[test]
+fn a_level_line_is_masked_until_its_guest_is_done() {
+    let machine = Machine::new();
+    let lines = bound(&machine, LEVEL);
+    machine.raise(LEVEL);
+    assert!(machine.deliver(&lines, 0));
+    assert!(machine.is_masked(LEVEL));
+    assert!(!machine.deliver(&lines, 0), "it came again");
+    // Not done, and the device still wants something: once more, and no more.
+    machine.end_early(&lines, LEVEL);
+    assert!(machine.deliver(&lines, 0));
+    assert!(machine.handle(&lines, LEVEL));
+    assert!(!machine.is_masked(LEVEL));
+    assert!(!machine.deliver(&lines, 0));
+}
+
+#[test]
+fn a_level_line_that_is_on_its_way_moves_after_its_end() {
+    let machine = Machine::new();
+    let lines = bound(&machine, LEVEL);
+    machine.raise(LEVEL);
+    lines.retarget(LEVEL, 1);
+    assert_eq!(
+        lines.look(LEVEL, |line| line.route().map(|to| to.cpu)),
+        Some(Some(0))
+    );
+    assert!(machine.deliver(&lines, 0));
+    assert_eq!(lines.look(LEVEL, |line| line.is_in_service()), Some(true));
+    assert!(machine.handle(&lines, LEVEL));
+    assert_eq!(
+        lines.look(LEVEL, |line| line.route().map(|to| to.cpu)),
+        Some(Some(1))
+    );
+    machine.raise(LEVEL);
+    assert!(!machine.deliver(&lines, 0));
+    assert!(machine.deliver(&lines, 1));
+}
+
+#[test]
+fn an_edge_on_its_way_to_the_old_processor_is_not_lost() {
+    let machine = Machine::new();
+    let lines = bound(&machine, EDGE);
+    machine.raise(EDGE);
+    lines.retarget(EDGE, 2);
+    assert!(machine.deliver(&lines, 0));
+    assert!(machine.handle(&lines, EDGE));
+    assert_eq!(lines.vectors().taken(), 2);
+    machine.raise(EDGE);
+    assert!(machine.deliver(&lines, 2));
+    assert!(machine.handle(&lines, EDGE));
+    // The old processor's vector is free again.
+    assert_eq!(lines.vectors().taken(), 1);
+}
+
+#[test]
+fn what_is_bound_set_up_or_the_hypervisors_own_is_refused() {
+    let machine = Machine::new();
+    let lines = bound(&machine, LEVEL);
+    let guest = || Guest(machine.clone());
+    assert_eq!(lines.bind(LEVEL, guest(), 4, 104, 0), Err(IrqError::InUse));
+    assert_eq!(lines.set_up(4, Signal::ISA), Err(IrqError::InUse));
+    assert_eq!(lines.keep(5), Ok(()));
+    assert_eq!(lines.bind(Irq(5), guest(), 5, 105, 0), Err(IrqError::Busy));
+    assert_eq!(lines.set_up(5, Signal::ISA), Err(IrqError::InUse));
+    let low = Signal {
+        trigger: Trigger::Level,
+        polarity: Polarity::Low,
+    };
+    assert_eq!(lines.set_up(6, low), Ok(()));
+    assert_eq!(lines.set_up(6, low), Err(IrqError::InUse));
+    assert_eq!(lines.gsi(8), Err(IrqError::Invalid));
+    assert_eq!(
+        lines.bind(Irq(8), guest(), 8, 108, 0),
+        Err(IrqError::Invalid)
+    );
+    assert!(!lines.unbind(LEVEL, Some(7)), "another port's");
+    assert!(lines.unbind(LEVEL, Some(104)));
+    assert!(!lines.unbind(LEVEL, Some(104)));
+    assert_eq!(lines.vectors().taken(), 0);
+}
+
+#[test]
+fn places_of_messages_run_out_and_come_back() {
+    let machine = Machine::new();
+    let lines = machine.lines();
+    let add = || lines.add_message(true, 0, |_| ());
+    let all: Vec<_> = MESSAGES.map(|_| add().expect("a place")).collect();
+    assert_eq!(all, MESSAGES.map(Irq).collect::<Vec<_>>());
+    assert_eq!(add(), Err(IrqError::NoRoom));
+    lines.remove_message(Irq(9));
+    assert_eq!(add(), Ok(Irq(9)));
+    all.into_iter().for_each(|irq| lines.remove_message(irq));
+    assert_eq!(lines.vectors().taken(), 0);
+}
+
+#[test]
+fn vectors_run_out_without_touching_those_that_are_kept() {
+    let vectors = Vectors::new(2);
+    let mut given: Vec<_> = (0..1000)
+        .map_while(|number| vectors.allocate(1, Irq(number)))
+        .map(|route| route.vector)
+        .collect();
+    assert_eq!(vectors.allocate(1, Irq(7)), None);
+    given.sort_unstable();
+    let expected: Vec<_> = (0x30..=0xdf).filter(|&vector| vector != 0x80).collect();
+    assert_eq!(given, expected);
+    for vector in [0, 0x2f, 0x80, 0xe0, 0xff] {
+        assert!(!vectors.take(Route { cpu: 0, vector }, Irq(1)));
+    }
+    let beyond = Route {
+        cpu: 2,
+        vector: 0x40,
+    };
+    assert!(!vectors.take(beyond, Irq(1)));
+    assert_eq!(vectors.find(beyond), None);
+}
+
+#[test]
+fn a_vector_of_nobody_is_ended_and_reported() {
+    let machine = Machine::new();
+    let lines = bound(&machine, EDGE);
+    machine.raise(EDGE);
+    assert!(lines.unbind(EDGE, None));
+    // It was on its way: `deliver` checks that the local APIC is done with it.
+    assert!(machine.deliver(&lines, 0));
+    assert!(!machine.handle(&lines, EDGE));
+}
+
+#[test]
+fn numbers_of_lines_are_their_own_and_those_of_messages_lie_above() {
+    let pirqs = Pirqs::new(24, 40);
+    assert_eq!(pirqs.map_line(Irq(9), Some(9)), Ok(9));
+    assert_eq!(pirqs.map_line(Irq(9), None), Ok(9));
+    assert_eq!(pirqs.map_line(Irq(9), Some(10)), Err(IrqError::InUse));
+    assert_eq!(pirqs.map_line(Irq(10), Some(9)), Err(IrqError::InUse));
+    assert_eq!(pirqs.map_line(Irq(10), Some(40)), Err(IrqError::Invalid));
+    assert_eq!(pirqs.map_line(Irq(10), None), Ok(10));
+    assert_eq!(pirqs.map_message(Irq(30), None), Ok(24));
+    assert_eq!(pirqs.reserve(true), Ok(25));
+    assert_eq!(pirqs.get(25), Some(Pirq::Reserved));
+    assert_eq!(pirqs.irq(25), None);
+    assert_eq!(pirqs.map_message(Irq(31), None), Ok(26));
+    assert_eq!(pirqs.map_message(Irq(32), Some(25)), Ok(25));
+    assert_eq!(pirqs.reserve(false), Ok(16));
+    let mut all = Vec::new();
+    pirqs.for_each(|pirq, irq| all.push((pirq, irq.0)));
+    assert_eq!(all, [(9, 9), (10, 10), (24, 30), (25, 32), (26, 31)]);
+    assert_eq!(pirqs.unmap(25), Some(Pirq::Mapped(Irq(32))));
+    assert_eq!(pirqs.unmap(25), None);
+    for _ in 0..14 {
+        pirqs.reserve(true).expect("free");
+    }
+    assert_eq!(pirqs.reserve(true), Err(IrqError::NoRoom));
+    assert_eq!(pirqs.map_message(Irq(33), None), Err(IrqError::NoRoom));
+}
