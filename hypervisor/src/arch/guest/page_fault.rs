@@ -1,5 +1,5 @@
-//! Page faults of a guest: a store to a page table, a descriptor of an LDT that was not looked at yet, a
-//! fault that is over already, or the guest's own business.
+//! Page faults of a guest: a store to a page table or to a device's registers that are not the guest's to write, a
+//! descriptor of an LDT that was not looked at yet, a fault that is over already, or the guest's own business.
 
 use super::bounce::CannotDeliver;
 use super::emulation::{self, Trapped};
@@ -7,7 +7,7 @@ use super::entry::{deliver_exception, deliver_page_fault, vector};
 use super::running::Guest;
 use super::switch;
 use crate::arch::layout::{HYPERVISOR_END, HYPERVISOR_START, PER_VCPU_BYTES};
-use crate::arch::memory::mm;
+use crate::arch::memory::{Machine, mm};
 use crate::domain::Domain;
 use crate::domain::context::is_canonical;
 use crate::emulate::machine::{Exchange, Stop};
@@ -15,7 +15,7 @@ use crate::emulate::pte_write::{self, EntryIndex, PageTable};
 use crate::hypercall::descriptors;
 use crate::mm::emulate::{EntryPart, Exchange as EntryExchange};
 use crate::mm::error;
-use crate::mm::platform::Slot;
+use crate::mm::platform::{Device, IoRights, Slot};
 use crate::mm::pte;
 use crate::mm::walk::L1Place;
 use guest_abi::ids::{Mfn, PAGE_SIZE, Vaddr};
@@ -48,6 +48,11 @@ pub(in crate::arch) fn handle(
             }
             // Another processor has made the page writable meanwhile.
             Found::Writable => return Ok(()),
+            Found::Device => {
+                if let Some(result) = drop_store(guest, address) {
+                    return result;
+                }
+            }
             Found::Other => {}
         }
     }
@@ -59,6 +64,8 @@ enum Found {
     Table(Mfn),
     /// Mapped writable.
     Writable,
+    /// Mapped read-only: a device's registers that the domain may read.
+    Device,
     Other,
 }
 
@@ -78,6 +85,8 @@ fn table_at(guest: &Guest<'_>, address: u64) -> Found {
             Found::Writable
         } else if mm().is_l1_table(lock, pte::mfn(entry)) {
             Found::Table(pte::mfn(entry))
+        } else if Machine.device(guest.domain.id(), pte::mfn(entry)) == Device::ReadOnly {
+            Found::Device
         } else {
             Found::Other
         }
@@ -120,6 +129,30 @@ fn store(guest: &mut Guest<'_>, address: u64, table: Mfn) -> Option<Result<(), C
         table,
     };
     let outcome = pte_write::emulate(&mut Trapped(guest), Vaddr(address), &mut entries);
+    match emulation::settle(guest, outcome) {
+        Ok(true) => Some(Ok(())),
+        Ok(false) => None,
+        Err(error) => Some(Err(error)),
+    }
+}
+
+/// A page whose stores vanish: registers that are the hypervisor's to write. A driver may not know that it need not, and
+/// must not fail over it. An instruction that also reads finds zeros: none that drives a device does.
+struct Nowhere;
+
+impl PageTable for Nowhere {
+    fn entry(&mut self, _: EntryIndex) -> Result<u64, Stop> {
+        Ok(0)
+    }
+
+    fn update(&mut self, _: EntryIndex, _: u64, _: u64) -> Result<Exchange, Stop> {
+        Ok(Exchange::Written)
+    }
+}
+
+/// Steps over a store to registers that the domain may only read. `None` if the instruction is not one that is emulated.
+fn drop_store(guest: &mut Guest<'_>, address: u64) -> Option<Result<(), CannotDeliver>> {
+    let outcome = pte_write::emulate(&mut Trapped(guest), Vaddr(address), &mut Nowhere);
     match emulation::settle(guest, outcome) {
         Ok(true) => Some(Ok(())),
         Ok(false) => None,

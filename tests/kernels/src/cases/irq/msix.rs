@@ -1,4 +1,5 @@
 //! Messages of a table in a device's memory: one interrupt for each entry, masked while it is not bound.
+//! The table can be read and not be written.
 
 use super::*;
 use guest_abi::event_channel::BindPirqFlags;
@@ -32,6 +33,15 @@ pub(crate) fn run() {
         pirq::map(&mut pirq::message(device, Some((base, entry)))).expect("it can be mapped")
     });
     assert_ne!(numbers[0], numbers[1]);
+    // The table is the hypervisor's to write. Stores to it are dropped.
+    let page = Registers::map(&tables, base + u64::from(table & !7), 1);
+    let entry: [u32; 3] = [0, 4, 8].map(|offset| page.read(offset));
+    assert_eq!((entry[0] & 0xfff0_0000, entry[1]), (0xfee0_0000, 0));
+    [0, 4, 8]
+        .into_iter()
+        .for_each(|offset| page.write(offset, !0));
+    assert_eq!([0, 4, 8].map(|offset| page.read(offset)), entry);
+
     let control = device.read_u16(capability + 2);
     device.write_u16(capability + 2, control | 1 << 15);
     registers.write(IVAR, 8 | (8 | 1) << 8);
