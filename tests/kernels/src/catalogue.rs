@@ -292,7 +292,7 @@ cases! {
     "irq/level" = irq::level, with(&["edu,addr=5"]), on_many(());
     "irq/level-held" = irq::level_held, with(&["edu,addr=5"]);
     "irq/msi" = irq::msi, with(&["edu,addr=6"]), on_many(());
-    "irq/msi-x" = irq::msix, with(&["e1000e,addr=7"]), on_many(());
+    "irq/msi-x" = irq::msix, with(&["nvme,addr=7,serial=1"]), on_many(());
     "irq/numbers" = irq::numbers;
     "irq/own-lines" = irq::own_lines;
     "irq/pci-devices" = irq::pci_devices;

@@ -34,6 +34,8 @@ mod memory;
 #[cfg(target_os = "none")]
 pub mod notes;
 #[cfg(target_os = "none")]
+mod nvme;
+#[cfg(target_os = "none")]
 mod pci;
 #[cfg(target_os = "none")]
 mod pirq;

@@ -4,7 +4,7 @@
 use super::*;
 use guest_abi::event_channel::BindPirqFlags;
 
-const ROUNDS: u32 = 3000;
+const ROUNDS: u32 = 2000;
 const ROUNDS_ON_A_VCPU: u32 = 100;
 
 pub(crate) fn run() {

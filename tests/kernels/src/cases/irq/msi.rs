@@ -3,7 +3,7 @@
 use super::*;
 use guest_abi::event_channel::BindPirqFlags;
 
-const ROUNDS: u32 = 3000;
+const ROUNDS: u32 = 2000;
 const ROUNDS_ON_A_VCPU: u32 = 20;
 const MSI: u8 = 5;
 
