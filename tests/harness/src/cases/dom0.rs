@@ -96,8 +96,8 @@ fn case(
 }
 
 /// A machine whose first domain has come to its shell.
-struct Shell {
-    run: Run,
+pub(super) struct Shell {
+    pub(super) run: Run,
     /// From QEMU's start to the prompt.
     after: Duration,
 }
@@ -109,6 +109,21 @@ impl Shell {
         processors: u32,
         options: &str,
     ) -> Result<Self, Verdict> {
+        let machine = Machine {
+            board,
+            processors,
+            ..Machine::default()
+        };
+        Self::boot_machine(context, &machine, options, "")
+    }
+
+    /// Boots a machine to the shell, with more options and more words on the kernel's command line.
+    pub(super) fn boot_machine(
+        context: &Context<'_>,
+        machine: &Machine,
+        options: &str,
+        kernel_words: &str,
+    ) -> Result<Self, Verdict> {
         for path in [KERNEL, RAM_DISK, RELEASE] {
             if !Path::new(path).exists() {
                 return Err(Verdict::Skipped(format!(
@@ -117,16 +132,12 @@ impl Shell {
             }
         }
         let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
-        let machine = Machine {
-            board,
-            processors,
-            ..Machine::default()
-        };
         let options = format!("console=com1 loglvl=all dom0_mem=512M{options}");
         let mut recipe = Recipe::new(IMAGE, options);
-        recipe.modules.push((KERNEL.into(), KERNEL_LINE.into()));
+        let line = format!("{KERNEL_LINE}{kernel_words}");
+        recipe.modules.push((KERNEL.into(), line));
         recipe.modules.push((RAM_DISK.into(), String::new()));
-        let mut run = context.boot(&qemu, &machine, &recipe)?;
+        let mut run = context.boot(&qemu, machine, &recipe)?;
         let wanted = pattern(&format!("{PROMPT}|PANIC|Hardware Dom0"))?;
         let line = run
             .wait_for_prompt(&wanted, SHELL_LIMIT)
@@ -141,14 +152,14 @@ impl Shell {
         Ok(shell)
     }
 
-    fn send(&mut self, text: &str) -> Result<(), Verdict> {
+    pub(super) fn send(&mut self, text: &str) -> Result<(), Verdict> {
         self.run
             .send(text)
             .map_err(|error| Verdict::NoVerdict(format!("nothing can be typed: {error}")))
     }
 
     /// Waits for a line.
-    fn must_say(&mut self, text: &str) -> Result<(), Verdict> {
+    pub(super) fn must_say(&mut self, text: &str) -> Result<(), Verdict> {
         self.run
             .wait_for(&pattern(text)?, COMMAND_LIMIT)
             .map(|_| ())
@@ -191,7 +202,7 @@ impl Shell {
     }
 
     /// The machine must end by itself.
-    fn must_end(&mut self) -> Result<(), Verdict> {
+    pub(super) fn must_end(&mut self) -> Result<(), Verdict> {
         match self.run.wait_for_end(END_LIMIT) {
             Ending::Exited(0) => Ok(()),
             ending => Err(Verdict::Fail(format!("the machine does not end: {ending}"))),
@@ -199,7 +210,7 @@ impl Shell {
     }
 
     /// Neither kernel nor hypervisor has complained.
-    fn must_be_healthy(&self) -> Result<(), Verdict> {
+    pub(super) fn must_be_healthy(&self) -> Result<(), Verdict> {
         let complaint =
             pattern(r"WARNING:|BUG:|Oops:|Call Trace:|rcu.*stall|cut here|invalid opcode")?;
         let is_meant = |text: &str| text.contains("sysrq");

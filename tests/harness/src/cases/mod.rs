@@ -2,6 +2,7 @@
 
 pub mod boot;
 pub mod death;
+pub mod devices;
 pub mod dom0;
 pub mod kernels;
 pub mod machines;
@@ -33,6 +34,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(options::cases());
     cases.extend(death::cases());
     cases.extend(dom0::cases(extent));
+    cases.extend(devices::cases(extent));
     cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));
     cases
 }

@@ -1,0 +1,156 @@
+//! Disks and network cards of a stock Debian kernel as the first domain, all at work at once, while their
+//! interrupts move between processors: by messages, and by lines.
+
+use super::dom0::Shell;
+use super::{Extent, no_line, pattern};
+use crate::machine::{Board, Machine};
+use crate::suite::{Case, Context};
+use crate::verdict::Verdict;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// What the first domain runs, from the first disk.
+const SCRIPT: &str = include_str!("devices.sh");
+const DISKS: &str = "build/disks";
+const DISK_BYTES: u64 = 16 << 20;
+/// A minute where there is nothing else to do.
+const WORK_LIMIT: Duration = Duration::from_secs(900);
+
+/// How devices interrupt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Signals {
+    Messages,
+    Lines,
+}
+
+/// All cases.
+pub fn cases(extent: Extent) -> Vec<Case> {
+    let counts: &[u32] = match extent {
+        Extent::AllPairs => &[2],
+        Extent::WholeProduct => &[1, 2, 4],
+    };
+    let mut cases = Vec::new();
+    for &processors in counts {
+        for signals in [Signals::Messages, Signals::Lines] {
+            let way = match signals {
+                Signals::Messages => "messages",
+                Signals::Lines => "lines",
+            };
+            let name = format!("dom0/devices-{way}-q35-{processors}cpu");
+            cases.push(Case::new(name.clone(), move |context| {
+                judge(context, &name, processors, signals).unwrap_or_else(|verdict| verdict)
+            }));
+        }
+    }
+    cases
+}
+
+/// The disks of a case: the script, and three that are empty.
+fn make_disks(prefix: &str) -> io::Result<[String; 4]> {
+    fs::create_dir_all(DISKS)?;
+    let paths = ["script", "a", "b", "c"].map(|disk| format!("{DISKS}/{prefix}-{disk}.img"));
+    for (path, content) in paths.iter().zip([SCRIPT, "", "", ""]) {
+        fs::write(path, content)?;
+        File::options()
+            .write(true)
+            .open(path)?
+            .set_len(DISK_BYTES)?;
+    }
+    Ok(paths)
+}
+
+/// QEMU's options for all the devices.
+fn devices(disks: &[String; 4]) -> Vec<String> {
+    let mut options = Vec::new();
+    let mut add = |name: &str, value: String| options.extend([name.to_string(), value]);
+    for (number, path) in disks.iter().enumerate() {
+        add(
+            "-drive",
+            format!("file={path},if=none,id=d{number},format=raw"),
+        );
+    }
+    for number in [2, 3] {
+        // Whoever connects there hears himself.
+        let net = format!("net=10.0.{number}.0/24");
+        let echo = format!("guestfwd=tcp:10.0.{number}.100:7-cmd:cat");
+        add("-netdev", format!("user,id=n{number},{net},{echo}"));
+    }
+    for device in [
+        "virtio-blk-pci,drive=d0",
+        "virtio-blk-pci,drive=d1",
+        "nvme,drive=d2,serial=1",
+        "ich9-ahci,id=disks",
+        "ide-hd,drive=d3,bus=disks.0",
+        "virtio-net-pci,netdev=n2",
+        "e1000e,netdev=n3",
+    ] {
+        add("-device", device.into());
+    }
+    options
+}
+
+fn judge(
+    context: &Context<'_>,
+    name: &str,
+    processors: u32,
+    signals: Signals,
+) -> Result<Verdict, Verdict> {
+    let disks = make_disks(
+        &Path::new(name)
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy(),
+    )
+    .map_err(|error| Verdict::NoVerdict(format!("{DISKS}: {error}")))?;
+    let machine = Machine {
+        board: Board::Q35,
+        processors,
+        extra: devices(&disks),
+        ..Machine::default()
+    };
+    let kernel_words = match signals {
+        Signals::Messages => "",
+        Signals::Lines => " pci=nomsi",
+    };
+    let mut shell = Shell::boot_machine(context, &machine, "", kernel_words)?;
+    shell.send(&format!(
+        "modprobe -a virtio_pci virtio_blk; head -c {} /dev/vda >/tmp/script; sh /tmp/script\n",
+        SCRIPT.len()
+    ))?;
+    let over = shell
+        .run
+        .wait_for(&pattern("^devices: over")?, WORK_LIMIT)
+        .map_err(|missing| no_line("the end of the work", &missing))?;
+    drop(over);
+    for part in [
+        "disk vdb",
+        "disk nvme0n1",
+        "disk sda",
+        "network eth0",
+        "network eth1",
+    ] {
+        let wanted = format!("{part}: 3 rounds, 0 bad");
+        let lines = shell.run.lines();
+        if !lines.iter().any(|line| line.text.trim_end() == wanted) {
+            let found = lines.iter().find(|line| line.text.starts_with(part));
+            return Err(Verdict::Fail(match found {
+                Some(line) => line.text.clone(),
+                None => format!("nothing is said about {part}"),
+            }));
+        }
+    }
+    if let Some(line) = shell
+        .run
+        .lines()
+        .iter()
+        .find(|line| line.text.starts_with("suspicious:"))
+    {
+        return Err(Verdict::Fail(line.text.clone()));
+    }
+    shell.must_be_healthy()?;
+    shell.send("poweroff\n")?;
+    shell.must_end()?;
+    Ok(Verdict::Pass(String::new()))
+}
