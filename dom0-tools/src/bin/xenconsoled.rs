@@ -44,38 +44,63 @@ fn main() -> ExitCode {
     }
 }
 
+/// The token of all watches.
+const TOKEN: &str = "xenconsoled";
+
 /// The connection to the store.
-struct Store(Connection);
+struct Store {
+    connection: Connection,
+    followed: BTreeSet<String>,
+}
 
 impl Store {
     fn connect(epoll: &Epoll) -> io::Result<Self> {
         let mut connection = Connection::by_socket()?;
         for special in [INTRODUCE_DOMAIN, RELEASE_DOMAIN] {
             connection
-                .ask_texts(MessageType::Watch, 0, &[special, "xenconsoled"])
+                .ask_texts(MessageType::Watch, 0, &[special, TOKEN])
                 .map_err(|failure| io::Error::other(failure.to_string()))?;
         }
         epoll.add(
             connection.file(),
             EpollEvent::new(EpollFlags::EPOLLIN, STORE),
         )?;
-        Ok(Self(connection))
+        Ok(Self {
+            connection,
+            followed: BTreeSet::new(),
+        })
     }
 }
 
 impl Lookup for Store {
     fn children(&mut self, path: &str) -> Vec<String> {
-        self.0.children(0, path).unwrap_or_default()
+        self.connection.children(0, path).unwrap_or_default()
     }
 
     fn read(&mut self, path: &str) -> Option<String> {
-        String::from_utf8(self.0.read(0, path).ok()?).ok()
+        String::from_utf8(self.connection.read(0, path).ok()?).ok()
     }
 
     fn write(&mut self, path: &str, value: &str) {
-        if let Err(failure) = self.0.write(0, path, value.as_bytes()) {
+        if let Err(failure) = self.connection.write(0, path, value.as_bytes()) {
             log::warn!("{path} is not written: {failure}");
         }
+    }
+
+    fn follow(&mut self, paths: BTreeSet<String>) {
+        let mut ask = |message_type, path: &String| {
+            let asked = self.connection.ask_texts(message_type, 0, &[path, TOKEN]);
+            if let Err(failure) = asked {
+                log::warn!("{path} is not watched: {failure}");
+            }
+        };
+        for path in self.followed.difference(&paths) {
+            ask(MessageType::Unwatch, path);
+        }
+        for path in paths.difference(&self.followed) {
+            ask(MessageType::Watch, path);
+        }
+        self.followed = paths;
     }
 }
 
@@ -201,12 +226,12 @@ fn look(
     host: &mut ConsoleHost<ConsoleMachine>,
     now: Instant,
 ) -> Result<(), Failure> {
-    store.0.next_event()?;
+    store.connection.next_event()?;
     loop {
-        while store.0.take_waiting_event().is_some() {}
+        while store.connection.take_waiting_event().is_some() {}
         host.update(store, now);
         // Events that came while it asked are not seen by who waits for the connection.
-        match store.0.take_waiting_event() {
+        match store.connection.take_waiting_event() {
             Some(_) => {}
             None => return Ok(()),
         }

@@ -40,6 +40,8 @@ pub trait Lookup {
     fn read(&mut self, path: &str) -> Option<String>;
     /// Sets a node's value.
     fn write(&mut self, path: &str, value: &str);
+    /// From now on, it is told of changes of these nodes and of no others.
+    fn follow(&mut self, paths: BTreeSet<String>);
 }
 
 /// Where a console's ring is.
@@ -113,15 +115,22 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
     /// Looks which consoles there are now.
     pub fn update(&mut self, store: &mut dyn Lookup, now: Instant) {
         let mut found = BTreeSet::new();
-        for name in store.children("/local/domain") {
-            let Some(domain) = name.parse().ok().map(DomId) else {
-                continue;
-            };
-            let home = format!("/local/domain/{name}");
+        let names = store.children("/local/domain").into_iter();
+        let domains: Vec<_> = names
+            .filter_map(|name| name.parse().ok().map(DomId))
+            .filter(|&domain| domain != DomId::DOM0)
+            .collect();
+        // Tools describe the console after they have introduced the domain.
+        let consoles = domains
+            .iter()
+            .map(|&domain| format!("{}/console", home(domain)));
+        store.follow(consoles.collect());
+        for domain in domains {
+            let home = home(domain);
             let Some(place) = place(store, &home) else {
                 continue;
             };
-            if domain == DomId::DOM0 || self.platform.status(domain) == Status::Gone {
+            if self.platform.status(domain) == Status::Gone {
                 continue;
             }
             found.insert(domain);
@@ -306,6 +315,10 @@ impl GuestConsole {
             );
         }
     }
+}
+
+fn home(domain: DomId) -> String {
+    format!("/local/domain/{}", domain.0)
 }
 
 fn place(store: &mut dyn Lookup, home: &str) -> Option<Place> {

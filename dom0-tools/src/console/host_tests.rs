@@ -11,7 +11,7 @@ use crate::store::domains::Status;
 use guest_abi::console_ring::ConsoleRing;
 use guest_abi::ids::{DomId, Port};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::mem::offset_of;
@@ -80,7 +80,7 @@ impl ConsolePlatform for TestPlatform {
 }
 
 #[derive(Default)]
-struct TestStore(BTreeMap<String, String>);
+struct TestStore(BTreeMap<String, String>, BTreeSet<String>);
 
 impl Lookup for TestStore {
     fn children(&mut self, path: &str) -> Vec<String> {
@@ -97,6 +97,10 @@ impl Lookup for TestStore {
 
     fn write(&mut self, path: &str, value: &str) {
         self.0.insert(path.into(), value.into());
+    }
+
+    fn follow(&mut self, paths: BTreeSet<String>) {
+        self.1 = paths;
     }
 }
 
@@ -230,6 +234,17 @@ fn input_waits_for_a_guest_that_does_not_read() {
     assert_eq!(guest_read(&frame).len(), 1024);
     world.serve(3);
     assert_eq!(attached.borrow().typed.len(), 3000 - 2048);
+}
+
+#[test]
+fn a_console_that_is_described_later_is_waited_for() {
+    let mut world = World::new("later");
+    world.store.write("/local/domain/3/name", "x");
+    world.update();
+    assert!(world.store.1.contains("/local/domain/3/console"));
+    assert_eq!(world.host.domains().count(), 0);
+    world.add_guest(3, "x");
+    assert_eq!(world.host.domains().count(), 1);
 }
 
 #[test]
