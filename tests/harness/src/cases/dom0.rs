@@ -59,6 +59,7 @@ pub fn cases(extent: Extent) -> Vec<Case> {
     cases.push(case("typing", q35, 1, "", typing));
     cases.push(case("debug-keys", q35, 2, "", debug_keys));
     cases.push(case("hot-unplug", q35, 2, "", hot_unplug));
+    cases.push(case("store", q35, 1, "", store));
     cases.push(case("reboot", q35, 1, "", reboot));
     cases.push(case("crash-stays", q35, 1, " noreboot", crash_stays));
     cases.push(case("crash-reboots", q35, 1, "", crash_reboots));
@@ -328,6 +329,20 @@ fn hot_unplug(shell: &mut Shell) -> Result<(), Verdict> {
         shell.must_print("nproc", "2")?;
         shell.must_print("taskset 2 sh -c 'echo there'", "there")?;
     }
+    shell.send("poweroff\n")?;
+    shell.must_end()
+}
+
+/// The store answers the kernel and processes, and the kernel does not notice that its daemon is killed.
+fn store(shell: &mut Shell) -> Result<(), Verdict> {
+    // Where there is no socket, the kernel is asked.
+    shell.output("XENSTORED_PATH=/none xenstore-write a/b 1")?;
+    shell.must_print("xenstore-read -s /local/domain/0/a/b", "1")?;
+    shell.must_print("xenstore-read -s control/feature-poweroff", "1")?;
+    shell.output("kill -9 $(cat /run/xenstored.pid) && xenstored")?;
+    shell.must_print("XENSTORED_PATH=/none xenstore-read a/b", "1")?;
+    shell.must_print("xenstore-control check", "OK")?;
+    shell.must_print("pidof xenconsoled | wc -w", "1")?;
     shell.send("poweroff\n")?;
     shell.must_end()
 }
