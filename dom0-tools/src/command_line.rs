@@ -143,6 +143,51 @@ pub struct XenconsoledOptions {
     pub is_background: bool,
 }
 
+/// Attaches to a guest's console
+///
+/// Ctrl-] detaches. It ends when the guest's console is closed, and goes on when the guest gets another one.
+/// Standard input and output need not be a terminal.
+#[derive(Parser, Debug)]
+#[command(name = "xenconsole", version)]
+pub struct XenconsoleOptions {
+    /// Which of the guest's consoles
+    #[arg(short, long = "num", default_value_t = 0)]
+    pub number: u32,
+    /// What kind of console: only pv
+    #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "pv")]
+    pub kind: String,
+    /// The number of the guest
+    pub domid: Option<String>,
+}
+
+impl XenconsoleOptions {
+    /// The node with the name of the console's terminal.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the command line.
+    pub fn terminal_key(&self) -> Result<String, String> {
+        let text = self.domid.as_ref().ok_or("DOMID should be specified")?;
+        let domain: u16 = text
+            .parse()
+            .map_err(|_| format!("Invalid DOMID `{text}'"))?;
+        if domain == 0 {
+            return Err("Can't specify Domain-0".into());
+        }
+        if self.kind != "pv" {
+            return Err(format!(
+                "there are no consoles of type {}, only pv",
+                self.kind
+            ));
+        }
+        let home = format!("/local/domain/{domain}");
+        Ok(match self.number {
+            0 => format!("{home}/console/tty"),
+            number => format!("{home}/device/console/{number}/tty"),
+        })
+    }
+}
+
 /// What is logged into files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum ConsoleLog {
@@ -315,7 +360,11 @@ pub fn programs() -> Vec<clap::Command> {
     let mut xenstore = Xenstore::command();
     // What all commands have in common becomes theirs.
     xenstore.build();
-    let mut programs = vec![XenstoredOptions::command(), XenconsoledOptions::command()];
+    let mut programs = vec![
+        XenstoredOptions::command(),
+        XenconsoledOptions::command(),
+        XenconsoleOptions::command(),
+    ];
     for tool in xenstore.get_subcommands() {
         let name: &'static str = format!("xenstore-{}", tool.get_name()).leak();
         programs.push(tool.clone().name(name).bin_name(name));

@@ -1,5 +1,6 @@
 //! The daemon and the client programs as they are called, on a socket of their own.
 
+use dom0_tools::console::terminal::{PseudoTerminal, Terminal};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -413,4 +414,80 @@ fn the_read_only_socket_only_reads() {
     assert!(run("exists /tool").status.success());
     assert!(!run("write /a 1").status.success());
     assert_eq!(daemon.refused("exists /a"), "");
+}
+
+/// Reads until the text has come.
+fn read_until(output: &mut impl Read, wanted: &str) -> String {
+    let mut text = Vec::new();
+    let mut byte = [0];
+    while !text.ends_with(wanted.as_bytes()) {
+        let count = output.read(&mut byte).unwrap();
+        let so_far = String::from_utf8_lossy(&text);
+        assert_eq!(count, 1, "'{so_far}' ends before '{wanted}'");
+        text.push(byte[0]);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn a_console_is_attached_to_and_left() {
+    let daemon = Daemon::start();
+    let start = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_xenconsole"))
+            .args(arguments)
+            .env("XENSTORED_PATH", daemon.directory.join("socket"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    for (arguments, complaint) in [
+        (&["x"][..], "Invalid DOMID `x'\n"),
+        (&[], "DOMID should be specified\n"),
+        (&["0"], "Can't specify Domain-0\n"),
+    ] {
+        let output = start(arguments).wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(22));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), complaint);
+    }
+    // The daemon's end of the terminal is kept by the test.
+    let mut first = PseudoTerminal::open().unwrap();
+    let mut client = start(&["3"]);
+    let (mut typed, mut shown) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
+    daemon.run(&format!(
+        "write /local/domain/3/console/tty {}",
+        first.path()
+    ));
+    assert_eq!(first.write(b"login: "), 7);
+    assert_eq!(read_until(&mut shown, "login: "), "login: ");
+    typed.write_all(b"root\r").unwrap();
+    let (mut got, mut buffer) = (Vec::new(), [0; 64]);
+    let started = Instant::now();
+    while got != b"root\r" {
+        assert!(started.elapsed() < PATIENCE, "{got:?}");
+        let count = first.read(&mut buffer);
+        got.extend_from_slice(&buffer[..count]);
+        thread::sleep(Duration::from_millis(5));
+    }
+    // The guest gets another terminal.
+    let mut second = PseudoTerminal::open().unwrap();
+    daemon.run(&format!(
+        "write /local/domain/3/console/tty {}",
+        second.path()
+    ));
+    drop(first);
+    second.write(b"again");
+    assert_eq!(read_until(&mut shown, "again"), "again");
+    // Ctrl-] alone detaches.
+    typed.write_all(b"\x1d").unwrap();
+    assert!(client.wait().unwrap().success());
+    // The console is closed while somebody is attached, whose input has ended.
+    let mut client = start(&["3"]);
+    let mut shown = client.stdout.take().unwrap();
+    drop(client.stdin.take());
+    second.write(b"bye");
+    assert_eq!(read_until(&mut shown, "bye"), "bye");
+    daemon.run("rm /local/domain/3");
+    assert!(client.wait().unwrap().success());
 }

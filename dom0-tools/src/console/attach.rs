@@ -1,0 +1,224 @@
+//! `xenconsole`: a terminal, or whatever stands in its place, attached to a guest's console.
+
+use crate::client::connection::{Connection, Failure};
+use guest_abi::store_wire::MessageType;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
+
+/// Ctrl-], which detaches when it is typed alone.
+const ESCAPE: u8 = 0x1d;
+/// How long the daemon may take to make a console's terminal.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Attaches until Ctrl-] is typed or the console is closed. `key` is the node with the name of the console's
+/// terminal.
+///
+/// # Errors
+///
+/// What to tell.
+pub fn attach(key: &str) -> Result<(), String> {
+    let mut store = Connection::open()
+        .map_err(|error| format!("the store is not reached: {error}; is xenstored running?"))?;
+    let watched = store.ask_texts(MessageType::Watch, 0, &[key, "tty"]);
+    watched.map_err(|failure| format!("{key} can't be watched: {failure}"))?;
+    let path = wait_for_terminal(&mut store, key)?;
+    let terminal = open(&path).map_err(|error| format!("Could not open tty `{path}': {error}"))?;
+    let mut mask = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        mask.add(signal);
+    }
+    let signals = mask
+        .thread_block()
+        .and_then(|()| SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC))
+        .map_err(|error| error.to_string())?;
+    let _raw = RawTerminal::begin();
+    let mut attachment = Attachment {
+        store,
+        key,
+        terminal,
+        signals,
+        has_input: true,
+    };
+    attachment.relay().map_err(|error| error.to_string())
+}
+
+fn wait_for_terminal(store: &mut Connection, key: &str) -> Result<String, String> {
+    let started = Instant::now();
+    loop {
+        if let Some(path) = terminal_path(store, key).map_err(|failure| failure.to_string())? {
+            return Ok(path);
+        }
+        let left = PATIENCE.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return Err("Could not read tty from store".into());
+        }
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+        if store_is_ready(store, timeout) {
+            store.next_event().map_err(|failure| failure.to_string())?;
+        }
+    }
+}
+
+/// Waits until the store has something to say; what it has said already is looked at at once.
+fn store_is_ready(store: &mut Connection, timeout: PollTimeout) -> bool {
+    if store.take_waiting_event().is_some() {
+        return false;
+    }
+    let mut waited = [PollFd::new(store.file(), PollFlags::POLLIN)];
+    matches!(poll(&mut waited, timeout), Ok(count) if count > 0)
+}
+
+fn terminal_path(store: &mut Connection, key: &str) -> Result<Option<String>, Failure> {
+    match store.read(0, key) {
+        Ok(value) => Ok(String::from_utf8(value)
+            .ok()
+            .filter(|path| !path.is_empty())),
+        Err(Failure::Refused(_)) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn open(path: &str) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags((OFlag::O_NOCTTY | OFlag::O_NONBLOCK).bits())
+        .open(path)
+}
+
+/// The terminal at standard input passes bytes as they are until this is dropped.
+struct RawTerminal(Option<Termios>);
+
+impl RawTerminal {
+    fn begin() -> Self {
+        let former = tcgetattr(io::stdin()).ok();
+        if let Some(former) = &former {
+            let mut raw = former.clone();
+            cfmakeraw(&mut raw);
+            let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &raw);
+        }
+        Self(former)
+    }
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        if let Some(former) = &self.0 {
+            let _ = tcsetattr(io::stdin(), SetArg::TCSAFLUSH, former);
+        }
+    }
+}
+
+struct Attachment<'a> {
+    store: Connection,
+    key: &'a str,
+    terminal: File,
+    signals: SignalFd,
+    /// Standard input has not ended.
+    has_input: bool,
+}
+
+impl Attachment<'_> {
+    fn relay(&mut self) -> io::Result<()> {
+        loop {
+            let stdin = io::stdin();
+            let mut waited = [
+                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.store.file(), PollFlags::POLLIN),
+                PollFd::new(self.terminal.as_fd(), PollFlags::POLLIN),
+                PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
+            ];
+            let count = if self.has_input { 4 } else { 3 };
+            match poll(
+                waited.get_mut(..count).unwrap_or_default(),
+                PollTimeout::NONE,
+            ) {
+                Err(nix::errno::Errno::EINTR) => continue,
+                other => other?,
+            };
+            let happened = waited.map(|one| one.any().unwrap_or(false));
+            let [has_signal, has_event, has_output, has_typed] = happened;
+            if has_signal {
+                return Ok(());
+            }
+            if has_output && !self.show()? && !has_event {
+                // The daemon's end is closed; the store says whether there will be another.
+                std::thread::sleep(Duration::from_millis(100));
+                if !self.follow()? {
+                    return Ok(());
+                }
+            }
+            if has_event && (self.store.next_event().is_err() || !self.follow()?) {
+                return Ok(());
+            }
+            if self.has_input && has_typed && !self.pass_typed()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Shows what the guest prints; `false` if the other end is closed.
+    fn show(&mut self) -> io::Result<bool> {
+        let mut bytes = [0; 4096];
+        match self.terminal.read(&mut bytes) {
+            Ok(0) => Ok(false),
+            Ok(count) => {
+                let mut output = io::stdout().lock();
+                output.write_all(bytes.get(..count).unwrap_or_default())?;
+                output.flush()?;
+                Ok(true)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(true),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Goes on at another terminal if there is one; `false` if the console is closed.
+    fn follow(&mut self) -> io::Result<bool> {
+        match terminal_path(&mut self.store, self.key) {
+            Ok(Some(path)) => {
+                // Of the same name, it may be another one all the same.
+                if let Ok(terminal) = open(&path) {
+                    self.terminal = terminal;
+                }
+                Ok(true)
+            }
+            Ok(None) | Err(_) => Ok(false),
+        }
+    }
+
+    /// Passes what is typed; `false` to detach.
+    fn pass_typed(&mut self) -> io::Result<bool> {
+        let mut bytes = [0; 512];
+        let count = io::stdin().lock().read(&mut bytes)?;
+        let typed = bytes.get(..count).unwrap_or_default();
+        if typed == [ESCAPE] {
+            return Ok(false);
+        }
+        self.has_input = count > 0;
+        let mut rest = typed;
+        while !rest.is_empty() {
+            match self.terminal.write(rest) {
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let mut waited = [PollFd::new(self.terminal.as_fd(), PollFlags::POLLOUT)];
+                    poll(&mut waited, PollTimeout::from(100_u8))?;
+                    // A guest that takes no input must not keep one from detaching.
+                    if waited.iter().all(|one| one.any() == Some(false)) {
+                        return Ok(true);
+                    }
+                }
+                Err(_) => return Ok(true),
+            }
+        }
+        Ok(true)
+    }
+}
