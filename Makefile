@@ -3,8 +3,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := image
 MAKEFLAGS += --no-print-directory
 
-# What the hypervisor is told at boot, and the machine that `make run` pretends to be.
-OPTIONS ?= console=com1,vga loglvl=all
+# What the hypervisor and the first domain's kernel are told at boot, and the machine that `make run` pretends to be.
+OPTIONS ?= console=com1,vga loglvl=all dom0_mem=512M
+DOM0 ?= console=hvc0 earlyprintk=xen
 MACHINE ?= q35
 CPUS ?= 2
 MEMORY ?= 1G
@@ -14,7 +15,7 @@ QEMU ?= qemu-system-x86_64
 # Seconds that each fuzz target runs.
 TIME ?= 60
 
-.PHONY: help setup image test-image iso run test test-reference fuzz lint fmt doc clean
+.PHONY: help setup image test-image dom0 iso run test test-reference fuzz lint fmt doc clean
 
 help: ## list the targets
 	@echo "Paravane: a paravirtualizing hypervisor for x86_64"
@@ -22,6 +23,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 	@echo
 	@echo "  make run takes  OPTIONS='$(OPTIONS)'"
+	@echo "                  DOM0='$(DOM0)'"
 	@echo "                  MACHINE=$(MACHINE) CPUS=$(CPUS) MEMORY=$(MEMORY) CPU=$(CPU) ACCEL=$(ACCEL) QEMU=$(QEMU)"
 	@echo "  make test takes FULL=1, for the whole product of the boot matrix"
 	@echo "  make fuzz takes TIME=$(TIME)"
@@ -35,13 +37,17 @@ image: setup ## build/paravane, the multiboot2 image
 test-image: setup ## build/paravane-test, the image that can be told to die
 	@boot/build-image --planted-faults
 
-iso: image ## build/paravane.iso, which GRUB boots on a BIOS and on UEFI
-	@boot/make-iso build/paravane.iso build/paravane '$(OPTIONS)'
+dom0: setup ## build/dom0: a Debian kernel and a RAM disk with a shell for the first domain
+	@boot/make-dom0
 
-run: iso ## boot it in QEMU, serial console on this terminal
-	@echo "The hypervisor's serial console follows. To leave: Ctrl-A, then X."
+iso: image dom0 ## build/paravane.iso, which GRUB boots on a BIOS and on UEFI: the hypervisor and its first domain
+	@boot/make-iso build/paravane.iso build/paravane '$(OPTIONS)' 'build/dom0/vmlinuz $(DOM0)' build/dom0/initrd
+
+# QEMU's escape character is moved from Ctrl-A, which switches between the first domain and the debug keys.
+run: iso ## boot it in QEMU, to a shell of the first domain on this terminal
+	@echo "The serial console follows, and a shell after half a minute. To end it: poweroff. To leave: Ctrl-], then X."
 	@$(QEMU) -nodefaults -no-user-config -machine $(MACHINE) -accel $(ACCEL) -cpu $(CPU) -smp $(CPUS) \
-		-m $(MEMORY) -display none -serial mon:stdio -no-reboot -cdrom build/paravane.iso -boot d
+		-m $(MEMORY) -display none -serial mon:stdio -echr 0x1d -no-reboot -cdrom build/paravane.iso -boot d
 
 test: setup ## everything that is tested: on the host, then in QEMU
 	@tests/run-all

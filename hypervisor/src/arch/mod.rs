@@ -52,6 +52,8 @@ pub(crate) mod irq;
 #[cfg(target_os = "none")]
 pub(crate) mod memory;
 #[cfg(target_os = "none")]
+mod memory_functions;
+#[cfg(target_os = "none")]
 mod msi;
 #[cfg(target_os = "none")]
 pub(crate) mod msi_map;

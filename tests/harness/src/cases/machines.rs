@@ -227,17 +227,19 @@ fn boots_by_uefi(context: &Context<'_>, processors: u32, screen: &str) -> Result
     })
 }
 
-/// `make run`: the serial console on the terminal, which it says how to leave.
+/// `make run`: the serial console on the terminal, with a shell of the first domain at the end; it says how to leave.
 fn is_run_by_make(context: &Context<'_>) -> Result<Verdict, Verdict> {
     let mut make = Command::new("make");
     // This may itself be a child of make, whose flags are not meant for another one.
     make.arg("run").env_remove("MAKEFLAGS").env_remove("MFLAGS");
     let mut run = context.spawn(make)?;
-    for expected in ["To leave: Ctrl-A, then X", BOOT_COMPLETE] {
+    for expected in [r"To leave: Ctrl-\], then X", BOOT_COMPLETE] {
         run.wait_for(&pattern(expected)?, MAKE_LIMIT)
             .map_err(|missing| no_line(expected, &missing))?;
     }
-    run.send("\x01x")
+    run.wait_for_prompt(&pattern("dom0# $")?, MAKE_LIMIT)
+        .map_err(|missing| no_line("the shell's prompt", &missing))?;
+    run.send("\x1dx")
         .map_err(|error| Verdict::NoVerdict(format!("its input: {error}")))?;
     Ok(match run.wait_for_end(EXIT_LIMIT) {
         Ending::Exited(0) => Verdict::Pass(String::new()),
