@@ -29,7 +29,7 @@ use crate::time::guest_clock::{Version, WallClock};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use guest_abi::event_channel::NR_PORTS_2L;
 use guest_abi::ids::{DomId, Mfn, VcpuId};
 use guest_abi::memory_map::E820Entry;
@@ -59,6 +59,8 @@ pub(crate) struct Domain {
     max_pages: AtomicU64,
     /// What it has written to the address port of PCI configuration space.
     pub(crate) pci_address: AtomicU32,
+    /// What it has written to the index port of the real-time clock.
+    pub(crate) clock_index: AtomicU8,
     /// Memory of the hypervisor's that it is to blame for.
     pub(super) charge: Arc<Charge>,
     pub(super) grants: DomainGrants,
@@ -107,6 +109,7 @@ impl Domain {
             frames: Lock::new(DomainFrames::new()),
             max_pages: AtomicU64::new(0),
             pci_address: AtomicU32::new(0),
+            clock_index: AtomicU8::new(0),
             charge,
             grants,
             pirqs: DomainPirqs::new(crate::arch::irq::nr_gsis()),

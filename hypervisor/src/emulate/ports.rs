@@ -131,6 +131,35 @@ fn owner(port: u16, power_management_timer: Option<u16>) -> PortOwner {
     }
 }
 
+/// What a command to the interval timer, port 0x43, is about (8254 data sheet).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TimerCommand {
+    /// Channel 2 alone: the one that drives the speaker, which the hypervisor leaves to the first domain.
+    Channel2,
+    /// Another channel, or several.
+    Other,
+}
+
+/// What command `value` is about.
+#[must_use]
+pub const fn timer_command(value: u8) -> TimerCommand {
+    // Bits 6 and 7 name the channel; 3 is "read back" of the channels in bits 1 to 3.
+    match value >> 6 {
+        2 => TimerCommand::Channel2,
+        3 if value & 0b1110 == 0b1000 => TimerCommand::Channel2,
+        _ => TimerCommand::Other,
+    }
+}
+
+/// What goes into port 0x61, which holds `now`, when the first domain writes `wish`: timer gate and speaker, bits 0
+/// and 1, are its own; the others mask parity and bus errors.
+#[must_use]
+pub const fn gate(now: u8, wish: u8) -> u8 {
+    const OWN: u8 = 0b11;
+    // Bits 4 to 7 are read-only.
+    (now & 0b1100) | (wish & OWN)
+}
+
 /// The widest access of at most `bytes` bytes.
 fn widest(bytes: u32) -> Width {
     match bytes {
@@ -153,6 +182,29 @@ mod tests {
             .pieces(port, width)
             .map(|piece| (piece.owner, piece.port, piece.width, piece.shift))
             .collect()
+    }
+
+    #[test]
+    fn only_commands_about_channel_2_alone_are_the_first_domains() {
+        for value in 0..=u8::MAX {
+            let channels = match value >> 6 {
+                3 => value >> 1 & 7,
+                channel => 1 << channel,
+            };
+            let expected = if channels == 0b100 {
+                TimerCommand::Channel2
+            } else {
+                TimerCommand::Other
+            };
+            assert_eq!(timer_command(value), expected, "{value:#x}");
+        }
+    }
+
+    #[test]
+    fn only_gate_and_speaker_change() {
+        assert_eq!(gate(0b1111_1100, 0b0000_0011), 0b0000_1111);
+        assert_eq!(gate(0b0000_0011, 0b1111_1100), 0);
+        assert_eq!(gate(0b0000_0100, 0b0000_1001), 0b0000_0101);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub(crate) mod descriptors;
 mod event_channel;
 mod exchange;
 mod grant_table;
+mod machine_check;
 mod memory_map;
 mod memory_op;
 mod mmu;
@@ -167,6 +168,7 @@ fn call(guest: &mut Guest<'_>, number: u64, arguments: [u64; 6]) -> Outcome {
         Hypercall::UpdateDescriptor => descriptors::update_descriptor(guest, arguments),
         Hypercall::MemoryOp => memory_op::memory_op(guest, arguments),
         Hypercall::GrantTableOp => grant_table::grant_table_op(guest, arguments),
+        Hypercall::Mca => machine_check::mca(guest, a).into(),
         Hypercall::PlatformOp => platform::platform_op(guest, a).into(),
         Hypercall::PhysdevOp => physdev::physdev_op(guest, a, b).into(),
         other => {

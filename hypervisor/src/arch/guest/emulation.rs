@@ -4,7 +4,7 @@ use super::access;
 use super::bounce::CannotDeliver;
 use super::entry::{deliver_exception, deliver_page_fault, vector};
 use super::running::Guest;
-use super::state;
+use super::{legacy_ports, state};
 use crate::arch::{clock, fpu, memory, msr, pci, port};
 use crate::cpu_policy::control::{self, TaskSwitched};
 use crate::cpu_policy::cpuid::{
@@ -438,8 +438,11 @@ impl Trapped<'_, '_> {
         let Piece { port, width, .. } = piece;
         let nothing = width.mask() as u32;
         match piece.owner {
-            PortOwner::Nobody | PortOwner::InterruptController | PortOwner::IntervalTimer => {
-                nothing
+            PortOwner::Nobody | PortOwner::InterruptController => nothing,
+            PortOwner::IntervalTimer => legacy_ports::read_timer(port).into(),
+            PortOwner::SpeakerControl => legacy_ports::read_gate().into(),
+            PortOwner::RealTimeClock => {
+                legacy_ports::read_clock(&self.0.domain.clock_index, port).into()
             }
             PortOwner::PciAddress => self.0.domain.pci_address.load(Ordering::Relaxed),
             PortOwner::PciData => {
@@ -461,7 +464,12 @@ impl Trapped<'_, '_> {
     fn write_piece(&self, piece: Piece, value: u32) {
         let Piece { port, width, .. } = piece;
         match piece.owner {
-            PortOwner::Nobody | PortOwner::InterruptController | PortOwner::IntervalTimer => {}
+            PortOwner::Nobody | PortOwner::InterruptController => {}
+            PortOwner::IntervalTimer => legacy_ports::write_timer(port, value as u8),
+            PortOwner::SpeakerControl => legacy_ports::write_gate(value as u8),
+            PortOwner::RealTimeClock => {
+                legacy_ports::write_clock(&self.0.domain.clock_index, port, value as u8);
+            }
             PortOwner::PciAddress => self.0.domain.pci_address.store(value, Ordering::Relaxed),
             PortOwner::PciData => {
                 let address = self.0.domain.pci_address.load(Ordering::Relaxed);

@@ -7,6 +7,7 @@ mod builder;
 mod emulation;
 pub(super) mod entry;
 pub(super) mod exit;
+mod legacy_ports;
 mod page_fault;
 pub(crate) mod running;
 pub(crate) mod state;
