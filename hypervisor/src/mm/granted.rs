@@ -141,3 +141,7 @@ impl<P: Platform> Mm<'_, P> {
         old
     }
 }
+
+#[cfg(all(test, not(loom)))]
+#[path = "granted_tests.rs"]
+mod tests;

@@ -262,7 +262,18 @@ cases! {
     "call/version-texts" = call::version_texts;
     "call/vm-assist" = call::vm_assist;
 
+    "grant/copy" = grant::copy;
+    "grant/copy-refusals" = grant::copy_refusals;
+    "grant/long" = grant::long;
+    "grant/map-by-entry" = grant::map_by_entry;
+    "grant/map-device" = grant::map_device;
+    "grant/map-host" = grant::map_host;
+    "grant/map-over" = grant::map_over;
+    "grant/map-readonly" = grant::map_readonly;
+    "grant/map-refusals" = grant::map_refusals;
+    "grant/replace" = grant::replace;
     "grant/sizes" = grant::sizes;
+    "grant/transfer" = grant::transfer;
     "grant/versions" = grant::versions;
 
     "memory/acquire-refusals" = memory::acquire_refusals;

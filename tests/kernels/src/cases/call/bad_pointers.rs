@@ -21,7 +21,7 @@ pub(crate) fn run() {
         Vaddr::HYPERVISOR_END.0 - 8,
         NON_CANONICAL,
         // Starts in a page and ends in one that is not there.
-        mapped.va().0 + 4096 - 2,
+        mapped.va().0 + 4096 - 1,
     ];
     for pointer in bad {
         let all = [
