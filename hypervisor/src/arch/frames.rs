@@ -186,6 +186,15 @@ pub(crate) fn machine_to_phys_piece(index: usize) -> Option<Mfn> {
     before.or_else(|| pieces.iter().find_map(|piece| *piece))
 }
 
+/// Gives the allocator memory that the boot loader has filled and that nobody needs any more.
+pub(super) fn free_boot_memory(range: PhysRange) {
+    let range = range.whole_frames();
+    if range.start < range.end {
+        let (start, end) = (Mfn::of_address(range.start), Mfn::of_address(range.end));
+        ALLOCATOR.lock().add_range(table(), start, end);
+    }
+}
+
 /// A request of the hypervisor's own, which may use the reserve: there is no second best for it.
 const fn own(order: Order) -> Request {
     Request {

@@ -157,7 +157,13 @@ impl Domain {
         self.frames.lock().adopt(frame_table(), block, self.id)
     }
 
-    /// The same, if it has no more than it may with them.
+    /// Gives the domain frames that the boot loader has filled for it.
+    pub(crate) fn adopt_boot_frames(&self, first: Mfn, count: u64) {
+        let mut frames = self.frames.lock();
+        frames.adopt_boot_frames(frame_table(), first, count, self.id);
+    }
+
+    /// Gives the domain the frames of a block, if it has no more than it may with them.
     pub(crate) fn adopt_within_limit(&self, block: CleanBlock) -> Result<Mfn, CleanBlock> {
         let mut frames = self.frames.lock();
         let total = u64::from(frames.total()) + u64::from(block.order().frames());

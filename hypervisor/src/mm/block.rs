@@ -63,6 +63,18 @@ pub fn share_boot_frame(table: FrameTable<'_>, mfn: Mfn, owner: DomId, access: S
     }
 }
 
+/// As [`CleanBlock::give_to`], for a frame that the allocator was never given and whose content is meant for
+/// `owner`. Boot time.
+pub(super) fn give_boot_frame(frame: &Frame, owner: DomId) {
+    debug_assert!(
+        frame.refs.load(Ordering::Relaxed) == 0,
+        "a boot frame is in use"
+    );
+    frame.aux.store(0, Ordering::Relaxed);
+    frame.owner.store(Owner::of(owner).raw(), Ordering::Relaxed);
+    frame.refs.store(refs::ALLOCATED | 1, Ordering::Release);
+}
+
 macro_rules! block_accessors {
     ($($block:ident),*) => { $(
         impl $block {

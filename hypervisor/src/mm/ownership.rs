@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::block::CleanBlock;
+use super::block::{CleanBlock, give_boot_frame};
 use super::error::{MmError, Stop};
 use super::frame::{Frame, FrameTable, refs};
 use super::frame_list::FrameList;
@@ -63,6 +63,23 @@ impl DomainFrames {
             self.owned.push(table, Mfn(mfn));
         }
         first
+    }
+
+    /// Gives `domain`, whose list this is, the `count` frames from `first` on, which the boot loader has filled
+    /// for it and of which the allocator was never told.
+    pub fn adopt_boot_frames(
+        &mut self,
+        table: FrameTable<'_>,
+        first: Mfn,
+        count: u64,
+        domain: DomId,
+    ) {
+        for mfn in first.0..first.0.saturating_add(count) {
+            if let Some(frame) = table.get(Mfn(mfn)) {
+                give_boot_frame(frame, domain);
+                self.owned.push(table, Mfn(mfn));
+            }
+        }
     }
 
     /// Takes a frame out of the list that is about to be freed.

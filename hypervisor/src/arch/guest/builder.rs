@@ -89,8 +89,8 @@ impl From<ImageError> for BuildError {
 
 /// A module, as bytes.
 fn module_bytes(range: PhysRange) -> &'static [u8] {
-    // SAFETY: the loader put the module there and nobody writes to it; its frames are reserved, so they are
-    // never given out, and the direct map shows them.
+    // SAFETY: the loader put the module there; its frames are reserved while the domain is built, so nobody gets
+    // them or writes to them while the slice is used, and the direct map shows them.
     unsafe {
         core::slice::from_raw_parts(
             paging::direct::<u8>(range.start).cast_const(),
@@ -165,13 +165,54 @@ fn pages_wanted(options: &Options) -> u64 {
     bytes.min(available) / PAGE_SIZE as u64
 }
 
-/// Gives the domain `pages` frames, the largest pieces first.
-fn take_frames(domain: &Domain, pages: u64) -> Result<Frames, BuildError> {
+/// Whole frames of the RAM disk as the loader has left it, which become the domain's as they are.
+struct Loaded {
+    pfn: u64,
+    mfn: Mfn,
+    count: u64,
+}
+
+impl Loaded {
+    /// What of the RAM disk need not be copied. A page that it fills in part may hold something else behind it.
+    fn of(layout: &Layout, initrd: Option<PhysRange>) -> Option<Self> {
+        let (place, range) = (layout.initrd.as_ref()?, initrd?);
+        let count = range.len() / PAGE_SIZE as u64;
+        (range.start.is_multiple_of(PAGE_SIZE as u64) && count != 0).then_some(Self {
+            pfn: place.pfns.start().0,
+            mfn: Mfn::of_address(range.start),
+            count,
+        })
+    }
+}
+
+/// Gives the domain `pages` frames, those that the loader has filled for it among them.
+fn take_frames(domain: &Domain, pages: u64, loaded: Option<&Loaded>) -> Result<Frames, BuildError> {
     let mut pieces = Vec::new();
-    let mut pfn = 0;
+    let mut from = 0;
+    if let Some(&Loaded { pfn, mfn, count }) = loaded {
+        allocate_frames(domain, &mut pieces, 0, pfn)?;
+        domain.adopt_boot_frames(mfn, count);
+        for index in 0..count {
+            crate::arch::memory::Machine.set(Mfn(mfn.0 + index), pfn + index);
+        }
+        pieces.push((pfn, mfn, count));
+        from = pfn + count;
+    }
+    allocate_frames(domain, &mut pieces, from, pages)?;
+    Ok(Frames(pieces))
+}
+
+/// Allocates frames for `from..to`, the largest pieces first.
+fn allocate_frames(
+    domain: &Domain,
+    pieces: &mut Vec<(u64, Mfn, u64)>,
+    from: u64,
+    to: u64,
+) -> Result<(), BuildError> {
+    let mut pfn = from;
     let mut order = Order::MAX.get();
-    while pfn < pages {
-        let left = pages - pfn;
+    while pfn < to {
+        let left = to - pfn;
         while order > 0 && 1u64 << order > left {
             order -= 1;
         }
@@ -187,17 +228,18 @@ fn take_frames(domain: &Domain, pages: u64) -> Result<Frames, BuildError> {
             }
             None if order == 0 => {
                 return Err(BuildError::NoMemory {
-                    wanted: pages,
+                    wanted: to,
                     got: pfn,
                 });
             }
             None => order -= 1,
         }
     }
-    Ok(Frames(pieces))
+    Ok(())
 }
 
-/// Builds the first domain and makes its vCPUs ready to run.
+/// Builds the first domain and makes its vCPUs ready to run. The kernel's file is gone afterwards, and so is the
+/// RAM disk: as it is, or as a copy, it is the domain's.
 pub(in crate::arch) fn build_first_domain(
     kernel: PhysRange,
     kernel_arguments: [&[u8]; 2],
@@ -205,6 +247,22 @@ pub(in crate::arch) fn build_first_domain(
     holes: &[Pfns],
     options: &Options,
 ) -> Result<(), BuildError> {
+    let loaded = build(kernel, kernel_arguments, initrd, holes, options)?;
+    frames::free_boot_memory(kernel);
+    if let (None, Some(initrd)) = (loaded, initrd) {
+        frames::free_boot_memory(initrd);
+    }
+    Ok(())
+}
+
+/// Says what of the RAM disk it has taken over.
+fn build(
+    kernel: PhysRange,
+    kernel_arguments: [&[u8]; 2],
+    initrd: Option<PhysRange>,
+    holes: &[Pfns],
+    options: &Options,
+) -> Result<Option<Loaded>, BuildError> {
     let opened = bzimage::open(module_bytes(kernel)).map_err(ImageError::from)?;
     let mut unpacked = Vec::new();
     let elf = match &opened {
@@ -262,12 +320,13 @@ pub(in crate::arch) fn build_first_domain(
     domain.set_wall_clock(wall_clock::now());
 
     domain.set_max_pages(pages);
-    let frames = take_frames(&domain, pages)?;
+    let loaded = Loaded::of(&layout, initrd);
+    let frames = take_frames(&domain, pages, loaded.as_ref())?;
     fill(
         &frames,
         &layout,
         &kernel,
-        initrd,
+        initrd.map(|range| (range, loaded.as_ref().map_or(0, |loaded| loaded.count))),
         shared_info,
         kernel_arguments,
     );
@@ -300,15 +359,16 @@ pub(in crate::arch) fn build_first_domain(
     ));
     let (_, change) = first.run.up();
     scheduler::follow_change(first, change);
-    Ok(())
+    Ok(loaded)
 }
 
-/// Fills the domain's memory: kernel, RAM disk, list of frames, page tables, start of day.
+/// Fills the domain's memory: kernel, RAM disk (past the pages that are there already), list of frames, page tables,
+/// start of day.
 fn fill(
     frames: &Frames,
     layout: &Layout,
     kernel: &Kernel<'_>,
-    initrd: Option<PhysRange>,
+    initrd: Option<(PhysRange, u64)>,
     shared_info: Mfn,
     arguments: [&[u8]; 2],
 ) {
@@ -318,8 +378,9 @@ fn fill(
     if let Some(page) = layout.hypercall_page {
         start::write_hypercall_page(frames.page(page));
     }
-    if let (Some(place), Some(range)) = (&layout.initrd, initrd) {
-        for (pfn, piece) in place.pfns.iter().zip(module_bytes(range).chunks(PAGE_SIZE)) {
+    if let (Some(place), Some((range, done))) = (&layout.initrd, initrd) {
+        let pages = place.pfns.iter().zip(module_bytes(range).chunks(PAGE_SIZE));
+        for (pfn, piece) in pages.skip(done as usize) {
             if let Some(to) = frames.page(pfn).get_mut(..piece.len()) {
                 to.copy_from_slice(piece);
             }

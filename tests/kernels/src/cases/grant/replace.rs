@@ -36,10 +36,8 @@ pub(crate) fn run() {
     assert_eq!(tables.l1.read(0) & FRAME_MASK, other.mfn().address());
     assert_eq!(tables.l1.read(5), 0);
     // SAFETY: just mapped; nothing refers to what lies there.
-    assert_eq!(
-        unsafe { (SPARE.0 as *const u64).add(1).read_volatile() },
-        0x77
-    );
+    let seen = unsafe { (SPARE.0 as *const u64).add(1).read_volatile() };
+    assert_eq!(seen, 0x77);
     assert_eq!(replace(done.handle, SPARE.0, second), bad_handle);
 
     // By nothing.
