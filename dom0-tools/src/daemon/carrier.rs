@@ -325,12 +325,13 @@ impl<P: Platform> Carrier<P> {
                 self.connections.insert(id, connection);
             }
             (Some(why), ClientId::Domain(domain)) => {
-                log::warn!(
-                    "domain {}: {}; it is not served until it is introduced again or asks for a new connection",
-                    domain.0,
-                    reason(why)
-                );
-                connection.fail(why);
+                if connection.fail(why) {
+                    log::warn!(
+                        "domain {}: {}; it is not served until it is introduced again or asks for a new connection; this is said once",
+                        domain.0,
+                        reason(why)
+                    );
+                }
                 self.connections.insert(id, connection);
             }
             (Some(why), ClientId::Socket(_)) => {

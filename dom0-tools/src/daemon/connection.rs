@@ -3,7 +3,7 @@
 //! In a turn a bounded number of requests is taken and done, then what that changed is written down
 //! (by the caller), then answers and events are sent. A client that does not take its answers is not asked
 //! for more requests, so what is kept for it is bounded: one message that has not arrived, answers
-//! of [`ENOUGH_UNSENT`] bytes and one message, and its [`Outbox`](crate::store::outbox::Outbox).
+//! of a kilobyte and one message, and its [`Outbox`](crate::store::outbox::Outbox).
 
 use super::transport::{Broken, Positions, Transport};
 use crate::store::domains::Host;
@@ -73,6 +73,7 @@ pub struct Connection {
     /// Whether what [`stream_record`](Self::stream_record) says has changed since it was asked.
     is_unrecorded: bool,
     has_failed: bool,
+    has_failed_before: bool,
 }
 
 /// Whether a turn has done anything.
@@ -96,6 +97,7 @@ impl Connection {
             debt: 0,
             is_unrecorded: true,
             has_failed: false,
+            has_failed_before: false,
         }
     }
 
@@ -187,10 +189,12 @@ impl Connection {
         Ok(progress)
     }
 
-    /// The connection is of no more use; a guest is told, and may ask for a new one.
-    pub fn fail(&mut self, why: Broken) {
+    /// The connection is of no more use; a guest is told, and may ask for a new one. Returns whether this is
+    /// the first time: a guest that goes on like that does not fill the log.
+    pub fn fail(&mut self, why: Broken) -> bool {
         self.has_failed = true;
         self.transport.fail(why);
+        !std::mem::replace(&mut self.has_failed_before, true)
     }
 
     /// How far the streams are, if that must be written down and has changed since it was.

@@ -296,7 +296,7 @@ impl Store {
             };
             for (number, transaction) in &mut client.transactions {
                 if transaction.kept_alive(&self.tree) > limit {
-                    log::info!(
+                    log::debug!(
                         "{id}: transaction {number} has been open while {limit} bytes were replaced; it will end in a conflict"
                     );
                     transaction.doom();
