@@ -570,7 +570,6 @@ fn start_watchdog(acpi: &Acpi, options: &Options) {
     // The PIT is ISA interrupt 0.
     let gsi = acpi.madt.as_ref().map(|madt| madt.isa_interrupt(0).0);
     if gsi.is_some_and(|gsi| watchdog::start(gsi, options.watchdog_timeout_s)) {
-        gsi.into_iter().for_each(irq::keep);
         log::info!(
             "Watchdog: on, {} s",
             options.watchdog_timeout_s.max(watchdog::SHORTEST_S)

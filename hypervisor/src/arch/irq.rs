@@ -160,9 +160,13 @@ pub(super) fn start(madt: Option<&Madt>) {
                 .map(|madt| signal_of(madt, gsi))
         })
     });
-    for entry in madt.into_iter().flat_map(|madt| madt.nmi_sources.iter()) {
+    let Some(madt) = madt else { return };
+    for entry in madt.nmi_sources.iter() {
         keep(entry.gsi);
     }
+    // The interval timer, whose number is 0 wherever it is wired to.
+    keep(0);
+    keep(madt.isa_interrupt(0).0);
 }
 
 /// The hypervisor uses interrupt line `gsi` itself: no domain can bind it.

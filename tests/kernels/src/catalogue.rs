@@ -299,6 +299,7 @@ cases! {
     "iret/without-user-root" = iret::without_user_root, ends(Ending::DomainCrash);
 
     "irq/edge" = irq::edge, on_many(());
+    "irq/eoi-frame" = irq::eoi_frame;
     "irq/io-apic" = irq::io_apic;
     "irq/level" = irq::level, with(&["edu,addr=5"]), on_many(());
     "irq/level-held" = irq::level_held, with(&["edu,addr=5"]);

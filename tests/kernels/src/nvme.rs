@@ -107,7 +107,7 @@ impl Controller {
         let completed = queue.completed.get();
         let word = queue.ends.read((completed % ENTRIES) as usize * 2 + 1);
         // The phase changes each time around.
-        let phase = u64::from(completed / ENTRIES % 2 == 0);
+        let phase = u64::from((completed / ENTRIES).is_multiple_of(2));
         if word >> 48 & 1 != phase {
             return None;
         }

@@ -148,6 +148,10 @@ pub(super) fn map(guest: &Guest<'_>, argument: u64) -> Result<(), Errno> {
 
 fn map_line(domain: &Domain, wish: &MapPirq, wanted: Option<u32>) -> Result<u32, Errno> {
     let gsi = u32::try_from(wish.index).map_err(|_| Errno::EINVAL)?;
+    if gsi == 0 {
+        // The interval timer's number.
+        return Err(Errno::EPERM);
+    }
     let irq = lines().gsi(gsi)?;
     Ok(domain.pirqs.numbers.map_line(irq, wanted)?)
 }

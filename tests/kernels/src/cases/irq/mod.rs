@@ -1,6 +1,7 @@
 //! Interrupts of devices.
 
 pub(crate) mod edge;
+pub(crate) mod eoi_frame;
 pub(crate) mod io_apic;
 pub(crate) mod level;
 pub(crate) mod level_held;

@@ -1,13 +1,17 @@
 //! Numbers of interrupts: what is refused, and what is the same twice.
 
 use super::*;
-use guest_abi::physdev::{IrqStatus, IrqStatusQuery, IrqVector, MapPirqType, PhysdevOp};
+use guest_abi::physdev::{
+    GetFreePirq, IrqStatus, IrqStatusQuery, IrqVector, MapPirqType, PhysdevOp,
+};
 
 pub(crate) fn run() {
     // Lines.
     assert_eq!(pirq::map(&mut pirq::line(-1, -1)), Err(Errno::EINVAL));
     assert_eq!(pirq::map(&mut pirq::line(4000, 4000)), Err(Errno::EINVAL));
     assert_eq!(pirq::map(&mut pirq::line(17, 1 << 20)), Err(Errno::EINVAL));
+    // The interval timer's, wherever it is wired to.
+    assert_eq!(pirq::map(&mut pirq::line(0, 0)), Err(Errno::EPERM));
     assert_eq!(pirq::map(&mut pirq::line(17, 17)), Ok(17));
     assert_eq!(pirq::map(&mut pirq::line(17, 17)), Ok(17));
     assert_eq!(pirq::map(&mut pirq::line(17, 18)), Err(Errno::EEXIST));
@@ -41,7 +45,16 @@ pub(crate) fn run() {
     assert_eq!(pirq::unmap(1 << 20), Err(Errno::EINVAL));
     assert_eq!(pirq::end(17), Err(Errno::EINVAL));
 
+    // Numbers for later.
+    let mut free = GetFreePirq::new_zeroed();
+    free.map_type = MapPirqType::Gsi as i32;
+    assert_eq!(pirq::operate(PhysdevOp::GetFreePirq, &mut free), Ok(0));
+    assert_eq!(free.pirq, 16);
+    assert_eq!(pirq::operate(PhysdevOp::GetFreePirq, &mut free), Ok(0));
+    assert_eq!(free.pirq, 17);
+
     // How a line signals is said once.
+    assert_eq!(pirq::set_up(0, 0, 0), Err(Errno::EEXIST));
     assert_eq!(pirq::set_up(16, 1, 1), Ok(0));
     assert_eq!(pirq::set_up(16, 1, 1), Err(Errno::EEXIST));
     assert_eq!(pirq::set_up(-1, 1, 1), Err(Errno::EINVAL));
