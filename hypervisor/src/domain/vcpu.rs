@@ -132,11 +132,18 @@ impl Vcpu {
         own_info.into_iter()
     }
 
-    /// Sets the context up for the first time. Gives it back if it was before.
-    pub(crate) fn initialise(&self, context: Box<Context>) -> Result<(), Box<Context>> {
+    /// Sets the context up for the first time. Gives it back if it was before. `prepare` does what the vCPU's
+    /// first turn must find done: of several who try at once only one comes to that, and the vCPU can't run
+    /// before it returns.
+    pub(crate) fn initialise(
+        &self,
+        context: Box<Context>,
+        prepare: impl FnOnce(&Context),
+    ) -> Result<(), Box<Context>> {
         if self.is_initialised.swap(true, Ordering::AcqRel) {
             return Err(context);
         }
+        prepare(&context);
         self.put_context(context);
         Ok(())
     }

@@ -76,8 +76,9 @@ fn take(domain: &Domain, frames: &[Mfn]) -> Result<(), Stop> {
     })
 }
 
-/// Takes the GDT that a new context names, for a vCPU that has not run yet.
-pub(super) fn take_gdt(domain: &Domain, vcpu: &Vcpu, context: &Context) -> Result<(), Errno> {
+/// Takes the GDT that a new context names, for a vCPU that has not run yet. The vCPU is [shown](show_gdt) it when
+/// it is certain that the context will be its own.
+pub(super) fn take_gdt(domain: &Domain, context: &Context) -> Result<(), Errno> {
     let frames = context
         .tables
         .gdt
@@ -90,12 +91,16 @@ pub(super) fn take_gdt(domain: &Domain, vcpu: &Vcpu, context: &Context) -> Resul
             Err(Stop::Failed(_)) => return Err(Errno::EINVAL),
         }
     }
-    for (page, &frame) in frames.iter().enumerate() {
+    Ok(())
+}
+
+/// Shows a vCPU that does not run the GDT that was taken for its context. It flushes when it begins to run.
+pub(super) fn show_gdt(domain: &Domain, vcpu: &Vcpu, context: &Context) {
+    for (page, &frame) in context.tables.gdt_frames().iter().enumerate() {
         domain
             .per_domain()
             .set_gdt_page(vcpu.id(), page, Some(frame));
     }
-    Ok(())
 }
 
 /// Gives the GDT of a context up that was never used.

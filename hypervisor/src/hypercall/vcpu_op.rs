@@ -55,11 +55,12 @@ pub(super) fn vcpu_op(guest: &mut Guest<'_>, operation: u64, vcpu: u64, argument
             let wish: Box<VcpuGuestContext> = super::read_boxed(argument)?;
             let mut context = guest::state::context_from(guest.domain, &wish)?;
             super::mmu::take_roots(guest.domain, &mut context)?;
-            if let Err(errno) = super::descriptors::take_gdt(guest.domain, &vcpu, &context) {
+            if let Err(errno) = super::descriptors::take_gdt(guest.domain, &context) {
                 super::mmu::drop_roots(guest.domain, &context);
                 return Err(errno);
             }
-            if let Err(context) = vcpu.initialise(context) {
+            let show = |context: &_| super::descriptors::show_gdt(guest.domain, &vcpu, context);
+            if let Err(context) = vcpu.initialise(context, show) {
                 super::descriptors::drop_gdt_frames(guest.domain, &context);
                 super::mmu::drop_roots(guest.domain, &context);
                 return Err(Errno::EEXIST);

@@ -364,6 +364,7 @@ cases! {
 
     "sched/block-and-wake" = sched::block_and_wake, on_many(());
     "sched/fairness" = sched::fairness, on_many(());
+    "sched/initialise-race" = sched::initialise_race, on_many(());
     "sched/kept-reason" = sched::kept_reason, ends(Ending::Poweroff);
     "sched/last-down" = sched::last_down, ends(Ending::Poweroff);
     "sched/mask-race" = sched::mask_race, on_many(());

@@ -348,7 +348,7 @@ fn build(
     let Some(first) = domain.vcpu(VcpuId(0)) else {
         unreachable!("a domain without vCPUs")
     };
-    if first.initialise(context).is_err() {
+    if first.initialise(context, |_| {}).is_err() {
         unreachable!("a vCPU that was just made is initialised already");
     }
     console::line(format_args!(

@@ -25,7 +25,7 @@ fn load_gdt(frame: Mfn) -> Outcome {
 }
 
 /// A present data segment, writable, of a privilege level and a base below 4 GiB.
-const fn data(base: u64, level: u64) -> u64 {
+pub(crate) const fn data(base: u64, level: u64) -> u64 {
     let base = (base & 0xff_ffff) << 16 | (base >> 24 & 0xff) << 56;
     0x00cf_9200_0000_ffff | level << 45 | base
 }
