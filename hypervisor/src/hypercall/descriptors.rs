@@ -196,6 +196,17 @@ pub(crate) fn map_ldt_page(guest: &mut Guest<'_>, page: usize) -> bool {
     if page as u32 >= tables.ldt_entries.div_ceil(ENTRIES_PER_PAGE) {
         return false;
     }
+    // A page that is there already keeps the one reference that is taken on it.
+    if guest
+        .context
+        .ldt_pages
+        .get(page)
+        .copied()
+        .flatten()
+        .is_some()
+    {
+        return false;
+    }
     let address = Vaddr(tables.ldt_base.0.wrapping_add((page * PAGE_SIZE) as u64));
     let root = guest.context.kernel_root;
     let taken = guest.domain.with_tables(|lock| {

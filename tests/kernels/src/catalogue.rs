@@ -291,6 +291,7 @@ cases! {
     "iret/flags" = iret::flags;
     "iret/in-syscall" = iret::in_syscall;
     "iret/into-nowhere" = iret::into_nowhere;
+    "iret/local-selector" = iret::local_selector;
     "iret/non-canonical" = iret::non_canonical;
     "iret/null-selector" = iret::null_selector;
     "iret/registers" = iret::registers;
@@ -320,6 +321,7 @@ cases! {
     "segment/ldt-absent-page" = segment::ldt_absent_page;
     "segment/ldt-bad-page" = segment::ldt_bad_page;
     "segment/ldt-refusals" = segment::ldt_refusals;
+    "segment/ldt-window" = segment::ldt_window;
     "segment/selectors-survive" = segment::selectors_survive;
     "segment/stack-switch" = segment::stack_switch;
     "segment/update-descriptor" = segment::update_descriptor;

@@ -142,6 +142,12 @@ fn return_fault(guest: &mut Guest<'_>) -> Result<(), CannotDeliver> {
         vector: vector::GENERAL_PROTECTION as u8,
         error_code: 0,
     });
+    if u32::from(vector) == vector::PAGE_FAULT {
+        // Of a descriptor that the frame names: of all that a return touches, only those may be missing.
+        let address = traps::cr2();
+        interrupts::enable();
+        return page_fault::handle(guest, address, error_code);
+    }
     deliver_exception(guest, u32::from(vector), error_code)
 }
 

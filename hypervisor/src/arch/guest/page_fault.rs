@@ -23,6 +23,7 @@ use guest_abi::ids::{Mfn, PAGE_SIZE, Vaddr};
 /// Error-code bits.
 const PRESENT: u32 = 1 << 0;
 const WRITE: u32 = 1 << 1;
+const USER: u32 = 1 << 2;
 const RESERVED: u32 = 1 << 3;
 const FETCH: u32 = 1 << 4;
 
@@ -33,7 +34,11 @@ pub(in crate::arch) fn handle(
     error_code: u32,
 ) -> Result<(), CannotDeliver> {
     if (HYPERVISOR_START..HYPERVISOR_END).contains(&address) {
-        if let Some(result) = ldt_fault(guest, address) {
+        // The processor looks at descriptors with its own rights, whatever the guest's are, and misses pages
+        // that are not there. Everything else is the guest itself, trying an address that is not its own.
+        if error_code & (PRESENT | USER | RESERVED | FETCH) == 0
+            && let Some(result) = ldt_fault(guest, address)
+        {
             return result;
         }
         return deliver_page_fault(guest, address, error_code);

@@ -10,6 +10,7 @@ pub(crate) mod ldt;
 pub(crate) mod ldt_absent_page;
 pub(crate) mod ldt_bad_page;
 pub(crate) mod ldt_refusals;
+pub(crate) mod ldt_window;
 pub(crate) mod selectors_survive;
 pub(crate) mod stack_switch;
 pub(crate) mod update_descriptor;
