@@ -254,13 +254,16 @@ entry_stubs_syscall32:
     mov dword ptr [rsp + 4], {SYSCALL32}
     jmp qword ptr [rip + entry_data + {ENTRY_TARGET}]
     .balign 16
-    /* SYSENTER tells neither where it came from nor with which stack; RFLAGS but for IF, VM are intact. */
+    /* SYSENTER tells neither where it came from nor with which stack; RFLAGS are the guest's, but for IF and VM. */
 entry_stubs_sysenter:
     mov rsp, [rip + entry_data + {ENTRY_STACK}]
     push {FLAT_SS}
     push 0
     pushfq
     or dword ptr [rsp], 0x200
+    /* With NT among them the return to a guest would fault, again and again. */
+    push {FLAGS_FIXED}
+    popfq
     push 3
     push 0
     push 0

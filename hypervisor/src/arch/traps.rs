@@ -5,7 +5,7 @@ use super::layout::STACK_BLOCK;
 use super::{
     apic, console_input, death, debug, guest, irq, percpu, scheduler, tables, tlb, watchdog,
 };
-use crate::registers::entry;
+use crate::registers::{entry, rflags};
 use guest_abi::segment::{FLAT_RING3_CS32, FLAT_RING3_CS64, FLAT_RING3_SS};
 
 use core::arch::{asm, global_asm};
@@ -69,6 +69,7 @@ global_asm!(
     SYSCALL = const entry::SYSCALL,
     SYSCALL32 = const entry::SYSCALL32,
     SYSENTER = const entry::SYSENTER,
+    FLAGS_FIXED = const rflags::FIXED,
     FLAT_SS = const FLAT_RING3_SS,
     FLAT_CS32 = const FLAT_RING3_CS32,
     FLAT_CS64 = const FLAT_RING3_CS64,

@@ -54,6 +54,8 @@ pub struct Case {
     pub runs_for_s: u32,
     /// More of the machine: what QEMU's `-device` takes.
     pub devices: &'static [&'static str],
+    /// Another processor model than usual, as QEMU's `-cpu` takes it.
+    pub cpu: Option<&'static str>,
     /// It runs on one, two and four processors, always.
     pub is_about_processors: bool,
     #[cfg(target_os = "none")]
@@ -68,6 +70,11 @@ impl Case {
 
     const fn with(mut self, devices: &'static [&'static str]) -> Self {
         self.devices = devices;
+        self
+    }
+
+    const fn on_cpu(mut self, cpu: &'static str) -> Self {
+        self.cpu = Some(cpu);
         self
     }
 
@@ -98,6 +105,7 @@ macro_rules! cases {
                 arguments: "",
                 runs_for_s: 0,
                 devices: &[],
+                cpu: None,
                 is_about_processors: false,
                 #[cfg(target_os = "none")]
                 run: crate::cases::$($path)::+::run,
@@ -161,6 +169,8 @@ cases! {
     "user/syscall-without-callback" = user::syscall_without_callback;
     "user/syscall-32bit" = user::syscall_32bit;
     "user/sysenter" = user::sysenter;
+    "user/sysenter-of-intel" = user::sysenter, on_cpu("max,-smap,vendor=GenuineIntel");
+    "user/sysenter-nested" = user::sysenter_nested, on_cpu("max,-smap,vendor=GenuineIntel");
     "user/segment-bases" = user::segment_bases;
     "user/upcall" = user::upcall;
     "user/bad-kernel-stack" = user::bad_kernel_stack, ends(Ending::DomainCrash);

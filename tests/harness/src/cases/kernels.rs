@@ -105,7 +105,9 @@ fn judge(
     extent: Extent,
 ) -> Result<Verdict, Verdict> {
     let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let usual = Machine::default();
     let machine = Machine {
+        cpu: case.cpu.map_or(usual.cpu.clone(), String::from),
         processors,
         memory_mib: MEMORY_MIB,
         extra: case
@@ -113,7 +115,7 @@ fn judge(
             .iter()
             .flat_map(|device| ["-device", device].map(String::from))
             .collect(),
-        ..Machine::default()
+        ..usual
     };
     let module = PathBuf::from("build/kernels").join(case.kernel.file_name());
     // On our own image the hypervisor has the last word: the audit.

@@ -25,5 +25,6 @@ pub(crate) mod syscall_event_mask;
 pub(crate) mod syscall_flags;
 pub(crate) mod syscall_without_callback;
 pub(crate) mod sysenter;
+pub(crate) mod sysenter_nested;
 pub(crate) mod task_switched;
 pub(crate) mod upcall;
