@@ -262,6 +262,28 @@ fn work_interrupted_at_any_point_ends_as_if_it_was_not() {
 }
 
 #[test]
+fn roots_given_up_one_after_the_other_are_all_dissolved() {
+    let entries = frame_entries();
+    let machine = TestMachine::new(&entries);
+    let mut tale = Tale::new(&machine);
+    for root in [0, 1] {
+        tale.tell(Step::Load(root)).unwrap();
+    }
+    machine.yield_every(1);
+    // As two vCPUs do, or one for its two roots: neither asks what the other has left.
+    for root in tale.roots.drain(..) {
+        tale.mm.put_root(&mut tale.domain.locked(), root);
+    }
+    tale.audit();
+    tale.finish();
+    tale.audit();
+    for &frame in &tale.frames[..15] {
+        let writable = tale.mm.get_writable_frame(frame, DOM1, DOM1);
+        tale.mm.put_writable_frame(writable.unwrap());
+    }
+}
+
+#[test]
 fn the_story_is_told_as_it_should() {
     let entries = frame_entries();
     let machine = TestMachine::new(&entries);

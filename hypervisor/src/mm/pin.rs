@@ -117,7 +117,11 @@ impl<P: Platform> Mm<'_, P> {
     /// Gives up a root that no processor has loaded any more. What can't be done at once is done
     /// before the next operation on the domain's tables ([`Self::finish_pending`]), which is where to
     /// get to *before* the root is given up.
+    ///
+    /// Only one reference can be left for later. What was left since then, by another vCPU or for another root, is
+    /// done here and now: a rare case, in which the processor is not given up.
     pub fn put_root(&self, lock: &mut PtLock<'_>, root: Root) {
+        while self.finish_pending(lock).is_err() {}
         self.put_table_soon(lock, root.mfn, Level::L4);
     }
 
