@@ -15,7 +15,7 @@ QEMU ?= qemu-system-x86_64
 # Seconds that each fuzz target runs.
 TIME ?= 60
 
-.PHONY: help setup image test-image dom0 iso run test test-reference fuzz lint fmt doc clean
+.PHONY: help setup image test-image dom0 iso run test test-reference bench fuzz lint fmt doc clean
 
 help: ## list the targets
 	@echo "Paravane: a paravirtualizing hypervisor for x86_64"
@@ -59,6 +59,11 @@ test-reference: setup ## the tiny kernels of tests/kernels on the reference hype
 	@tests/reference-hypervisor
 	@tests/build-kernels
 	@cargo run --quiet --package harness -- $(addprefix reference/,$(FILTER)) $(if $(FILTER),,reference/)
+
+bench: image ## what services cost in instructions, here and on the reference hypervisor
+	@tests/reference-hypervisor
+	@tests/build-kernels
+	@cargo run --quiet --package harness -- costs/comparison
 
 lint: setup ## formatting and clippy, warnings are errors, for the host and for bare metal
 	@tests/lint

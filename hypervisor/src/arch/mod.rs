@@ -66,7 +66,7 @@ pub(crate) mod pci;
 #[cfg(target_os = "none")]
 mod per_domain;
 #[cfg(target_os = "none")]
-mod percpu;
+pub(crate) mod percpu;
 #[cfg(all(target_os = "none", feature = "planted-faults"))]
 mod planted;
 #[cfg(target_os = "none")]

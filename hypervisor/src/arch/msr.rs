@@ -58,8 +58,9 @@ pub(super) fn tsc() -> u64 {
 
 /// CPUID, with all zeros for a leaf above the highest that the processor has in its range.
 pub(super) fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
-    let highest = __cpuid_count(leaf & 0xf000_0000, 0).eax;
-    if leaf > highest {
+    let range = leaf & 0xf000_0000;
+    // A CPUID is dear where an outer hypervisor answers it. The first of a range is always there.
+    if leaf > range && leaf > __cpuid_count(range, 0).eax {
         return CpuidResult {
             eax: 0,
             ebx: 0,

@@ -22,9 +22,12 @@ use super::boot_stack;
 use super::guest::running::Running;
 use super::layout::{STACK_BLOCK, STACKS_START};
 use super::scheduler;
+use crate::domain::Vcpu;
 use crate::registers::Registers;
+use alloc::sync::Arc;
 use core::arch::asm;
 use core::mem::{offset_of, size_of};
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// The most processors that this image drives.
 pub(super) const MAX_CPUS: usize = 256;
@@ -154,6 +157,26 @@ pub(super) fn current_cpu() -> u32 {
     } else {
         0
     }
+}
+
+/// The vCPU that each processor runs, to be compared with and not to be followed.
+static RUNNING: [AtomicPtr<Vcpu>; MAX_CPUS] =
+    [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_CPUS];
+
+/// Notes what the calling processor runs from here on.
+pub(super) fn set_running(vcpu: Option<&Arc<Vcpu>>) {
+    if let Some(running) = RUNNING.get(current_cpu() as usize) {
+        let vcpu = vcpu.map_or(core::ptr::null(), Arc::as_ptr);
+        running.store(vcpu.cast_mut(), Ordering::Relaxed);
+    }
+}
+
+/// Whether the calling processor runs `vcpu`. Preempted by nothing that would make the answer wrong: what a
+/// processor runs changes only on its way to a guest.
+pub(crate) fn runs_here(vcpu: &Vcpu) -> bool {
+    RUNNING
+        .get(current_cpu() as usize)
+        .is_some_and(|running| core::ptr::eq(running.load(Ordering::Relaxed), vcpu))
 }
 
 /// Address of the guest frame of processor `cpu`.

@@ -44,21 +44,26 @@ impl SharedPlace {
         Self(raw)
     }
 
+    /// The address of what lies `offset` bytes further in the same frame.
+    const fn at(self, offset: usize) -> u64 {
+        self.0.wrapping_add(offset as u64)
+    }
+
     fn u8(self, offset: usize) -> &'static AtomicU8 {
         // SAFETY: inside the frame (`new`); atomics may be shared with whoever else writes.
-        unsafe { AtomicU8::from_ptr((self.0 + offset as u64) as *mut u8) }
+        unsafe { AtomicU8::from_ptr(self.at(offset) as *mut u8) }
     }
 
     fn u32(self, offset: usize) -> &'static AtomicU32 {
-        debug_assert!((self.0 + offset as u64).is_multiple_of(4));
+        debug_assert!(self.at(offset).is_multiple_of(4));
         // SAFETY: as `u8`; aligned: frames and `vcpu_info` are, and so are the fields.
-        unsafe { AtomicU32::from_ptr((self.0 + offset as u64) as *mut u32) }
+        unsafe { AtomicU32::from_ptr(self.at(offset) as *mut u32) }
     }
 
     fn u64(self, offset: usize) -> &'static AtomicU64 {
-        debug_assert!((self.0 + offset as u64).is_multiple_of(8));
+        debug_assert!(self.at(offset).is_multiple_of(8));
         // SAFETY: as `u32`.
-        unsafe { AtomicU64::from_ptr((self.0 + offset as u64) as *mut u64) }
+        unsafe { AtomicU64::from_ptr(self.at(offset) as *mut u64) }
     }
 }
 

@@ -47,7 +47,9 @@ const ARRIVAL_US: u64 = 5_000_000;
 
 /// Processors that run: their numbers and local APIC numbers.
 pub(super) fn online() -> impl Iterator<Item = (u32, u32)> {
+    // Numbers are given in order: the first that nobody has ends them.
     let all = (0u32..).zip(STATES.iter().zip(&APIC_IDS));
+    let all = all.take_while(|(_, (state, _))| state.load(Ordering::Acquire) != state::ABSENT);
     all.filter(|(_, (state, _))| state.load(Ordering::Acquire) == state::ONLINE)
         .map(|(cpu, (_, id))| (cpu, id.load(Ordering::Relaxed)))
 }

@@ -93,7 +93,7 @@ trap_stubs:
 
 /*
  * In: error code and vector on top of the hardware frame.
- * From a guest: calls guest_entry(&mut Registers), then goes back to whatever guest is to run.
+ * From a guest: calls guest_entry(&mut Registers), which prepares the return to whatever guest is to run.
  * From the hypervisor: calls trap_entry(&mut Registers) with interrupts off; returns with what the frame
  * then holds.
  */
@@ -109,7 +109,7 @@ trap_common:
     xor ebp, ebp
     sub rsp, 8
     call {guest_entry}
-    jmp exit_to_guest_aligned
+    jmp exit_to_guest_as_prepared
     .size trap_common, . - trap_common
 
 /*
@@ -138,7 +138,7 @@ trap_debug:
     xor ebp, ebp
     sub rsp, 8
     call {guest_entry}
-    jmp exit_to_guest_aligned
+    jmp exit_to_guest_as_prepared
     .size trap_debug, . - trap_debug
 
 /*
@@ -170,10 +170,9 @@ trap_from_hypervisor:
 enter_guests:
     lea rsp, [rdi - 8]
     xor ebp, ebp
-exit_to_guest_aligned:
-    /* Interrupts are off from here on, or prepare_exit switches them off. It returns with them off. */
-    lea rdi, [rsp + 8]
     call {prepare_exit}
+    /* In: AL = whether SYSRET can express the frame; interrupts are off. */
+exit_to_guest_as_prepared:
     add rsp, 8
     test al, al
     pop_general
@@ -203,7 +202,7 @@ exit_fault:
     mov rdi, rsp
     sub rsp, 8
     call {guest_entry}
-    jmp exit_to_guest_aligned
+    jmp exit_to_guest_as_prepared
     .size exit_fault, . - exit_fault
 
 /*
@@ -256,6 +255,8 @@ entry_stubs_syscall32:
     .balign 16
     /* SYSENTER tells neither where it came from nor with which stack; RFLAGS are the guest's, but for IF and VM. */
 entry_stubs_sysenter:
+    cld
+    forbid_user_pages
     mov rsp, [rip + entry_data + {ENTRY_STACK}]
     push {FLAT_SS}
     push 0
@@ -274,18 +275,17 @@ entry_stubs_end:
     .section .text.entry, "ax", @progbits
 
 /*
- * In: a frame up to error code and vector, made by one of the stubs above.
+ * In: a frame up to error code and vector, made by one of the stubs above; EFLAGS.DF and AC are clear: SYSCALL
+ * clears what its mask names, and the other stub does so itself.
  */
     .balign 16
     .global system_call_common
     .type system_call_common, @function
 system_call_common:
-    cld
     push_general
-    forbid_user_pages
     mov rdi, rsp
     xor ebp, ebp
     sub rsp, 8
     call {guest_entry}
-    jmp exit_to_guest_aligned
+    jmp exit_to_guest_as_prepared
     .size system_call_common, . - system_call_common

@@ -150,11 +150,14 @@ pub fn guest_cpuid(
             }
             extended_leaf(host, policy, caller, state, leaf)
         }
-        _ if leaf > basic_max(host) => Leaf::ZERO,
-        0 => Leaf {
-            eax: basic_max(host),
-            ..host.leaf(0, 0)
-        },
+        0 => {
+            let first = host.leaf(0, 0);
+            Leaf {
+                eax: basic_max(first),
+                ..first
+            }
+        }
+        _ if leaf > basic_max(host.leaf(0, 0)) => Leaf::ZERO,
         1 => leaf_1(host, policy, caller, state),
         2 => host.leaf(2, 0),
         // Every virtual processor is a package of its own: one core, nothing shared with another.

@@ -14,8 +14,9 @@ const MAX_EXTENDED: u32 = 0x8000_0021;
 /// Linear-address width without five-level paging, in bits.
 const LINEAR_ADDRESS_WIDTH: u32 = 48;
 
-pub(super) fn basic_max(host: &impl HostCpuid) -> u32 {
-    host.leaf(0, 0).eax.min(MAX_BASIC)
+/// The last standard leaf, given the host's first.
+pub(super) fn basic_max(first: Leaf) -> u32 {
+    first.eax.min(MAX_BASIC)
 }
 
 pub(super) fn extended_max(host: &impl HostCpuid) -> u32 {

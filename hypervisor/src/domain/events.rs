@@ -2,8 +2,8 @@
 
 use super::charge::OverLimit;
 use super::domains::{Domain, Domains};
-use crate::arch::scheduler;
 use crate::arch::shared::SharedInfoPlace;
+use crate::arch::{percpu, scheduler};
 use crate::event::{EventDomain, EventDomains, EventError, PortTable, SharedInfo, wait};
 use crate::sched::run_state::Change;
 use alloc::sync::Arc;
@@ -81,7 +81,8 @@ impl EventDomain for Domain {
         let Some(vcpu) = self.vcpu(vcpu) else { return };
         if wait::end(self, vcpu.id(), &vcpu.run) == Change::BecameRunnable {
             scheduler::wake(vcpu);
-        } else {
+        } else if !percpu::runs_here(vcpu) {
+            // Whoever runs here looks at its events on its way to the guest.
             scheduler::poke(vcpu);
         }
     }

@@ -18,6 +18,14 @@ const FORCED_CPUID: [u8; 7] = {
     [a, b, c, d, e, 0x0F, 0xA2]
 };
 
+/// Bits of a window above the mark and `CPUID`.
+const PAST_FORCED: u32 = 128 - 8 * FORCED_CPUID.len() as u32;
+/// The mark and `CPUID` as a window begins with them, the rest shifted out.
+const FORCED_BITS: u128 = {
+    let [a, b, c, d, e, f, g] = FORCED_CPUID;
+    u128::from_le_bytes([a, b, c, d, e, f, g, 0, 0, 0, 0, 0, 0, 0, 0, 0]) << PAST_FORCED
+};
+
 /// Emulates a marked `CPUID` at RIP, which raised #UD. [`Outcome::NotHandled`] if it isn't one.
 ///
 /// If the page ends in the middle of what looks like a mark, and the next one can't be read, the outcome is the
@@ -38,6 +46,10 @@ pub fn emulate<M: InsnMachine>(machine: &mut M) -> Outcome {
 
 fn recognise<M: InsnMachine>(machine: &mut M) -> Result<CodeSize, Stop> {
     let code = fetch::code(machine)?;
+    if u128::from_le_bytes(code.window) << PAST_FORCED == FORCED_BITS {
+        // What was not there is zero, and the last byte is not.
+        return Ok(code.size);
+    }
     let available = usize::from(code.available);
     let is_match = code
         .window

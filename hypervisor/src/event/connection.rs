@@ -91,12 +91,8 @@ pub fn send<L: EventDomains>(
     domain: &L::Domain,
     port: Port,
 ) -> Result<(), EventError> {
-    match domain
-        .ports()
-        .snapshot(port)
-        .ok_or(EventError::Invalid)?
-        .binding
-    {
+    let word = domain.ports().word(port).ok_or(EventError::Invalid)?;
+    match word.load().binding {
         Binding::Interdomain { remote, port: peer } => {
             if let Some(remote) = domains.get(remote) {
                 let back = Binding::Interdomain {
@@ -108,7 +104,7 @@ pub fn send<L: EventDomains>(
             Ok(())
         }
         Binding::Ipi => {
-            deliver::notify(domain, port, Binding::Ipi, None);
+            deliver::notify_word(domain, port, word, Binding::Ipi, None);
             Ok(())
         }
         Binding::Unbound { .. } => Ok(()),

@@ -8,7 +8,7 @@
 
 use super::domain::{EventDomain, SharedInfo};
 use super::error::EventError;
-use super::port::Binding;
+use super::port::{Binding, PortWord};
 use guest_abi::ids::{Port, VcpuId};
 
 /// Raises an event on a port if it is bound as `expected` (and, where given, to that vCPU); says whether
@@ -19,11 +19,22 @@ pub(super) fn notify<D: EventDomain>(
     expected: Binding,
     vcpu: Option<VcpuId>,
 ) -> bool {
-    let Some(pin) = domain
+    domain
         .ports()
         .word(port)
-        .and_then(|word| word.pin(expected, vcpu))
-    else {
+        .is_some_and(|word| notify_word(domain, port, word, expected, vcpu))
+}
+
+/// As [`notify`], given the port's word.
+#[inline]
+pub(super) fn notify_word<D: EventDomain>(
+    domain: &D,
+    port: Port,
+    word: &PortWord,
+    expected: Binding,
+    vcpu: Option<VcpuId>,
+) -> bool {
+    let Some(pin) = word.pin(expected, vcpu) else {
         return false;
     };
     set_pending(domain, port, pin.vcpu());

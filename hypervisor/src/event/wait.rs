@@ -100,23 +100,33 @@ impl Pollers {
     }
 
     /// Calls `wake` with each vCPU that polls for `port`, after removing it.
+    #[inline]
     pub(super) fn notify(&self, port: Port, wake: impl Fn(VcpuId)) {
         // The pending bit was set before, by a locked instruction; this pairs with the waiter's.
         model_fence();
-        for (index, word) in (0u32..).zip(&self.who) {
-            let mut pollers = word.load(Ordering::SeqCst);
-            while pollers != 0 {
-                let vcpu = VcpuId(index * u64::BITS + pollers.trailing_zeros());
-                pollers &= pollers - 1;
-                let wanted = self
-                    .ports
-                    .get(vcpu.0 as usize)
-                    .map(|port| port.load(Ordering::Relaxed));
-                if wanted.is_some_and(|wanted| wanted == ANY_PORT || wanted == port.0)
-                    && self.leave(vcpu)
-                {
-                    wake(vcpu);
-                }
+        for (index, word) in self.who.iter().enumerate() {
+            // Mostly nobody polls.
+            let pollers = word.load(Ordering::SeqCst);
+            if pollers != 0 {
+                self.notify_some(index as u32, pollers, port, &wake);
+            }
+        }
+    }
+
+    /// Calls `wake` with those of `pollers`, a word of [`Self::who`], that poll for `port`.
+    #[cold]
+    fn notify_some(&self, index: u32, mut pollers: u64, port: Port, wake: &impl Fn(VcpuId)) {
+        while pollers != 0 {
+            let vcpu = VcpuId(index * u64::BITS + pollers.trailing_zeros());
+            pollers &= pollers - 1;
+            let wanted = self
+                .ports
+                .get(vcpu.0 as usize)
+                .map(|port| port.load(Ordering::Relaxed));
+            if wanted.is_some_and(|wanted| wanted == ANY_PORT || wanted == port.0)
+                && self.leave(vcpu)
+            {
+                wake(vcpu);
             }
         }
     }

@@ -42,7 +42,7 @@ pub(super) fn set_gdt(guest: &mut Guest<'_>, arguments: [u64; 6]) -> Outcome {
     };
     match take(guest.domain, wanted) {
         Ok(()) => {}
-        Err(Stop::Preempted) => return Outcome::again(arguments),
+        Err(Stop::Preempted) => return Outcome::again([]),
         Err(Stop::Failed(_)) => return Err(Errno::EINVAL).into(),
     }
     drop_gdt(guest);
@@ -147,7 +147,7 @@ pub(super) fn update_descriptor(guest: &Guest<'_>, arguments: [u64; 6]) -> Outco
         .with_tables(|lock| mm().update_descriptor(lock, mfn, slot, descriptor))
     {
         Ok(()) => Ok(0).into(),
-        Err(Stop::Preempted) => Outcome::again(arguments),
+        Err(Stop::Preempted) => Outcome::again([]),
         Err(Stop::Failed(_)) => Err(Errno::EINVAL).into(),
     }
 }

@@ -15,6 +15,7 @@ use crate::mm::pin::Root;
 use crate::mm::typ::Level;
 use crate::mm::update::{AccessedDirty, Owed};
 use alloc::sync::Arc;
+use arrayvec::ArrayVec;
 use core::mem::size_of;
 use guest_abi::errno::Errno;
 use guest_abi::ids::{DomId, Mfn, Vaddr, VcpuId};
@@ -155,30 +156,19 @@ pub(super) fn mmu_update(guest: &Guest<'_>, arguments: [u64; 6]) -> Outcome {
         Err(error) => return Err(error.errno()).into(),
     };
     while list.left != 0 {
-        let mut requests = [Request { ptr: 0, val: 0 }; PIECE];
-        let mut count = 0;
-        for slot in requests.iter_mut().take(list.left as usize) {
-            let at = list
-                .at
-                .wrapping_add((count * size_of::<MmuUpdate>()) as u64);
+        let mut requests = ArrayVec::<Request, PIECE>::new();
+        let mut at = list.at;
+        for _ in 0..(list.left as usize).min(PIECE) {
             match read::<MmuUpdate>(at) {
-                Ok(update) => {
-                    *slot = Request {
-                        ptr: update.ptr,
-                        val: update.val,
-                    }
-                }
-                Err(errno) if count == 0 => return list.end(Err(errno)),
+                Ok(MmuUpdate { ptr, val }) => requests.push(Request { ptr, val }),
+                Err(errno) if requests.is_empty() => return list.end(Err(errno)),
                 Err(_) => break,
             }
-            count += 1;
+            at = at.wrapping_add(size_of::<MmuUpdate>() as u64);
         }
-        let Some(requests) = requests.get(..count) else {
-            break;
-        };
         let (mut done, mut owed) = (0, Owed::NOTHING);
         let result = subject
-            .with_tables(|lock| mm().mmu_update(lock, parties, requests, &mut done, &mut owed));
+            .with_tables(|lock| mm().mmu_update(lock, parties, &requests, &mut done, &mut owed));
         settle(&subject, owed);
         list.advance(done as u32, size_of::<MmuUpdate>());
         match result {
@@ -255,7 +245,7 @@ pub(super) fn update_va_mapping(
     match result {
         Ok(()) => {}
         Err(Stop::Failed(error)) => return Err(error.errno()).into(),
-        Err(Stop::Preempted) => return Outcome::again(arguments),
+        Err(Stop::Preempted) => return Outcome::again([]),
     }
     let page = match flags & UVMF_FLUSHTYPE_MASK {
         UVMF_TLB_FLUSH => None,

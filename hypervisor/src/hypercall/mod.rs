@@ -24,6 +24,7 @@ mod version;
 use crate::arch::guest::access;
 use crate::arch::guest::running::Guest;
 use crate::arch::scheduler;
+use crate::speculation;
 use alloc::boxed::Box;
 use core::mem::size_of;
 use guest_abi::errno::Errno;
@@ -84,6 +85,7 @@ impl From<Answer> for Outcome {
 }
 
 /// Reads an argument that a guest points to.
+#[inline]
 fn read<T: FromBytes>(address: u64) -> Result<T, Errno> {
     access::read(Vaddr(address)).map_err(|_| Errno::EFAULT)
 }
@@ -101,6 +103,7 @@ fn write<T: IntoBytes + Immutable>(address: u64, value: &T) -> Result<(), Errno>
 }
 
 /// Does the hypercall that the guest's registers ask for.
+#[inline(always)]
 pub(crate) fn enter(guest: &mut Guest<'_>) {
     let (number, rip) = (guest.registers.rax, guest.registers.rip);
     let arguments = guest.registers.arguments();
@@ -119,6 +122,7 @@ pub(crate) fn enter(guest: &mut Guest<'_>) {
 }
 
 /// Lets the guest make its call again: RIP goes back over the SYSCALL, so that events are delivered first.
+#[cold]
 fn again(guest: &mut Guest<'_>, continuation: &Continuation) {
     let registers = &mut *guest.registers;
     registers.rip = registers.rip.wrapping_sub(2);
@@ -135,53 +139,73 @@ fn again(guest: &mut Guest<'_>, continuation: &Continuation) {
     }
 }
 
-fn call(guest: &mut Guest<'_>, number: u64, arguments: [u64; 6]) -> Outcome {
-    let Ok(number) = Hypercall::try_from(number) else {
-        not_offered(guest, number);
-        return Err(Errno::ENOSYS).into();
-    };
-    let [a, b, c, _, _, _] = arguments;
-    match number {
-        Hypercall::SetTrapTable => processor::set_trap_table(guest, a).into(),
-        Hypercall::StackSwitch => processor::stack_switch(guest, a, b).into(),
-        Hypercall::FpuTaskswitch => processor::fpu_taskswitch(guest, a).into(),
-        Hypercall::SetDebugreg => processor::set_debugreg(guest, a, b).into(),
-        Hypercall::GetDebugreg => processor::get_debugreg(guest, a).into(),
-        Hypercall::SetSegmentBase => processor::set_segment_base(guest, a, b).into(),
-        Hypercall::CallbackOp => processor::callback_op(guest, a, b).into(),
-        Hypercall::VmAssist => processor::vm_assist(guest, a, b).into(),
-        Hypercall::Iret => processor::iret(guest),
-        Hypercall::Multicall => multicall(guest, arguments),
-        Hypercall::Version => version::version(guest, a, b).into(),
-        Hypercall::ConsoleIo => console_io::console_io(guest, a, b, c),
-        Hypercall::SchedOp => sched_op::sched_op(guest, a, b).into(),
-        Hypercall::SetTimerOp => vcpu_op::set_timer_op(guest, a).into(),
-        Hypercall::VcpuOp => vcpu_op::vcpu_op(guest, a, b, c).into(),
-        Hypercall::EventChannelOp => event_channel::event_channel_op(guest, a, b).into(),
-        Hypercall::MmuUpdate => mmu::mmu_update(guest, arguments),
-        Hypercall::UpdateVaMapping => mmu::update_va_mapping(guest, arguments, None),
-        Hypercall::UpdateVaMappingOtherdomain => {
-            mmu::update_va_mapping(guest, arguments, Some(arguments[3] as u16))
-        }
-        Hypercall::MmuextOp => mmu::mmuext_op(guest, arguments),
-        Hypercall::SetGdt => descriptors::set_gdt(guest, arguments),
-        Hypercall::UpdateDescriptor => descriptors::update_descriptor(guest, arguments),
-        Hypercall::MemoryOp => memory_op::memory_op(guest, arguments),
-        Hypercall::GrantTableOp => grant_table::grant_table_op(guest, arguments),
-        Hypercall::Mca => machine_check::mca(guest, a).into(),
-        Hypercall::PlatformOp => platform::platform_op(guest, a).into(),
-        Hypercall::PhysdevOp => physdev::physdev_op(guest, a, b).into(),
-        other => {
-            not_offered(guest, other as u64);
-            Err(Errno::ENOSYS).into()
-        }
+/// Does a hypercall, given its arguments.
+type Handler = fn(&mut Guest<'_>, u64, u64, u64, u64, u64) -> Outcome;
+
+/// Numbers that hypercalls may have.
+const NUMBERS: usize = 64;
+
+/// What does each number.
+static HANDLERS: [Option<Handler>; NUMBERS] = {
+    use Hypercall as H;
+    let mut table: [Option<Handler>; NUMBERS] = [None; NUMBERS];
+    table[H::SetTrapTable as usize] =
+        Some(|g, a, _, _, _, _| processor::set_trap_table(g, a).into());
+    table[H::StackSwitch as usize] =
+        Some(|g, a, b, _, _, _| processor::stack_switch(g, a, b).into());
+    table[H::FpuTaskswitch as usize] =
+        Some(|g, a, _, _, _, _| processor::fpu_taskswitch(g, a).into());
+    table[H::SetDebugreg as usize] =
+        Some(|g, a, b, _, _, _| processor::set_debugreg(g, a, b).into());
+    table[H::GetDebugreg as usize] = Some(|g, a, _, _, _, _| processor::get_debugreg(g, a).into());
+    table[H::SetSegmentBase as usize] =
+        Some(|g, a, b, _, _, _| processor::set_segment_base(g, a, b).into());
+    table[H::CallbackOp as usize] = Some(|g, a, b, _, _, _| processor::callback_op(g, a, b).into());
+    table[H::VmAssist as usize] = Some(|g, a, b, _, _, _| processor::vm_assist(g, a, b).into());
+    table[H::Iret as usize] = Some(|g, _, _, _, _, _| processor::iret(g));
+    table[H::Multicall as usize] = Some(|g, a, b, c, d, e| multicall(g, [a, b, c, d, e, 0]));
+    table[H::Version as usize] = Some(|g, a, b, _, _, _| version::version(g, a, b).into());
+    table[H::ConsoleIo as usize] = Some(|g, a, b, c, _, _| console_io::console_io(g, a, b, c));
+    table[H::SchedOp as usize] = Some(|g, a, b, _, _, _| sched_op::sched_op(g, a, b).into());
+    table[H::SetTimerOp as usize] = Some(|g, a, _, _, _, _| vcpu_op::set_timer_op(g, a).into());
+    table[H::VcpuOp as usize] = Some(|g, a, b, c, _, _| vcpu_op::vcpu_op(g, a, b, c).into());
+    table[H::EventChannelOp as usize] =
+        Some(|g, a, b, _, _, _| event_channel::event_channel_op(g, a, b).into());
+    table[H::MmuUpdate as usize] = Some(|g, a, b, c, d, e| mmu::mmu_update(g, [a, b, c, d, e, 0]));
+    table[H::UpdateVaMapping as usize] =
+        Some(|g, a, b, c, d, e| mmu::update_va_mapping(g, [a, b, c, d, e, 0], None));
+    table[H::UpdateVaMappingOtherdomain as usize] =
+        Some(|g, a, b, c, d, e| mmu::update_va_mapping(g, [a, b, c, d, e, 0], Some(d as u16)));
+    table[H::MmuextOp as usize] = Some(|g, a, b, c, d, e| mmu::mmuext_op(g, [a, b, c, d, e, 0]));
+    table[H::SetGdt as usize] =
+        Some(|g, a, b, c, d, e| descriptors::set_gdt(g, [a, b, c, d, e, 0]));
+    table[H::UpdateDescriptor as usize] =
+        Some(|g, a, b, c, d, e| descriptors::update_descriptor(g, [a, b, c, d, e, 0]));
+    table[H::MemoryOp as usize] =
+        Some(|g, a, b, c, d, e| memory_op::memory_op(g, [a, b, c, d, e, 0]));
+    table[H::GrantTableOp as usize] =
+        Some(|g, a, b, c, d, e| grant_table::grant_table_op(g, [a, b, c, d, e, 0]));
+    table[H::Mca as usize] = Some(|g, a, _, _, _, _| machine_check::mca(g, a).into());
+    table[H::PlatformOp as usize] = Some(|g, a, _, _, _, _| platform::platform_op(g, a).into());
+    table[H::PhysdevOp as usize] = Some(|g, a, b, _, _, _| physdev::physdev_op(g, a, b).into());
+    table
+};
+
+/// Does hypercall `number`.
+#[inline(always)]
+fn call(guest: &mut Guest<'_>, number: u64, [a, b, c, d, e, _]: [u64; 6]) -> Outcome {
+    match speculation::index(number as usize, NUMBERS).and_then(|index| HANDLERS[index]) {
+        Some(handler) => handler(guest, a, b, c, d, e),
+        None => not_offered(guest, number),
     }
 }
 
 /// Says that the guest has made a hypercall that does not exist or is not offered.
-fn not_offered(guest: &Guest<'_>, number: u64) {
+#[cold]
+fn not_offered(guest: &Guest<'_>, number: u64) -> Outcome {
     let (domain, vcpu) = (guest.domain.id().0, guest.vcpu.id().0);
     log::debug!(target: crate::console::GUEST, "d{domain}v{vcpu}: there is no hypercall {number}");
+    Err(Errno::ENOSYS).into()
 }
 
 /// A list of hypercalls in one. Stops after an `iret`, whose registers are then in force.

@@ -64,6 +64,20 @@ impl<P: Platform> Mm<'_, P> {
     ) -> Result<(), Stop> {
         self.finish_pending(lock)?;
         self.own_table(lock, table, Level::L1)?;
+        self.update_l1_in_force(lock, table, slot, new, accessed_dirty, frame_owner)
+    }
+
+    /// [`Self::update_l1`] when nothing is pending and the table is known to be in force.
+    #[inline]
+    fn update_l1_in_force(
+        &self,
+        lock: &mut PtLock<'_>,
+        table: Mfn,
+        slot: Slot,
+        new: u64,
+        accessed_dirty: AccessedDirty,
+        frame_owner: DomId,
+    ) -> Result<(), Stop> {
         match self.try_update_l1(lock, table, slot, new, accessed_dirty, frame_owner) {
             Err(MmError::Residue) if frame_owner == lock.domain() => {
                 self.make_writable(lock, pte::mfn(new))?;
@@ -260,7 +274,7 @@ impl<P: Platform> Mm<'_, P> {
         self.finish_pending(lock)?;
         let (_, word) = self.own_word(lock, mfn).map_err(|_| MmError::BadFrame)?;
         if word.is_table(Level::L1) {
-            self.update_l1(lock, mfn, slot, value, accessed_dirty, frame_owner)?;
+            self.update_l1_in_force(lock, mfn, slot, value, accessed_dirty, frame_owner)?;
             return Ok(Owed::NOTHING);
         }
         self.update_other(lock, mfn, slot, value, accessed_dirty, frame_owner, word)

@@ -95,9 +95,9 @@ impl Case {
 }
 
 macro_rules! cases {
-    ($( $name:literal = $($path:ident)::+ $(, $what:ident $argument:tt)*; )*) => {
-        /// All cases.
-        pub const CASES: &[Case] = &[$(
+    ($(#[$about:meta])* $list:ident: $( $name:literal = $($path:ident)::+ $(, $what:ident $argument:tt)*; )*) => {
+        $(#[$about])*
+        pub const $list: &[Case] = &[$(
             Case {
                 name: $name,
                 ending: Ending::Verdict,
@@ -116,6 +116,14 @@ macro_rules! cases {
 }
 
 cases! {
+    /// What is not tested but measured.
+    MEASUREMENTS:
+    "bench/costs" = bench;
+}
+
+cases! {
+    /// All cases.
+    CASES:
     "start/initial-state" = start::initial_state;
     "start/start-of-day" = start::start_of_day;
     "start/boot-mapping" = start::boot_mapping;

@@ -9,8 +9,9 @@
 
 use crate::arch::layout::{HYPERVISOR_END, HYPERVISOR_START};
 use crate::arch::percpu::{self, MAX_CPUS};
+use crate::registers::Registers;
 use core::arch::asm;
-use core::mem::{MaybeUninit, size_of};
+use core::mem::{MaybeUninit, offset_of, size_of};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use guest_abi::ids::Vaddr;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -46,6 +47,7 @@ pub(in crate::arch) fn last_fault(asked: u64, is_write: bool) -> (u64, u32) {
 }
 
 /// Whether `length` bytes at `address` are outside the hypervisor's part of the address space.
+#[inline]
 pub(crate) fn is_guest_range(address: u64, length: usize) -> bool {
     let Some(end) = address.checked_add(length as u64) else {
         return false;
@@ -55,7 +57,7 @@ pub(crate) fn is_guest_range(address: u64, length: usize) -> bool {
 
 /// Lets supervisor code touch user pages (SMAP) while it lives.
 macro_rules! with_user_pages {
-    ($($code:literal),* $(,)?) => {
+    ($($code:expr),* $(,)?) => {
         concat!(
             // Patched to STAC and CLAC at boot where the processor has SMAP.
             "1772: .byte 0x0f, 0x1f, 0x00\n",
@@ -101,17 +103,107 @@ unsafe fn copy(to: u64, from: u64, length: usize) -> usize {
     left
 }
 
+/// The longest value that is copied word by word: a string instruction takes longer to start.
+const MAX_WORDS: usize = 12;
+
+/// Instructions for one word of a short value, if it has so many: load, store, and where to go on when the
+/// guest's side, at the label `$guest`, faults.
+macro_rules! move_word {
+    ($guest:literal, $index:literal) => {
+        concat!(
+            ".if {words} > ",
+            $index,
+            "\n",
+            "2: mov {scratch}, [{from} + 8 * ",
+            $index,
+            "]\n",
+            "3: mov [{to} + 8 * ",
+            $index,
+            "], {scratch}\n",
+            recovers!($guest),
+            ".endif\n",
+        )
+    };
+}
+
+/// An entry of the exception table: a fault at the label `$guest` goes on at label 4.
+macro_rules! recovers {
+    ($guest:literal) => {
+        concat!(
+            ".pushsection .extable, \"a\", @progbits\n",
+            ".balign 4\n",
+            ".long ",
+            $guest,
+            " - .\n",
+            ".long 4f - .\n",
+            ".popsection\n",
+        )
+    };
+}
+
+/// Copies `WORDS` words, at most [`MAX_WORDS`], and a rest of `REST` bytes, 0 or 4. `true` if nothing faulted.
+/// `$guest` is the label of the side that is the guest's: 2 for the source, 3 for the destination.
+macro_rules! copy_short {
+    ($guest:literal, $to:expr, $from:expr, $size:expr) => {{
+        let failed: u64;
+        asm!(
+            with_user_pages!(
+                move_word!($guest, "0"),
+                move_word!($guest, "1"),
+                move_word!($guest, "2"),
+                move_word!($guest, "3"),
+                move_word!($guest, "4"),
+                move_word!($guest, "5"),
+                move_word!($guest, "6"),
+                move_word!($guest, "7"),
+                move_word!($guest, "8"),
+                move_word!($guest, "9"),
+                move_word!($guest, "10"),
+                move_word!($guest, "11"),
+                ".if {rest}",
+                "2: mov {scratch:e}, [{from} + 8 * {words}]",
+                "3: mov [{to} + 8 * {words}], {scratch:e}",
+                recovers!($guest),
+                ".endif",
+                "xor {failed:e}, {failed:e}",
+                "4:",
+            ),
+            from = in(reg) $from,
+            to = in(reg) $to,
+            words = const { $size / 8 },
+            rest = const { $size % 8 },
+            failed = inout(reg) 1u64 => failed,
+            scratch = out(reg) _,
+            options(nostack),
+        );
+        failed == 0
+    }};
+}
+
+/// Whether a value of `size` bytes is copied by `copy_short`.
+const fn is_short(size: usize) -> bool {
+    size <= MAX_WORDS * 8 && size % 4 == 0
+}
+
 /// Reads a value from the guest.
 ///
 /// # Errors
 /// Some byte of it can't be read.
+#[inline]
 pub(crate) fn read<T: FromBytes>(address: Vaddr) -> Result<T, AccessFault> {
     if !is_guest_range(address.0, size_of::<T>()) {
         return Err(AccessFault);
     }
     let mut value = MaybeUninit::<T>::uninit();
-    // SAFETY: the destination is as long as a `T`.
-    if unsafe { copy(value.as_mut_ptr() as u64, address.0, size_of::<T>()) } != 0 {
+    let to = value.as_mut_ptr();
+    let is_read = if const { is_short(size_of::<T>()) } {
+        // SAFETY: the destination is as long as a `T`; a fault on the guest's side goes on at label 4.
+        unsafe { copy_short!("2b", to, address.0, size_of::<T>()) }
+    } else {
+        // SAFETY: the destination is as long as a `T`.
+        unsafe { copy(to as u64, address.0, size_of::<T>()) == 0 }
+    };
+    if !is_read {
         return Err(AccessFault);
     }
     // SAFETY: all bytes are written, and any bytes are a `T` (FromBytes).
@@ -122,11 +214,24 @@ pub(crate) fn read<T: FromBytes>(address: Vaddr) -> Result<T, AccessFault> {
 ///
 /// # Errors
 /// Some byte of it can't be written; those before it may have been.
+#[inline]
 pub(crate) fn write<T: IntoBytes + Immutable>(
     address: Vaddr,
     value: &T,
 ) -> Result<(), AccessFault> {
-    write_bytes(address, value.as_bytes())
+    if !const { is_short(size_of::<T>()) } {
+        return write_bytes(address, value.as_bytes());
+    }
+    if !is_guest_range(address.0, size_of::<T>()) {
+        return Err(AccessFault);
+    }
+    // SAFETY: the source is as long as a `T`, all of it bytes (IntoBytes); a fault on the guest's side goes on
+    // at label 4.
+    if unsafe { copy_short!("3b", address.0, core::ptr::from_ref(value), size_of::<T>()) } {
+        Ok(())
+    } else {
+        Err(AccessFault)
+    }
 }
 
 /// Reads bytes from the guest.
@@ -168,44 +273,77 @@ pub(crate) fn write_bytes(address: Vaddr, bytes: &[u8]) -> Result<(), AccessFaul
     }
 }
 
-/// Writes the words of an exception frame, lowest first.
+/// What an exception frame has besides what is in the interrupted registers.
+pub(in crate::arch) struct FrameWords {
+    pub(in crate::arch) error_code: Option<u32>,
+    pub(in crate::arch) cs: u64,
+    pub(in crate::arch) rflags: u64,
+}
+
+/// Writes an exception frame that ends at `top`: RCX, R11, the error code if there is one, and what the processor
+/// would push. Returns where the frame starts.
 ///
 /// # Errors
 /// As [`write_bytes`].
-pub(crate) fn write_words<const N: usize>(
-    address: Vaddr,
-    words: &[u64; N],
-) -> Result<(), AccessFault> {
-    if !is_guest_range(address.0, N * 8) {
+#[inline]
+pub(in crate::arch) fn write_frame(
+    top: u64,
+    registers: &Registers,
+    words: &FrameWords,
+) -> Result<u64, AccessFault> {
+    let common = top.wrapping_sub(5 * 8);
+    let start = common.wrapping_sub(if words.error_code.is_some() { 24 } else { 16 });
+    if !is_guest_range(start, 8 * 8) {
         return Err(AccessFault);
     }
     let failed: u64;
-    // SAFETY: reads N words of ours; a fault on the guest's side goes on at label 4.
+    // SAFETY: reads the interrupted registers; a fault on the guest's side goes on at label 4. The error code is
+    // written first: without one R11 takes its place.
     unsafe {
         asm!(
             with_user_pages!(
-                "2: mov {scratch}, [{from} + 8 * {index}]",
-                "3: mov [{to} + 8 * {index}], {scratch}",
-                "inc {index}",
-                "cmp {index}, {count}",
-                "jne 2b",
+                "3: mov [{common} - 8], {code}",
+                recovers!("3b"),
+                "mov {scratch}, [{registers} + {rcx}]",
+                "3: mov [{start}], {scratch}",
+                recovers!("3b"),
+                "mov {scratch}, [{registers} + {r11}]",
+                "3: mov [{start} + 8], {scratch}",
+                recovers!("3b"),
+                "mov {scratch}, [{registers} + {rip}]",
+                "3: mov [{common}], {scratch}",
+                recovers!("3b"),
+                "3: mov [{common} + 8], {cs}",
+                recovers!("3b"),
+                "3: mov [{common} + 16], {rflags}",
+                recovers!("3b"),
+                "mov {scratch}, [{registers} + {rsp}]",
+                "3: mov [{common} + 24], {scratch}",
+                recovers!("3b"),
+                "mov {scratch}, [{registers} + {ss}]",
+                "3: mov [{common} + 32], {scratch}",
+                recovers!("3b"),
+                "xor {failed:e}, {failed:e}",
                 "4:",
-                ".pushsection .extable, \"a\", @progbits",
-                ".balign 4",
-                ".long 3b - .",
-                ".long 4b - .",
-                ".popsection",
             ),
-            from = in(reg) words.as_ptr(),
-            to = in(reg) address.0,
-            count = const N,
-            index = inout(reg) 0u64 => failed,
+            registers = in(reg) registers,
+            common = in(reg) common,
+            start = in(reg) start,
+            code = in(reg) u64::from(words.error_code.unwrap_or(0)),
+            cs = in(reg) words.cs,
+            rflags = in(reg) words.rflags,
+            rcx = const offset_of!(Registers, rcx),
+            r11 = const offset_of!(Registers, r11),
+            rip = const offset_of!(Registers, rip),
+            rsp = const offset_of!(Registers, rsp),
+            ss = const offset_of!(Registers, ss),
+            failed = inout(reg) 1u64 => failed,
             scratch = out(reg) _,
             options(nostack),
         );
     }
-    if failed == N as u64 {
-        Ok(())
+    if failed == 0 {
+        Ok(start)
     } else {
         Err(AccessFault)
     }
@@ -226,12 +364,8 @@ pub(crate) fn probe_write(address: Vaddr) -> Result<(), AccessFault> {
             with_user_pages!(
                 "3: lock or byte ptr [{at}], 0",
                 "xor {failed:e}, {failed:e}",
+                recovers!("3b"),
                 "4:",
-                ".pushsection .extable, \"a\", @progbits",
-                ".balign 4",
-                ".long 3b - .",
-                ".long 4b - .",
-                ".popsection",
             ),
             at = in(reg) address.0,
             failed = inout(reg) 1u64 => failed,

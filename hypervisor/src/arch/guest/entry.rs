@@ -1,6 +1,7 @@
 //! Entries from a guest: system calls, exceptions, interrupts, and returns that failed.
 
-use super::bounce::{self, Bounce, CannotDeliver};
+use super::bounce::{self, CannotDeliver};
+use super::exit;
 use super::running::Guest;
 use super::{emulation, page_fault};
 use crate::arch::percpu::CpuInfo;
@@ -36,27 +37,47 @@ fn has_error_code(vector: u32) -> bool {
     )
 }
 
-/// Every entry from a guest arrives here, interrupts off.
-pub(in crate::arch) extern "C" fn guest_entry(frame: *mut Registers) {
+/// Every entry from a guest arrives here, interrupts off. When it returns, a guest may run, and interrupts are off
+/// again; `true` if SYSRET can express its frame.
+pub(in crate::arch) extern "C" fn guest_entry(frame: *mut Registers) -> bool {
     // SAFETY: trap_entry.S passes the frame of this processor's CpuInfo, and nobody else holds it.
     let info = unsafe { CpuInfo::of_frame(frame) };
     let Some(mut guest) = Guest::of(info) else {
         unreachable!("an entry from a guest while none runs");
     };
+    match guest.registers.vector {
+        entry::SYSCALL if guest.context.is_kernel() => {
+            interrupts::enable();
+            hypercall::enter(&mut guest);
+        }
+        entry::SYSCALL => system_call(&mut guest),
+        vector if vector < 32 => {
+            let result = exception(&mut guest);
+            settle(&mut guest, result);
+        }
+        _ => rarer_entry(&mut guest),
+    }
+    exit::finish(info)
+}
+
+/// Entries that are neither by SYSCALL from 64-bit code nor exceptions.
+#[inline(never)]
+fn rarer_entry(guest: &mut Guest<'_>) {
     let result = match guest.registers.vector {
-        entry::SYSCALL => return system_call(&mut guest),
-        entry::SYSCALL32 => from_user(&mut guest, |callbacks| callbacks.syscall32, FLAT_RING3_CS32),
-        entry::SYSENTER => sysenter(&mut guest),
-        entry::RETURN_FAULT => return_fault(&mut guest),
-        vector if vector < 32 || vector == vector::SYSTEM_CALL_GATE => exception(&mut guest),
+        entry::SYSCALL32 => from_user(guest, |callbacks| callbacks.syscall32, FLAT_RING3_CS32),
+        entry::SYSENTER => sysenter(guest),
+        entry::RETURN_FAULT => return_fault(guest),
+        vector::SYSTEM_CALL_GATE => exception(guest),
         vector => return traps::interrupt(vector as u8),
     };
-    settle(&mut guest, result);
+    settle(guest, result);
 }
 
 /// Ends the domain if its kernel can't take what it was given.
+#[inline]
 fn settle(guest: &mut Guest<'_>, result: Result<(), CannotDeliver>) {
-    if let Err(error) = result {
+    #[cold]
+    fn crash(guest: &mut Guest<'_>, error: CannotDeliver) {
         let vector = guest.registers.vector;
         let vcpu = guest.vcpu.clone();
         guest.domain.crash(
@@ -67,25 +88,18 @@ fn settle(guest: &mut Guest<'_>, result: Result<(), CannotDeliver>) {
             ),
         );
     }
+    if let Err(error) = result {
+        crash(guest, error);
+    }
 }
 
+/// SYSCALL of 64-bit user code.
+#[inline(never)]
 fn system_call(guest: &mut Guest<'_>) {
-    if guest.context.is_kernel() {
-        interrupts::enable();
-        hypercall::enter(guest);
-        return;
-    }
     let result = match guest.context.callbacks.syscall {
         to if to.is_set() => {
             let clears = bounce::ENTRY_CLEARS | rflags::DIRECTION;
-            bounce::deliver(
-                guest,
-                Bounce {
-                    to,
-                    error_code: None,
-                    clears,
-                },
-            )
+            bounce::deliver(guest, to, None, clears)
         }
         _ => {
             // As if the instruction did not exist.
@@ -109,14 +123,7 @@ fn from_user(
     }
     guest.registers.cs = u64::from(cs);
     let clears = bounce::ENTRY_CLEARS | rflags::DIRECTION;
-    bounce::deliver(
-        guest,
-        Bounce {
-            to,
-            error_code: None,
-            clears,
-        },
-    )
+    bounce::deliver(guest, to, None, clears)
 }
 
 fn sysenter(guest: &mut Guest<'_>) -> Result<(), CannotDeliver> {
@@ -125,14 +132,7 @@ fn sysenter(guest: &mut Guest<'_>) -> Result<(), CannotDeliver> {
     if guest.context.is_kernel() || !to.is_set() {
         return deliver_exception(guest, vector::GENERAL_PROTECTION, 0);
     }
-    bounce::deliver(
-        guest,
-        Bounce {
-            to,
-            error_code: None,
-            clears: bounce::ENTRY_CLEARS,
-        },
-    )
+    bounce::deliver(guest, to, None, bounce::ENTRY_CLEARS)
 }
 
 /// The processor refused the guest's own frame: the exception is the guest's, where it wanted to go.
@@ -152,6 +152,7 @@ fn return_fault(guest: &mut Guest<'_>) -> Result<(), CannotDeliver> {
 }
 
 /// An exception in the guest: the hypervisor's to mend, or the guest's own.
+#[inline(never)]
 fn exception(guest: &mut Guest<'_>) -> Result<(), CannotDeliver> {
     let (vector, error_code) = (guest.registers.vector, guest.registers.error_code);
     let address = if vector == vector::PAGE_FAULT {
@@ -222,14 +223,7 @@ fn software_interrupt(guest: &mut Guest<'_>, error_code: u32) -> Result<bool, Ca
         address: handler.address,
         mask: handler.mask,
     };
-    bounce::deliver(
-        guest,
-        Bounce {
-            to,
-            error_code: None,
-            clears: bounce::ENTRY_CLEARS,
-        },
-    )?;
+    bounce::deliver(guest, to, None, bounce::ENTRY_CLEARS)?;
     Ok(true)
 }
 
@@ -250,14 +244,7 @@ pub(in crate::arch) fn deliver_exception(
         mask: handler.mask,
     };
     let error_code = has_error_code(vector).then_some(error_code);
-    bounce::deliver(
-        guest,
-        Bounce {
-            to,
-            error_code,
-            clears: bounce::ENTRY_CLEARS,
-        },
-    )
+    bounce::deliver(guest, to, error_code, bounce::ENTRY_CLEARS)
 }
 
 /// Delivers a page fault: the address first, where the guest's handler looks for it.

@@ -1,6 +1,6 @@
 //! The last steps before a guest goes on: other work first, then its events, then the quickest way back.
 
-use super::bounce::{self, Bounce};
+use super::bounce;
 use super::entry;
 use super::running::Guest;
 use crate::arch::percpu::{self, CpuInfo};
@@ -8,17 +8,45 @@ use crate::arch::scheduler;
 use crate::domain::context::{Callback, EventMask, ReturnFault, is_canonical};
 use crate::registers::{Registers, rflags};
 use guest_abi::segment::{FLAT_RING3_CS64, FLAT_RING3_SS};
+use x86_64::instructions::interrupts;
 
 /// Flags with which SYSRET behaves as IRET would.
 const SYSRET_FLAGS: u64 = !(rflags::TRAP | rflags::RESUME | rflags::VM | rflags::NESTED);
 
-/// Called on the way to a guest with the frame at the top of the stack. Returns, interrupts off, when a
-/// guest may run; `true` if SYSRET can express its frame.
+/// The end of every entry: what waits is done, then a guest may run. Returns with interrupts off; `true` if SYSRET
+/// can express the guest's frame.
+#[inline(always)]
+pub(super) fn finish(info: &mut CpuInfo) -> bool {
+    interrupts::disable();
+    if !is_quiet(info) {
+        do_what_waits(info);
+    }
+    take_sysret(&mut info.guest)
+}
+
+/// Called on the first way to a guest with the frame at the top of the stack; ends as [`finish`] does.
 pub(in crate::arch) extern "C" fn prepare_exit(frame: *mut Registers) -> bool {
     // SAFETY: trap_entry.S passes the frame of this processor's CpuInfo, and nobody else holds it.
-    let info = unsafe { CpuInfo::of_frame(frame) };
+    finish(unsafe { CpuInfo::of_frame(frame) })
+}
+
+/// Whether the guest that was running simply goes on.
+#[inline(always)]
+fn is_quiet(info: &CpuInfo) -> bool {
+    let Some(running) = &info.running else {
+        return false;
+    };
+    let shared = running.vcpu.info();
+    !info.has_work()
+        && !running.vcpu.has_nmi()
+        && (!shared.is_upcall_pending() || shared.upcall_mask() != 0)
+}
+
+/// Other work, then the guest's NMI or event.
+#[inline(never)]
+fn do_what_waits(info: &mut CpuInfo) {
     loop {
-        x86_64::instructions::interrupts::disable();
+        interrupts::disable();
         if info.has_work() || info.running.is_none() {
             scheduler::work(info);
             continue;
@@ -37,19 +65,14 @@ pub(in crate::arch) extern "C" fn prepare_exit(frame: *mut Registers) -> bool {
             continue;
         }
         if !guest.vcpu.info().is_upcall_pending() || guest.vcpu.info().upcall_mask() != 0 {
-            break;
+            return;
         }
         let event = Callback {
             mask: EventMask::Mask,
             ..guest.context.callbacks.event
         };
-        let bounce = Bounce {
-            to: event,
-            error_code: None,
-            clears: bounce::ENTRY_CLEARS,
-        };
-        match bounce::deliver(&mut guest, bounce) {
-            Ok(()) => break,
+        match bounce::deliver(&mut guest, event, None, bounce::ENTRY_CLEARS) {
+            Ok(()) => return,
             Err(error) => {
                 let vcpu = guest.vcpu.clone();
                 guest
@@ -58,8 +81,12 @@ pub(in crate::arch) extern "C" fn prepare_exit(frame: *mut Registers) -> bool {
             }
         }
     }
-    let registers = &mut info.guest;
-    // The hardware's flags of a guest: interrupts on, privilege level 0.
+}
+
+/// Gives the guest the hardware's flags of a guest, interrupts on and privilege level 0, and says whether SYSRET can
+/// express its frame.
+#[inline(always)]
+fn take_sysret(registers: &mut Registers) -> bool {
     registers.rflags = registers.rflags & !(rflags::IOPL | rflags::VM | rflags::NESTED)
         | rflags::INTERRUPT
         | rflags::FIXED;

@@ -3,7 +3,7 @@
 use super::areas;
 use super::running::Running;
 use crate::arch::layout::{PER_DOMAIN_START, PER_VCPU_BYTES};
-use crate::arch::percpu::CpuInfo;
+use crate::arch::percpu::{self, CpuInfo};
 use crate::arch::{clock, debug, features, fpu, msr, paging, tables, timers, tlb};
 use crate::cpu_policy::{GuestMode, control};
 use crate::domain::context::{Context, is_canonical};
@@ -96,6 +96,7 @@ pub(in crate::arch) fn save(info: &mut CpuInfo) -> Option<Running> {
 
 /// The vCPU ceases to run. All of it stays in the processor's registers.
 pub(in crate::arch) fn park(_info: &mut CpuInfo, mut running: Running) -> Running {
+    percpu::set_running(None);
     timers::stop_running(&running.vcpu);
     running.vcpu.account_as_stopped();
     publish_areas(&mut running);
@@ -149,6 +150,7 @@ pub(in crate::arch) fn enter(info: &mut CpuInfo, mut running: Running) {
 
 /// What begins with a turn of a vCPU.
 fn begin(running: &mut Running) {
+    percpu::set_running(Some(&running.vcpu));
     running.vcpu.account();
     publish_areas(running);
     timers::begin_running(&running.vcpu, clock::now_ns());

@@ -52,14 +52,14 @@ impl Hypervisor {
         }
     }
 
-    fn image(self) -> &'static str {
+    pub(super) fn image(self) -> &'static str {
         match self {
             Self::Paravane => IMAGE,
             Self::Reference => "build/reference/xen",
         }
     }
 
-    fn options(self) -> String {
+    pub(super) fn options(self) -> String {
         let own = match self {
             // When the domain has ended, all counts of references must be exact.
             Self::Paravane => " frame_audit",

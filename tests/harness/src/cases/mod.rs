@@ -1,6 +1,7 @@
 //! What is tested by booting.
 
 pub mod boot;
+pub mod costs;
 pub mod death;
 pub mod devices;
 pub mod dom0;
@@ -36,12 +37,15 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(dom0::cases(extent));
     cases.extend(devices::cases(extent));
     cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));
+    cases.push(costs::none_is_dearer());
     cases
 }
 
 /// Cases that run only when a filter names their group.
 pub fn on_request() -> Vec<Case> {
-    kernels::cases(kernels::Hypervisor::Reference, Extent::WholeProduct)
+    let mut cases = kernels::cases(kernels::Hypervisor::Reference, Extent::WholeProduct);
+    cases.push(costs::comparison());
+    cases
 }
 
 /// The verdict when a line that must come has not come.

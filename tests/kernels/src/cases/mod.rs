@@ -1,6 +1,7 @@
 //! The cases, one behaviour each. Every one is a function `run` that returns when the behaviour is right
 //! and panics when it is not; [`crate::catalogue`] gives it its name.
 
+pub(crate) mod bench;
 pub(crate) mod call;
 pub(crate) mod emulate;
 pub(crate) mod event;
