@@ -9,16 +9,20 @@ use super::{
 use crate::console;
 use crate::console::input::Listener;
 use crate::image::pfns::Pfns;
+use crate::image::screen::{ScreenSetup, screen_info};
 use crate::lock::IrqLock;
 use crate::machine::Bounded;
 use crate::machine::acpi::{Acpi, RsdpCopies};
+use crate::machine::efi;
 use crate::machine::memory_map::MemoryKind;
 use crate::machine::multiboot::{self, BootInfo};
 use crate::machine::phys::PhysRange;
 use crate::mm::platform::Device;
 use crate::options::{self, Consoles, Options, Parsed, VgaMode, Watchdog};
 use alloc::vec::Vec;
+use arrayvec::ArrayString;
 use core::arch::global_asm;
+use core::fmt::Write as _;
 use guest_abi::ids::{Mfn, Pfn};
 use layout::table_index;
 use spin::Once;
@@ -189,6 +193,7 @@ extern "C" fn boot_on_own_stack() -> ! {
     };
     let mut acpi = ACPI.lock();
     read_acpi(&mut acpi, rsdp);
+    let efi_rsdp = efi_rsdp(&info);
 
     start_io_apics(&acpi);
     pci::start(acpi.mcfg.as_ref());
@@ -231,7 +236,7 @@ extern "C" fn boot_on_own_stack() -> ! {
     ));
     #[cfg(feature = "planted-faults")]
     super::planted::arm();
-    start_first_domain(&info, kernel_words, &options);
+    start_first_domain(&info, efi_rsdp, kernel_words, &options);
     console_input::announce(Listener::FirstDomain);
     smp::start_guests();
     scheduler::run()
@@ -246,7 +251,12 @@ fn symbol_state() -> &'static str {
 }
 
 /// Builds the first domain of the loader's modules.
-fn start_first_domain(info: &BootInfo<'_>, kernel_words: &[u8], options: &Options) {
+fn start_first_domain(
+    info: &BootInfo<'_>,
+    efi_rsdp: Option<u64>,
+    kernel_words: &[u8],
+    options: &Options,
+) {
     let mut modules = info.modules.iter();
     let Some(kernel) = modules.next() else {
         log::info!("The loader brought no module: there is no first domain to start");
@@ -254,15 +264,50 @@ fn start_first_domain(info: &BootInfo<'_>, kernel_words: &[u8], options: &Option
     };
     let initrd = modules.next().map(|module| module.range);
     let holes = memory_holes();
-    let arguments = [kernel.arguments.as_bytes(), kernel_words];
-    if let Err(error) = guest::build_first_domain(kernel.range, arguments, initrd, &holes, options)
-    {
+    // By UEFI the root pointer of ACPI is where no kernel looks for it.
+    let mut rsdp = ArrayString::<32>::new();
+    if let Some(address) = efi_rsdp {
+        // It fits: 10 letters, 18 digits.
+        let _ = write!(rsdp, "acpi_rsdp={address:#x}");
+    }
+    let setup = match info.efi64_system_table {
+        Some(_) => ScreenSetup::Uefi,
+        None => ScreenSetup::Bios,
+    };
+    let parts = guest::Parts {
+        kernel: kernel.range,
+        arguments: [kernel.arguments.as_bytes(), kernel_words, rsdp.as_bytes()],
+        initrd,
+        screen: info
+            .framebuffer
+            .as_ref()
+            .and_then(|screen| screen_info(screen, setup)),
+    };
+    if let Err(error) = guest::build_first_domain(&parts, &holes, options) {
         death::die(
             format_args!("the first domain can't be built: {error}"),
             None,
         );
     }
     release_screen(options);
+}
+
+/// Where UEFI says that ACPI's root pointer is.
+fn efi_rsdp(info: &BootInfo<'_>) -> Option<u64> {
+    let table = info.efi64_system_table?;
+    let ranges = direct_ranges();
+    let is_direct = |wanted: PhysRange| {
+        ranges
+            .iter()
+            .flatten()
+            .any(|&(start, end)| PhysRange { start, end }.contains(&wanted))
+    };
+    efi::rsdp_address(
+        &acpi_memory::FirmwareMemory {
+            is_direct: &is_direct,
+        },
+        table,
+    )
 }
 
 /// Frame numbers below the end of RAM that are not RAM.

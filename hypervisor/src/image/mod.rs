@@ -21,6 +21,7 @@ pub mod decompress;
 pub mod elf;
 pub mod layout;
 pub mod pfns;
+pub mod screen;
 pub mod start;
 pub mod tables;
 

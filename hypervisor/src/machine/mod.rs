@@ -7,6 +7,7 @@
 
 pub mod acpi;
 pub mod bounded;
+pub mod efi;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod memory_map;

@@ -11,6 +11,7 @@ use crate::image::command_line::CommandLine;
 use crate::image::elf::Kernel;
 use crate::image::layout::{Layout, Request};
 use crate::image::pfns::Pfns;
+use crate::image::screen::SCREEN_INFO_BYTES;
 use crate::image::start::{self, Devices};
 use crate::image::tables::{self, Entry, Level, Table, TableWriter};
 use crate::image::{DomainKind, ImageError, bzimage};
@@ -238,18 +239,28 @@ fn allocate_frames(
     Ok(())
 }
 
+/// What the first domain is made of.
+pub(in crate::arch) struct Parts<'a> {
+    /// The kernel's file.
+    pub(in crate::arch) kernel: PhysRange,
+    /// Parts of the kernel's command line.
+    pub(in crate::arch) arguments: [&'a [u8]; 3],
+    /// The initial RAM disk.
+    pub(in crate::arch) initrd: Option<PhysRange>,
+    /// The screen's description.
+    pub(in crate::arch) screen: Option<[u8; SCREEN_INFO_BYTES]>,
+}
+
 /// Builds the first domain and makes its vCPUs ready to run. The kernel's file is gone afterwards, and so is the
 /// RAM disk: as it is, or as a copy, it is the domain's.
 pub(in crate::arch) fn build_first_domain(
-    kernel: PhysRange,
-    kernel_arguments: [&[u8]; 2],
-    initrd: Option<PhysRange>,
+    parts: &Parts<'_>,
     holes: &[Pfns],
     options: &Options,
 ) -> Result<(), BuildError> {
-    let loaded = build(kernel, kernel_arguments, initrd, holes, options)?;
-    frames::free_boot_memory(kernel);
-    if let (None, Some(initrd)) = (loaded, initrd) {
+    let loaded = build(parts, holes, options)?;
+    frames::free_boot_memory(parts.kernel);
+    if let (None, Some(initrd)) = (loaded, parts.initrd) {
         frames::free_boot_memory(initrd);
     }
     Ok(())
@@ -257,13 +268,11 @@ pub(in crate::arch) fn build_first_domain(
 
 /// Says what of the RAM disk it has taken over.
 fn build(
-    kernel: PhysRange,
-    kernel_arguments: [&[u8]; 2],
-    initrd: Option<PhysRange>,
+    parts: &Parts<'_>,
     holes: &[Pfns],
     options: &Options,
 ) -> Result<Option<Loaded>, BuildError> {
-    let opened = bzimage::open(module_bytes(kernel)).map_err(ImageError::from)?;
+    let opened = bzimage::open(module_bytes(parts.kernel)).map_err(ImageError::from)?;
     let mut unpacked = Vec::new();
     let elf = match &opened {
         bzimage::KernelFile::Elf(elf) => *elf,
@@ -287,8 +296,8 @@ fn build(
     let request = Request {
         kind: DomainKind::Dom0,
         nr_pages: pages,
-        initrd_len: initrd.map_or(0, |range| range.len()),
-        screen_info_len: 0,
+        initrd_len: parts.initrd.map_or(0, |range| range.len()),
+        screen_info_len: parts.screen.map_or(0, |screen| screen.len() as u64),
         holes,
     };
     let layout = Layout::new(&kernel, &request).map_err(ImageError::from)?;
@@ -320,16 +329,10 @@ fn build(
     domain.set_wall_clock(wall_clock::now());
 
     domain.set_max_pages(pages);
-    let loaded = Loaded::of(&layout, initrd);
+    let loaded = Loaded::of(&layout, parts.initrd);
     let frames = take_frames(&domain, pages, loaded.as_ref())?;
-    fill(
-        &frames,
-        &layout,
-        &kernel,
-        initrd.map(|range| (range, loaded.as_ref().map_or(0, |loaded| loaded.count))),
-        shared_info,
-        kernel_arguments,
-    );
+    let done = loaded.as_ref().map_or(0, |loaded| loaded.count);
+    fill(&frames, &layout, &kernel, parts, done, shared_info);
     let root = frames.mfn(layout.page_tables.start());
     let root = domain
         .with_tables(|lock| {
@@ -368,9 +371,9 @@ fn fill(
     frames: &Frames,
     layout: &Layout,
     kernel: &Kernel<'_>,
-    initrd: Option<(PhysRange, u64)>,
+    parts: &Parts<'_>,
+    done: u64,
     shared_info: Mfn,
-    arguments: [&[u8]; 2],
 ) {
     for pfn in layout.kernel.iter() {
         kernel.fill_page(pfn, frames.page(pfn));
@@ -378,7 +381,7 @@ fn fill(
     if let Some(page) = layout.hypercall_page {
         start::write_hypercall_page(frames.page(page));
     }
-    if let (Some(place), Some((range, done))) = (&layout.initrd, initrd) {
+    if let (Some(place), Some(range)) = (&layout.initrd, parts.initrd) {
         let pages = place.pfns.iter().zip(module_bytes(range).chunks(PAGE_SIZE));
         for (pfn, piece) in pages.skip(done as usize) {
             if let Some(to) = frames.page(pfn).get_mut(..piece.len()) {
@@ -399,20 +402,20 @@ fn fill(
         }
     }
     let Ok(()) = tables::write(layout, &mut Writer(frames));
-    let (line, cut) = CommandLine::cut(arguments);
+    let (line, cut) = CommandLine::cut(parts.arguments);
     if let Some(error) = cut {
         console::line(format_args!("warning: first domain: {error}"));
     }
     let devices = Devices::Dom0 {
-        screen_info_len: 0,
+        screen_info_len: parts.screen.map_or(0, |screen| screen.len() as u32),
         power_management: 0,
     };
     let info = start::start_info(layout, shared_info.address(), devices, &line);
     let bytes = zerocopy::IntoBytes::as_bytes(&info);
-    if let Some(to) = frames
-        .page(layout.start_info.start())
-        .get_mut(..bytes.len())
-    {
-        to.copy_from_slice(bytes);
+    let page = frames.page(layout.start_info.start());
+    // The screen's description is directly behind.
+    let screen = parts.screen.as_ref().map_or(&[][..], |screen| screen);
+    for (to, from) in page.iter_mut().zip(bytes.iter().chain(screen)) {
+        *to = *from;
     }
 }

@@ -13,4 +13,4 @@ pub(crate) mod running;
 pub(crate) mod state;
 pub(super) mod switch;
 
-pub(super) use builder::build_first_domain;
+pub(super) use builder::{Parts, build_first_domain};
