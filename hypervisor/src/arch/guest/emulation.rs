@@ -206,14 +206,27 @@ impl GuestContext for Trapped<'_, '_> {
     }
 }
 
-/// Access rights of a selector, as LAR tells them; `None` if it is not to be loaded.
+/// Access rights of a selector, as LAR tells them; `None` if it is not to be loaded, or if its descriptor is not there
+/// to be looked at: pages of a local table come and go, and the guest changes what is in them at any time.
 fn access_rights(selector: u16) -> Option<u32> {
-    let (rights, is_valid): (u32, u8);
-    // SAFETY: LAR faults on nothing that a selector can be.
+    let (rights, is_valid): (u32, u32);
+    // SAFETY: LAR changes nothing but a register; where it faults, it goes on at label 3 (exception table).
     unsafe {
-        asm!("lar {rights:e}, {selector:e}", "setz {valid}",
-             rights = out(reg) rights, selector = in(reg) u32::from(selector), valid = out(reg_byte) is_valid,
-             options(nostack));
+        asm!(
+            "2: lar {rights:e}, {selector:e}",
+            "jnz 3f",
+            "mov {valid:e}, 1",
+            "3:",
+            ".pushsection .extable, \"a\", @progbits",
+            ".balign 4",
+            ".long 2b - .",
+            ".long 3b - .",
+            ".popsection",
+            rights = inout(reg) 0u32 => rights,
+            selector = in(reg) u32::from(selector),
+            valid = inout(reg) 0u32 => is_valid,
+            options(nostack),
+        );
     }
     (is_valid != 0).then_some(rights)
 }

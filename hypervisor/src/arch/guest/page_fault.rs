@@ -23,7 +23,6 @@ use guest_abi::ids::{Mfn, PAGE_SIZE, Vaddr};
 /// Error-code bits.
 const PRESENT: u32 = 1 << 0;
 const WRITE: u32 = 1 << 1;
-const USER: u32 = 1 << 2;
 const RESERVED: u32 = 1 << 3;
 const FETCH: u32 = 1 << 4;
 
@@ -34,9 +33,10 @@ pub(in crate::arch) fn handle(
     error_code: u32,
 ) -> Result<(), CannotDeliver> {
     if (HYPERVISOR_START..HYPERVISOR_END).contains(&address) {
-        // The processor looks at descriptors with its own rights, whatever the guest's are, and misses pages
-        // that are not there. Everything else is the guest itself, trying an address that is not its own.
-        if error_code & (PRESENT | USER | RESERVED | FETCH) == 0
+        // The processor that looks at a descriptor misses a page that is not there. What is there and may not
+        // be used is what the guest itself has tried. (Not all processors tell the two apart by the right
+        // with which they looked, and a guest that tries a page has it mapped, once.)
+        if error_code & (PRESENT | RESERVED | FETCH) == 0
             && let Some(result) = ldt_fault(guest, address)
         {
             return result;
