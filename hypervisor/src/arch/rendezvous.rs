@@ -58,7 +58,15 @@ pub(super) fn attend(info: &CpuInfo) {
     // Nothing ends or begins before this processor has arrived, too.
     let over = OVER.load(Ordering::SeqCst);
     if let Some(running) = info.running.as_ref().or(info.parked.as_ref()) {
-        CENSUS.lock().add_context(&running.context);
+        // Whoever adds to it may need memory, and wait for us to flush before it is had.
+        let mut census = loop {
+            if let Some(census) = CENSUS.try_lock() {
+                break census;
+            }
+            tlb::flush_asked();
+            core::hint::spin_loop();
+        };
+        census.add_context(&running.context);
     }
     let present = PRESENT.fetch_add(1, Ordering::SeqCst) + 1;
     if present as usize != smp::online().count() {
