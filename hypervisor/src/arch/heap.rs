@@ -7,6 +7,7 @@
 
 use super::{boot_memory, frames, layout, paging};
 use crate::lock::IrqLock;
+use alloc::boxed::Box;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -66,6 +67,17 @@ unsafe impl GlobalAlloc for Allocator {
         }
         // SAFETY: the caller got `pointer` from `alloc` with this layout.
         unsafe { self.heap.lock().deallocate(pointer, layout) };
+    }
+}
+
+/// A value on the heap. `None`: there is no memory for it, which a guest that asks for it gets to hear.
+pub(super) fn try_box<T>(value: T) -> Option<Box<T>> {
+    const { assert!(size_of::<T>() != 0) };
+    // SAFETY: the layout is not empty; the memory is as large and as aligned as a `T`, and becomes one.
+    unsafe {
+        let place = NonNull::new(alloc::alloc::alloc(Layout::new::<T>()).cast::<T>())?;
+        place.write(value);
+        Some(Box::from_raw(place.as_ptr()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Changing the processor state of the guest that runs, for hypercalls and emulation alike.
 
 use super::switch;
-use crate::arch::{debug, features, fpu, msr, tables};
+use crate::arch::{debug, features, fpu, heap, msr, tables};
 use crate::cpu_policy::control;
 use crate::cpu_policy::debug::DebugError;
 use crate::cpu_policy::iopl::Iopl;
@@ -118,7 +118,8 @@ pub(crate) fn context_from(
     {
         return Err(Errno::EINVAL);
     }
-    let mut context = Box::new(Context::new(Mfn::of_address(wish.ctrlreg[3])));
+    let context = Context::new(Mfn::of_address(wish.ctrlreg[3]));
+    let mut context = heap::try_box(context).ok_or(Errno::ENOMEM)?;
     let mask = |is_set| {
         if is_set {
             EventMask::Mask
@@ -183,7 +184,8 @@ pub(crate) fn context_from(
     context.tables.ldt_base = Vaddr(wish.ldt_base.0);
     context.tables.ldt_entries = wish.ldt_ents as u32;
     if wish.flags.contains(ContextFlags::I387_VALID) {
-        context.initial_fpu = Some(Box::new(wish.fpu_ctxt));
+        let image = heap::try_box(wish.fpu_ctxt).ok_or(Errno::ENOMEM)?;
+        context.initial_fpu = Some(image);
     }
     if !wish.flags.contains(ContextFlags::IN_KERNEL) {
         context.mode = crate::cpu_policy::GuestMode::User;
