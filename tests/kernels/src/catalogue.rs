@@ -160,7 +160,7 @@ cases! {
     "user/overflow-32bit" = user::overflow_32bit;
     "user/bound-32bit" = user::bound_32bit;
     "user/invalid-opcode" = user::invalid_opcode;
-    "user/nmi" = user::nmi;
+    "user/nmi" = user::nmi, on_many(());
     "user/not-present" = user::not_present;
     "user/stack-fault" = user::stack_fault;
     "user/alignment" = user::alignment;
@@ -209,7 +209,7 @@ cases! {
 
     "mmu/clear-and-copy" = mmu::clear_and_copy;
     "mmu/flush-cache" = mmu::flush_cache;
-    "mmu/flush-others" = mmu::flush_others;
+    "mmu/flush-others" = mmu::flush_others, on_many(());
     "mmu/invlpg" = mmu::invlpg;
     "mmu/long-list" = mmu::long_list;
     "mmu/machphys" = mmu::machphys;
@@ -243,7 +243,7 @@ cases! {
     "types/reserved-bits" = types::reserved_bits;
     "types/shared-table" = types::shared_table;
     "types/shared-with-hypervisor" = types::shared_with_hypervisor;
-    "types/type-race" = types::type_race;
+    "types/type-race" = types::type_race, on_many(());
     "types/unpinned-is-free" = types::unpinned_is_free;
     "types/writable-mapping-of-table" = types::writable_mapping_of_table;
     "types/wrong-level" = types::wrong_level;
@@ -256,7 +256,7 @@ cases! {
     "pte-write/mov" = pte_write::mov;
     "pte-write/narrow" = pte_write::narrow;
     "pte-write/not-level-one" = pte_write::not_level_one;
-    "pte-write/race" = pte_write::race;
+    "pte-write/race" = pte_write::race, on_many(());
     "pte-write/unaligned" = pte_write::unaligned;
 
     "call/bad-pointers" = call::bad_pointers;
@@ -272,6 +272,7 @@ cases! {
     "call/platform" = call::platform;
     "call/platform-time" = call::platform_time;
     "call/registers" = call::registers;
+    "call/registers-resumed" = call::registers_resumed;
     "call/unknown-numbers" = call::unknown_numbers;
     "call/unknown-operations" = call::unknown_operations;
     "call/version-features" = call::version_features;
@@ -340,45 +341,45 @@ cases! {
     "segment/ldt-bad-page" = segment::ldt_bad_page;
     "segment/ldt-refusals" = segment::ldt_refusals;
     "segment/ldt-window" = segment::ldt_window;
-    "segment/selectors-survive" = segment::selectors_survive;
+    "segment/selectors-survive" = segment::selectors_survive, on_many(());
     "segment/stack-switch" = segment::stack_switch;
     "segment/update-descriptor" = segment::update_descriptor;
     "segment/user-gs-selector" = segment::user_gs_selector;
 
-    "processor/avx-per-vcpu" = processor::avx_per_vcpu;
+    "processor/avx-per-vcpu" = processor::avx_per_vcpu, on_many(());
     "processor/breakpoint-in-argument" = processor::breakpoint_in_argument;
     "processor/breakpoint-in-kernel" = processor::breakpoint_in_kernel;
     "processor/breakpoint-in-user" = processor::breakpoint_in_user;
     "processor/breakpoint-switched" = processor::breakpoint_switched;
-    "processor/debug-per-vcpu" = processor::debug_per_vcpu;
+    "processor/debug-per-vcpu" = processor::debug_per_vcpu, on_many(());
     "processor/debug-refusals" = processor::debug_refusals;
     "processor/debug-registers" = processor::debug_registers;
-    "processor/fpu-of-new-vcpu" = processor::fpu_of_new_vcpu;
-    "processor/fpu-per-vcpu" = processor::fpu_per_vcpu;
+    "processor/fpu-of-new-vcpu" = processor::fpu_of_new_vcpu, on_many(());
+    "processor/fpu-per-vcpu" = processor::fpu_per_vcpu, on_many(());
     "processor/task-switched" = processor::task_switched;
 
     "time/clock-area" = time::clock_area;
     "time/older-timer" = time::older_timer;
     "time/periodic" = time::periodic;
     "time/runstate" = time::runstate;
-    "time/runstate-of-user" = time::runstate_of_user;
-    "time/single-shot" = time::single_shot;
+    "time/runstate-of-user" = time::runstate_of_user, on_many(());
+    "time/single-shot" = time::single_shot, on_many(());
 
-    "event/ipi" = event::ipi;
+    "event/ipi" = event::ipi, on_many(());
     "event/interdomain" = event::interdomain;
     "event/interdomain-refusals" = event::interdomain_refusals;
-    "event/virq" = event::virq;
+    "event/virq" = event::virq, on_many(());
     "event/send-refusals" = event::send_refusals;
-    "event/bind-vcpu" = event::bind_vcpu;
+    "event/bind-vcpu" = event::bind_vcpu, on_many(());
     "event/masked" = event::masked;
     "event/upcall-mask" = event::upcall_mask;
-    "event/unmask-elsewhere" = event::unmask_elsewhere;
+    "event/unmask-elsewhere" = event::unmask_elsewhere, on_many(());
     "event/mask-race" = event::mask_race, on_many(());
     "event/status" = event::status;
     "event/reset" = event::reset;
     "event/many-ports" = event::many_ports;
     "event/no-arrays" = event::no_arrays;
-    "event/poll" = event::poll;
+    "event/poll" = event::poll, on_many(());
 
     "hostile/everything" = hostile, ends(Ending::Anything), runs_for(12), on_many(());
 
@@ -386,17 +387,17 @@ cases! {
     "sched/fairness" = sched::fairness, on_many(());
     "sched/initialise-race" = sched::initialise_race, on_many(());
     "sched/kept-reason" = sched::kept_reason, ends(Ending::Poweroff);
-    "sched/last-down" = sched::last_down, ends(Ending::Poweroff);
+    "sched/last-down" = sched::last_down, ends(Ending::Poweroff), on_many(());
     "sched/mask-race" = sched::mask_race, on_many(());
     "sched/moving" = sched::moving, on_many(());
     "sched/nmi-wakes" = sched::nmi_wakes, on_many(());
     "sched/pin-override" = sched::pin_override;
-    "sched/poll" = sched::poll;
+    "sched/poll" = sched::poll, on_many(());
     "sched/poll-wake" = sched::poll_wake, on_many(());
-    "sched/preemption" = sched::preemption;
+    "sched/preemption" = sched::preemption, on_many(());
     "sched/refusals" = sched::refusals;
     "sched/up-and-down" = sched::up_and_down, on_many(());
     "sched/watchdog" = sched::watchdog;
     "sched/watchdog-barks" = sched::watchdog_barks, ends(Ending::Reboot);
-    "sched/yielding" = sched::yielding;
+    "sched/yielding" = sched::yielding, on_many(());
 }

@@ -13,6 +13,7 @@ pub(crate) mod physdev_refusals;
 pub(crate) mod platform;
 pub(crate) mod platform_time;
 pub(crate) mod registers;
+pub(crate) mod registers_resumed;
 pub(crate) mod unknown_numbers;
 pub(crate) mod unknown_operations;
 pub(crate) mod version_features;
