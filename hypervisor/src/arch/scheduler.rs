@@ -48,8 +48,12 @@ use x86_64::instructions::interrupts;
 type Policy = RoundRobin<Arc<Vcpu>>;
 
 static POLICY: Once<Policy> = Once::new();
-static ATTENTION: [Attention; MAX_CPUS] = [const { Attention::new() }; MAX_CPUS];
+static ATTENTION: [Own; MAX_CPUS] = [const { Own(Attention::new()) }; MAX_CPUS];
 static STARTED: AtomicBool = AtomicBool::new(false);
+
+/// On a cache line of its own: its processor looks at it on every way to a guest.
+#[repr(align(64))]
+struct Own(Attention);
 
 impl SchedVcpu<Unit> for Arc<Vcpu> {
     fn run_state(&self) -> &RunState {
@@ -80,7 +84,7 @@ fn policy() -> &'static Policy {
 
 fn attention(cpu: u32) -> &'static Attention {
     // Numbers are those of processors that exist.
-    ATTENTION.get(cpu as usize).unwrap_or(&ATTENTION[0])
+    &ATTENTION.get(cpu as usize).unwrap_or(&ATTENTION[0]).0
 }
 
 /// Whether processors run vCPUs yet.

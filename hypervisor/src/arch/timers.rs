@@ -4,7 +4,7 @@
 //! the end of the slice of the vCPU that runs, and for the watchdog. A vCPU has one entry, for the next of its
 //! timers, in the queue of the processor that runs it or ran it last: it moves along when the vCPU does, so
 //! that a timer interrupts the processor that has to raise the guest's interrupt. Queues have room for every
-//! vCPU there is, so moving never needs memory.
+//! vCPU and watchdog there is, so setting and moving them never needs memory.
 //!
 //! Only the way to a guest ([`expire`]) looks at queues, never the interrupt's handler: what a hypercall has
 //! begun before its end, a poll with a time limit say, is complete when its timer is looked at.
@@ -111,12 +111,21 @@ fn set(place: Place, deadline_ns: Option<u64>) {
     }
 }
 
+/// Makes room for so many more entries in every queue.
+pub(crate) fn make_room(entries: usize) -> Result<(), OutOfMemory> {
+    let room = ROOM.fetch_add(entries, Ordering::Relaxed) + entries;
+    let made = QUEUES
+        .iter()
+        .try_for_each(|queue| queue.lock().reserve(room));
+    if made.is_err() {
+        ROOM.fetch_sub(entries, Ordering::Relaxed);
+    }
+    made
+}
+
 /// Gives a new vCPU its entry, with processor `cpu` for the time being.
 pub(super) fn register(vcpu: &Arc<Vcpu>, cpu: u32) -> Result<(), OutOfMemory> {
-    let room = ROOM.fetch_add(1, Ordering::Relaxed) + 1;
-    for queue in &QUEUES {
-        queue.lock().reserve(room)?;
-    }
+    make_room(1)?;
     let id = queue(cpu).lock().register(Entry::Vcpu(vcpu.clone()))?;
     vcpu.timers.lock().place = Some(Place { cpu, id });
     Ok(())
@@ -248,8 +257,8 @@ pub(crate) enum WatchdogError {
 }
 
 impl Watchdogs {
-    /// How many a domain may have.
-    const COUNT: usize = 2;
+    /// How many a domain may have. There is room for their entries in every queue while there is the domain.
+    pub(crate) const COUNT: usize = 2;
 
     /// None.
     pub(crate) const fn new() -> Self {

@@ -11,7 +11,7 @@ use super::vcpu::Vcpu;
 use crate::arch::memory::{Claim, mm};
 use crate::arch::scheduler;
 use crate::arch::shared::SharedInfoPlace;
-use crate::arch::timers::Watchdogs;
+use crate::arch::timers::{self, Watchdogs};
 use crate::arch::{PerDomainArea, frame_table};
 use crate::cpu_policy::Policy;
 use crate::event::PortTable;
@@ -146,6 +146,7 @@ impl Domain {
                 })
                 .collect()
         });
+        timers::make_room(Watchdogs::COUNT).map_err(|_| SchedError::OutOfMemory)?;
         for vcpu in vcpus {
             scheduler::add(vcpu, affinity(vcpu.id()))?;
         }
