@@ -27,6 +27,7 @@ use crate::arch::scheduler;
 use crate::speculation;
 use alloc::boxed::Box;
 use core::mem::size_of;
+use core::sync::atomic::{AtomicU64, Ordering};
 use guest_abi::errno::Errno;
 use guest_abi::hypercall::Hypercall;
 use guest_abi::ids::Vaddr;
@@ -200,11 +201,17 @@ fn call(guest: &mut Guest<'_>, number: u64, [a, b, c, d, e, _]: [u64; 6]) -> Out
     }
 }
 
-/// Says that the guest has made a hypercall that does not exist or is not offered.
+/// A hypercall that does not exist or is not offered. Says so, but not again for the same one.
 #[cold]
 fn not_offered(guest: &Guest<'_>, number: u64) -> Outcome {
+    /// The last one that was said.
+    static SAID: AtomicU64 = AtomicU64::new(u64::MAX);
     let (domain, vcpu) = (guest.domain.id().0, guest.vcpu.id().0);
-    log::debug!(target: crate::console::GUEST, "d{domain}v{vcpu}: there is no hypercall {number}");
+    let this = number << 16 | u64::from(domain);
+    if SAID.load(Ordering::Relaxed) != this {
+        SAID.store(this, Ordering::Relaxed);
+        log::debug!(target: crate::console::GUEST, "d{domain}v{vcpu}: there is no hypercall {number}");
+    }
     Err(Errno::ENOSYS).into()
 }
 
