@@ -177,6 +177,8 @@ pub struct Context {
     pub tsc_aux: u32,
     /// Set when the last return to the guest failed.
     pub return_fault: Option<ReturnFault>,
+    /// DS, ES, FS and GS, if the guest's tables did not allow all of them when the vCPU was last switched to.
+    pub refused_selectors: Option<[u64; 4]>,
     /// Floating-point state to start from, in the format of FXSAVE; taken when the vCPU next runs.
     pub initial_fpu: Option<Box<[u8; FXSAVE_BYTES]>>,
     /// An area that the guest has named by an address of its kernel is out of date. Written when the
@@ -224,6 +226,7 @@ impl Context {
             is_nmi_masked: false,
             tsc_aux: 0,
             return_fault: None,
+            refused_selectors: None,
             initial_fpu: None,
             is_area_due: false,
         }

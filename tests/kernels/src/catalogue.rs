@@ -333,6 +333,7 @@ cases! {
     "segment/bases" = segment::bases;
     "segment/call-gates" = segment::call_gates;
     "segment/descriptor-refusals" = segment::descriptor_refusals;
+    "segment/failsafe" = segment::failsafe;
     "segment/fsgsbase" = segment::fsgsbase;
     "segment/gdt" = segment::gdt;
     "segment/gdt-refusals" = segment::gdt_refusals;

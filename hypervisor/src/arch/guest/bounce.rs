@@ -87,6 +87,22 @@ pub(in crate::arch) fn deliver(
     Ok(())
 }
 
+/// Delivers the news that selectors of the guest (DS, ES, FS, GS) could not be loaded, which are null now: they
+/// stand in the frame between R11 and RIP.
+#[cold]
+pub(in crate::arch) fn deliver_failsafe(
+    guest: &mut Guest<'_>,
+    [ds, es, fs, gs]: [u64; 4],
+) -> Result<(), CannotDeliver> {
+    deliver(guest, guest.context.callbacks.failsafe, None, ENTRY_CLEARS)?;
+    let registers = &mut *guest.registers;
+    let frame = registers.rsp.wrapping_sub(4 * 8);
+    let words = [registers.rcx, registers.r11, ds, es, fs, gs];
+    access::write(Vaddr(frame), &words).map_err(|_| CannotDeliver::StackFault(Vaddr(frame)))?;
+    registers.rsp = frame;
+    Ok(())
+}
+
 /// Why there can't be a frame on this stack.
 #[cold]
 fn refusal(stack: u64) -> CannotDeliver {

@@ -54,6 +54,10 @@ fn do_what_waits(info: &mut CpuInfo) {
         let Some(mut guest) = Guest::of(info) else {
             continue;
         };
+        if guest.context.refused_selectors.is_some() {
+            failsafe(&mut guest);
+            continue;
+        }
         if guest.vcpu.has_nmi() && !guest.context.is_nmi_masked && guest.vcpu.take_nmi() {
             guest.context.is_nmi_masked = true;
             if let Err(error) = entry::deliver_exception(&mut guest, entry::vector::NMI, 0) {
@@ -96,6 +100,24 @@ fn take_sysret(registers: &mut Registers) -> bool {
         && registers.rflags == registers.r11
         && registers.rflags & SYSRET_FLAGS == registers.rflags
         && is_canonical(registers.rip)
+}
+
+/// Tells the guest kernel of selectors that could not be loaded, if it wants to know.
+#[cold]
+fn failsafe(guest: &mut Guest<'_>) {
+    let Some(selectors) = guest.context.refused_selectors.take() else {
+        return;
+    };
+    if !guest.context.callbacks.failsafe.is_set() {
+        return;
+    }
+    if let Err(error) = bounce::deliver_failsafe(guest, selectors) {
+        let vcpu = guest.vcpu.clone();
+        guest.domain.crash(
+            &vcpu,
+            format_args!("bad selectors can't be reported: {error}"),
+        );
+    }
 }
 
 unsafe extern "C" {

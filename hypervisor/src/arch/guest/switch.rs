@@ -140,7 +140,7 @@ pub(in crate::arch) fn enter(info: &mut CpuInfo, mut running: Running) {
         )
     };
     load_control_registers(&running.context);
-    load_segments(&mut info.guest, &running.context);
+    load_segments(&mut info.guest, &mut running.context);
     fpu::restore(&running.vcpu, &mut running.context);
     debug::load(&running.context.debug);
     running.vcpu.publish_clock();
@@ -211,10 +211,12 @@ fn save_segments(context: &mut Context) {
     }
 }
 
-/// Loads a selector into `$segment`; one that the guest's tables do not allow becomes null.
+/// Loads a selector into `$segment`; one that the guest's tables do not allow becomes null. Says which it is
+/// then.
 macro_rules! load_selector {
     ($segment:literal, $selector:expr) => {{
         let selector: u64 = $selector;
+        let loaded: u64;
         // SAFETY: a selector that faults is replaced by the null one (exception table).
         unsafe {
             asm!(
@@ -230,18 +232,23 @@ macro_rules! load_selector {
                 ".long 2b - .",
                 ".long 3b - .",
                 ".popsection",
-                selector = inout(reg) selector => _,
+                selector = inout(reg) selector => loaded,
                 options(nostack),
             );
         }
+        loaded
     }};
 }
 
-fn load_segments(registers: &mut Registers, context: &Context) {
-    load_selector!("ds", registers.ds);
-    load_selector!("es", registers.es);
-    load_selector!("fs", registers.fs);
-    load_selector!("gs", registers.gs);
+fn load_segments(registers: &mut Registers, context: &mut Context) {
+    let wanted = [registers.ds, registers.es, registers.fs, registers.gs];
+    let loaded = [
+        load_selector!("ds", registers.ds),
+        load_selector!("es", registers.es),
+        load_selector!("fs", registers.fs),
+        load_selector!("gs", registers.gs),
+    ];
+    context.refused_selectors = (loaded != wanted).then_some(wanted);
     let (inner, outer) = if context.is_kernel() {
         (context.bases.gs_kernel, context.bases.gs_user)
     } else {
@@ -267,7 +274,7 @@ pub(in crate::arch) fn load_user_gs(context: &mut Context, selector: u16) {
     let _off = crate::lock::InterruptsOff::new();
     // SAFETY: brings the user base to the front, and the kernel's back below; interrupts are off.
     unsafe { asm!("swapgs", options(nomem, nostack, preserves_flags)) };
-    load_selector!("gs", u64::from(selector));
+    let _ = load_selector!("gs", u64::from(selector));
     // SAFETY: as above. The fence waits for the load (AMD erratum 88).
     unsafe { asm!("mfence", "swapgs", options(nostack, preserves_flags)) };
     context.gs_user_selector = selector;

@@ -3,6 +3,7 @@
 pub(crate) mod bases;
 pub(crate) mod call_gates;
 pub(crate) mod descriptor_refusals;
+pub(crate) mod failsafe;
 pub(crate) mod fsgsbase;
 pub(crate) mod gdt;
 pub(crate) mod gdt_refusals;
