@@ -5,7 +5,7 @@ use super::pci::Pci;
 use crate::emulate::insn::Width;
 use crate::irq::Mask;
 use crate::pci::capability::{MSI_COUNT, MSI_ENABLE, MSIX_ENABLE, MSIX_ENTRY_BYTES, Msi, MsiX};
-use crate::pci::{ConfigSpace, Function};
+use crate::pci::{ConfigSpace, Function, Guard};
 
 /// Where processors take messages (Intel SDM volume 3, 11.11.1): the local APIC's number in bits 12 to 19, to it alone.
 const ADDRESS: u32 = 0xfee0_0000;
@@ -15,15 +15,6 @@ const ENTRY_UPPER: u64 = 4;
 const ENTRY_DATA: u64 = 8;
 const ENTRY_CONTROL: u64 = 12;
 const ENTRY_MASKED: u32 = 1 << 0;
-
-/// A capability that holds messages which are interrupts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Guard {
-    /// In configuration space.
-    Msi(Msi),
-    /// In a table.
-    MsiX(MsiX),
-}
 
 /// The registers of one message.
 pub(super) enum Message {

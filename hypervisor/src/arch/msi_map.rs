@@ -2,15 +2,15 @@
 
 use super::boot::{device_of_first_domain, is_ram};
 use super::irq::lines;
-use super::msi::{Guard, Message, Table};
+use super::msi::{Message, Table};
 use super::pci::Pci;
 use crate::emulate::insn::Width;
 use crate::irq::{Irq, IrqError};
 use crate::lock::IrqLock;
 use crate::machine::phys::PhysRange;
 use crate::mm::platform::Device;
-use crate::pci::capability::{MSI_COUNT, MSIX_ENTRY_BYTES, Msi, MsiX, is_present, memory_bar};
-use crate::pci::{ConfigSpace, Devices, Function};
+use crate::pci::capability::{MSIX_ENTRY_BYTES, Msi, MsiX, is_present, memory_bar};
+use crate::pci::{ConfigSpace, Devices, Function, Guard};
 use crate::sync::{Lock, rank};
 use alloc::vec::Vec;
 use guest_abi::ids::Mfn;
@@ -128,33 +128,21 @@ pub(crate) fn map(function: Function, wanted: Wanted, cpu: u32) -> Result<Irq, M
     Ok(irq)
 }
 
-/// What becomes of a domain's write to configuration space: the value that is written, if any.
-///
-/// Where messages go and how many there are is not for a domain to say; that they are sent is.
+/// What becomes of a domain's write to configuration space: the value that is written, if any is.
 pub(super) fn filter_write(
     function: Function,
     offset: u16,
     width: Width,
     value: u32,
 ) -> Option<u32> {
-    let guarded = GUARDED.lock();
-    let (control, range, kept) = guarded
+    let touched = GUARDED
+        .lock()
         .iter()
-        .filter(|(owner, _)| *owner == function)
-        .map(|(_, guard)| match guard {
-            Guard::Msi(msi) => (msi.control(), msi.offset..msi.end(), MSI_COUNT),
-            Guard::MsiX(msix) => (msix.control(), msix.offset..msix.end(), 0),
-        })
-        .find(|(_, range, _)| {
-            offset < range.end && u64::from(offset) + width.bytes() > u64::from(range.start)
-        })
-        .unwrap_or((0, 0..0, 0));
-    if range.is_empty() {
-        Some(value)
-    } else if offset == control && width == Width::Word {
-        Some(value & !kept)
-    } else {
-        None
+        .find(|(owner, guard)| *owner == function && guard.covers(offset, width))
+        .map(|&(_, guard)| guard);
+    match touched {
+        Some(guard) => guard.filter(offset, width, value),
+        None => Some(value),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::lines::{Irq, Lines};
 use super::model::{Guest, LEVELS, MESSAGES, Machine, PROCESSORS};
+use super::vectors::Route;
 use proptest::prelude::*;
 
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +58,13 @@ proptest! {
                 Ok(Irq(number))
             );
         }
+        // On one processor somebody else has the vectors that most of these have elsewhere.
+        let mut taken = 0;
+        for number in (0..MESSAGES.end).filter(|number| number % 3 != 0) {
+            let route = Route { cpu: 1, vector: 0x30 + number as u8 };
+            prop_assert!(lines.vectors().take(route, Irq(1000)));
+            taken += 1;
+        }
         let all = || (0..MESSAGES.end).map(Irq);
         all().for_each(|irq| bind(&machine, &lines, irq, 0));
         for step in steps {
@@ -82,7 +90,7 @@ proptest! {
         for round in 0.. {
             prop_assert!(round < 100, "a storm");
             deliver_all(&machine, &lines);
-            if !all().fold(false, |some, irq| machine.handle(&lines, irq) || some) {
+            if all().filter(|&irq| machine.handle(&lines, irq)).count() == 0 {
                 break;
             }
         }
@@ -103,6 +111,6 @@ proptest! {
             prop_assert!(lines.unbind(irq, None));
         }
         MESSAGES.map(Irq).for_each(|irq| lines.remove_message(irq));
-        prop_assert_eq!(lines.vectors().taken(), 0);
+        prop_assert_eq!(lines.vectors().taken(), taken);
     }
 }

@@ -7,9 +7,11 @@
 
 pub mod capability;
 mod devices;
+mod guard;
 mod mechanism;
 
 pub use devices::Devices;
+pub use guard::Guard;
 pub use mechanism::{Mechanism, port_address};
 
 use crate::emulate::insn::Width;

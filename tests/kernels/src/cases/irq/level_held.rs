@@ -1,5 +1,5 @@
 //! A device that goes on asserting its line does not interrupt again before the guest has ended the interrupt, however long
-//! that takes.
+//! that takes, and each time that it asserts it there is one.
 
 use super::*;
 use guest_abi::event_channel::BindPirqFlags;
@@ -22,4 +22,12 @@ pub(crate) fn run() {
     edu.acknowledge();
     assert_eq!(pirq::end(gsi), Ok(0));
     assert_eq!(event::count(port), 1);
+    for round in 0..500 {
+        edu.raise();
+        smp::wait_until("an interrupt", || event::count(port) == round + 2);
+        edu.acknowledge();
+        assert_eq!(pirq::end(gsi), Ok(0));
+        let count = event::count(port);
+        assert_eq!(count, round + 2, "it came more often than it was raised");
+    }
 }
