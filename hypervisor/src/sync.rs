@@ -40,6 +40,21 @@ pub fn model_fence() {
     loom::sync::atomic::fence(loom::sync::atomic::Ordering::SeqCst);
 }
 
+/// A constructor that is `const`, but for the model checker, whose locks and atomics are made at run time.
+macro_rules! const_unless_modelled {
+    ($(#[$attribute:meta])* pub fn new($($name:ident: $type:ty),*) -> Self $body:block) => {
+        $(#[$attribute])*
+        #[cfg(not(loom))]
+        #[must_use]
+        pub const fn new($($name: $type),*) -> Self $body
+        $(#[$attribute])*
+        #[cfg(loom)]
+        #[must_use]
+        pub fn new($($name: $type),*) -> Self $body
+    };
+}
+pub(crate) use const_unless_modelled;
+
 /// Ranks of locks, outermost first. Each one's owner says in its module header what it protects.
 pub mod rank {
     /// Numbers of a domain's physical interrupts.

@@ -102,9 +102,10 @@ trap_stubs:
 trap_common:
     cld
     push_general
+    /* Also of the hypervisor itself, which may have been copying from a guest; the return restores that. */
+    forbid_user_pages
     test byte ptr [rsp + {FRAME_CS}], 3
     jz trap_from_hypervisor
-    forbid_user_pages
     mov rdi, rsp
     xor ebp, ebp
     sub rsp, 8
@@ -124,9 +125,9 @@ trap_common:
 trap_debug:
     cld
     push_general
+    forbid_user_pages
     test byte ptr [rsp + {FRAME_CS}], 3
     jz trap_from_hypervisor
-    forbid_user_pages
     mov rdi, rsp
     or rdi, {STACK_BLOCK_MASK}          /* last byte of the block */
     sub rdi, {GUEST_BEFORE_LAST}        /* CpuInfo.guest */

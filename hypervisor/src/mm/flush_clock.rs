@@ -23,7 +23,7 @@
 
 use super::tlb::FlushStamp;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
-use crate::sync::model_fence;
+use crate::sync::{const_unless_modelled, model_fence};
 use guest_abi::ids::DomId;
 
 /// Readings between two moments at which every processor is asked to flush.
@@ -57,19 +57,6 @@ pub struct Processor {
     guest: AtomicU32,
     /// Somebody wants a flush. Set by anybody, taken by the processor.
     asked: AtomicBool,
-}
-
-macro_rules! const_unless_modelled {
-    ($(#[$attribute:meta])* pub fn new() -> Self $body:block) => {
-        $(#[$attribute])*
-        #[cfg(not(loom))]
-        #[must_use]
-        pub const fn new() -> Self $body
-        $(#[$attribute])*
-        #[cfg(loom)]
-        #[must_use]
-        pub fn new() -> Self $body
-    };
 }
 
 impl FlushClock {

@@ -182,7 +182,7 @@ macro_rules! copy_short {
 
 /// Whether a value of `size` bytes is copied by `copy_short`.
 const fn is_short(size: usize) -> bool {
-    size <= MAX_WORDS * 8 && size % 4 == 0
+    size <= MAX_WORDS * 8 && size.is_multiple_of(4)
 }
 
 /// Reads a value from the guest.

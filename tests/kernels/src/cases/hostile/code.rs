@@ -149,7 +149,7 @@ pub(super) fn random_code(dice: &mut Dice, space: &UserSpace) {
     }
     if dice.hits(3) {
         // SYSCALL, SYSENTER, INT 80h or UD2 and "xen" first.
-        let first: u64 = dice.pick(&[0x050f, 0x340f, 0x80cd, 0xa20f_6e65_780b_0f]);
+        let first: u64 = dice.pick(&[0x050f, 0x340f, 0x80cd, 0x00a2_0f6e_6578_0b0f]);
         space.data.write(0, first);
     }
     space.load();
