@@ -72,7 +72,7 @@ fmt: ## format all the code
 	@cargo fmt --all
 
 doc: ## the documentation of every room, in target/doc
-	@cargo doc --quiet --workspace --no-deps --document-private-items
+	@RUSTDOCFLAGS="$(RUSTDOCFLAGS) -D warnings" cargo doc --quiet --workspace --no-deps --document-private-items
 	@echo "target/doc/hypervisor/index.html"
 
 clean: ## remove everything that was built

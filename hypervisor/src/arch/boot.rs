@@ -109,7 +109,7 @@ extern "C" fn boot_main(info_address: u64, load_base: u64, entry_tsc: u64) -> ! 
     if serial::is_started() {
         log::info!("Serial line: {}", options.com1);
     }
-    report_options(&parsed);
+    report_options(info.command_line.as_bytes(), &parsed);
     death::set_stay(options.is_noreboot);
     if options.is_frame_audit {
         crate::domain::audit::want_at_end();
@@ -406,21 +406,15 @@ fn release_screen(options: &Options) {
 }
 
 /// Says what in the options was not understood.
-fn report_options(parsed: &Parsed<'_>) {
-    for warning in parsed.warnings.iter() {
-        // Whatever the log level: an administrator's mistake is never passed over in silence.
+fn report_options(command_line: &[u8], parsed: &Parsed<'_>) {
+    // Whatever the log level: an administrator's mistake is never passed over in silence.
+    options::each_warning(command_line, |warning| {
         console::line(format_args!("warning: {warning}"));
-    }
+    });
     for name in parsed.without_effect.iter() {
         console::line(format_args!(
             "warning: command line: \"{name}\" is understood, but has no effect yet"
         ));
-    }
-    match parsed.warnings.ignored() {
-        0 => {}
-        more => console::line(format_args!(
-            "warning: and {more} more options that are not understood"
-        )),
     }
 }
 

@@ -35,7 +35,7 @@ pub use warning::{Problem, Wants, Warning, WarningKind};
 use crate::machine::{BootText, Bounded};
 use table::Takes;
 
-/// Warnings that are kept word for word; more are counted.
+/// Warnings that are kept word for word; more are counted. [`each_warning`] names them all.
 pub const MAX_WARNINGS: usize = 16;
 
 /// What the administrator asked for, or the defaults.
@@ -153,8 +153,20 @@ pub struct Parsed<'a> {
 /// Reads a command line. Any bytes will do.
 #[must_use]
 pub fn parse(command_line: &[u8]) -> Parsed<'_> {
-    let mut options = Options::DEFAULT;
     let mut warnings = Bounded::new();
+    let parsed = read(command_line, |warning| warnings.push(warning));
+    Parsed { warnings, ..parsed }
+}
+
+/// Hands `say` every warning that a command line gets, in the order of the line: a mistake is named, however many
+/// there are, and before there is a heap.
+pub fn each_warning<'a>(command_line: &'a [u8], say: impl FnMut(Warning<'a>)) {
+    let _ = read(command_line, say);
+}
+
+/// As [`parse`], with the warnings going to `say`.
+fn read<'a>(command_line: &'a [u8], mut say: impl FnMut(Warning<'a>)) -> Parsed<'a> {
+    let mut options = Options::DEFAULT;
     let mut without_effect = Bounded::new();
     let mut words = words::Words::new(command_line);
     let mut is_first = true;
@@ -172,10 +184,10 @@ pub fn parse(command_line: &[u8]) -> Parsed<'_> {
             continue;
         }
         let mut warn = |kind| {
-            warnings.push(Warning {
+            say(Warning {
                 word: BootText(word.text),
                 kind,
-            })
+            });
         };
         if !word.is_closed {
             warn(WarningKind::OpenQuotation);
@@ -193,7 +205,7 @@ pub fn parse(command_line: &[u8]) -> Parsed<'_> {
     }
     Parsed {
         options,
-        warnings,
+        warnings: Bounded::new(),
         without_effect,
         own_words: BootText(command_line.get(start..end).unwrap_or(&[]).trim_ascii()),
         first_domain_arguments: BootText(words.rest()),

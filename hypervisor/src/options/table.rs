@@ -245,7 +245,7 @@ pub static TABLE: &[Descriptor] = &[
         name: "watchdog_timeout",
         form: "=<seconds>",
         default: "5",
-        meaning: "How long a processor may be stuck until the watchdog ends it; 0 turns the watchdog off.",
+        meaning: "How long a processor may be stuck until the watchdog ends it, 2 at least; 0 turns the watchdog off.",
         is_for_tests: false,
         takes: Takes::Value(|options, value| {
             options.watchdog_timeout_s = values::number(value, 0, 3600)? as u32;

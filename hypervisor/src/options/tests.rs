@@ -397,6 +397,17 @@ fn warnings_beyond_the_limit_are_counted() {
 }
 
 #[test]
+fn every_warning_is_named_however_many_there_are() {
+    let words: Vec<String> = (0..MAX_WARNINGS + 4).map(|n| format!("word{n}")).collect();
+    let line = words.join(" ");
+    let mut named = Vec::new();
+    each_warning(line.as_bytes(), |warning| {
+        named.push(warning.word.to_string())
+    });
+    assert_eq!(named, words);
+}
+
+#[test]
 #[cfg(feature = "planted-faults")]
 fn requests_of_test_builds() {
     assert_eq!(options("test=exit").test, Some(TestRequest::Exit));

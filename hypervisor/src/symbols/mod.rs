@@ -4,7 +4,7 @@
 //! "which line of which function, inlined into which others, is this address?", so the build asks DWARF
 //! that question for every address where the answer changes and writes the answers down in a form that
 //! is small and that can be read by a processor that is about to die: no heap, no panic, bounded work,
-//! whatever the bytes are. [`format`] draws the table, [`table`] reads it; `encode` writes it, on the host
+//! whatever the bytes are. [`mod@format`] draws the table, [`table`] reads it; `encode` writes it, on the host
 //! only.
 //!
 //! The linker places a [`Header`] that announces an empty table ([`PLACEHOLDER`]) in the image's last

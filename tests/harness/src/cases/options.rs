@@ -23,7 +23,7 @@ struct Effect {
 
 const NOTHING: &str = "PANIC";
 
-const EFFECTS: [Effect; 7] = [
+const EFFECTS: [Effect; 8] = [
     Effect {
         name: "options/mistakes-are-named",
         options: "console=com1 loglvl=none consle=vga frobnicate maxcpus=x sched=credit2 vga=ask",
@@ -36,6 +36,17 @@ const EFFECTS: [Effect; 7] = [
             "boot complete: 4 processors",
         ],
         absent: "PANIC|Memory:",
+    },
+    Effect {
+        name: "options/many-mistakes-are-named",
+        options: "console=com1 loglvl=none w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12 w13 w14 w15 w16 w17 com1=fast",
+        lines: &[
+            r#"warning: command line: "w1" is not an option"#,
+            r#"warning: command line: "w17" is not an option"#,
+            r#"warning: command line: "com1=fast" is ignored"#,
+            "boot complete",
+        ],
+        absent: NOTHING,
     },
     Effect {
         name: "options/maxcpus",
