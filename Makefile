@@ -20,7 +20,7 @@ TIME ?= 60
 help: ## list the targets
 	@echo "Paravane: a paravirtualizing hypervisor for x86_64"
 	@echo
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 	@echo
 	@echo "  make run takes  OPTIONS='$(OPTIONS)'"
 	@echo "                  DOM0='$(DOM0)'"
@@ -72,7 +72,7 @@ fmt: ## format all the code
 	@cargo fmt --all
 
 doc: ## the documentation of every room, in target/doc
-	@RUSTDOCFLAGS="$(RUSTDOCFLAGS) -D warnings" cargo doc --quiet --workspace --no-deps --document-private-items
+	@RUSTDOCFLAGS="$(RUSTDOCFLAGS) -D warnings -A rustdoc::private-intra-doc-links" cargo doc --quiet --workspace --no-deps --document-private-items
 	@echo "target/doc/hypervisor/index.html"
 
 clean: ## remove everything that was built

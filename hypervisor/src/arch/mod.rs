@@ -2,7 +2,7 @@
 //! sources, and the way in and out of the hypervisor. The only room that knows them.
 //!
 //! A processor finds its own data by its stack: each has a block of [`layout::STACK_BLOCK`] bytes,
-//! aligned to its size, whose last bytes are a [`percpu::CpuInfo`]. No segment base is used for it, so
+//! aligned to its size, whose last bytes are a `percpu::CpuInfo`. No segment base is used for it, so
 //! guests may own FS and GS while the hypervisor runs.
 
 pub mod layout;

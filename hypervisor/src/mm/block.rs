@@ -135,7 +135,7 @@ impl UncleanBlock {
 
 impl CleanBlock {
     /// Keeps the block for the hypervisor itself: its frames stay in state *held* until they are given to
-    /// [`Buddy::free`], whole or in parts.
+    /// [`Buddy::free`](super::buddy::Buddy::free), whole or in parts.
     #[must_use]
     pub fn keep(self, table: FrameTable<'_>) -> Mfn {
         for (_, frame) in self.entries(table) {

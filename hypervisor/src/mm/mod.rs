@@ -101,7 +101,7 @@
 //! | [`frame`], [`frame_list`] | the frame table and lists through it |
 //! | [`buddy`], [`block`], [`held`] | frames without an owner: allocator, scrubbing, obligations |
 //! | [`typ`], [`tlb`], [`flush_clock`] | the type word as pure steps; who has flushed since when |
-//! | [`reference`] | general and writable references |
+//! | [`mod@reference`] | general and writable references |
 //! | [`pte`] | entries as numbers |
 //! | `entry`, `table` | what entries hold; tables coming into force and going out |
 //! | [`update`], [`mmu_update`], [`emulate`], [`walk`] | changing live tables |

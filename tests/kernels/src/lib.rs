@@ -2,7 +2,7 @@
 //!
 //! All of them are one program: the word `test=` on its command line picks the case, whose verdict is the
 //! last line on the console and the status by which the machine ends. [`catalogue`] lists the cases; on
-//! the host that is all there is, for those who boot them. On bare metal [`cases`] holds them, and the
+//! the host that is all there is, for those who boot them. On bare metal `cases` holds them, and the
 //! other modules are what they stand on.
 #![allow(
     dead_code,
