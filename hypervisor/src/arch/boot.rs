@@ -201,6 +201,17 @@ extern "C" fn boot_on_own_stack() -> ! {
     // SAFETY: the local APIC of every processor is there.
     let window = unsafe { paging::map_device(window, 4096) };
     apic::start(window, options.x2apic.unwrap_or(true));
+    match options.x2apic {
+        Some(true) if !apic::is_x2apic() => {
+            log::warn!("option x2apic: the processor has no x2APIC; its xAPIC is used");
+        }
+        Some(false) if apic::is_x2apic() => {
+            log::warn!(
+                "option x2apic=no: the firmware has turned the x2APIC on, and there is no way back"
+            );
+        }
+        _ => {}
+    }
     apic::set_up_processor();
     smp::first_is_online(apic::id());
     start_clock(&acpi);

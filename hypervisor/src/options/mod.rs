@@ -26,7 +26,8 @@ pub use documentation::documentation;
 pub use serial::{Baud, Com1, Parity};
 pub use table::{Descriptor, TABLE, WITHOUT_EFFECT};
 pub use values::{
-    Consoles, Dom0Memory, LogLevel, LogThreshold, MemoryAmount, VcpuCount, Vga, VgaMode, Watchdog,
+    Consoles, Dom0Memory, Dom0Pages, LogLevel, LogThreshold, MemoryAmount, VcpuCount, Vga, VgaMode,
+    Watchdog,
 };
 #[cfg(feature = "planted-faults")]
 pub use values::{PlantedFault, TestRequest};

@@ -183,7 +183,8 @@ pub static TABLE: &[Descriptor] = &[
         name: "dom0_vcpus_pin",
         form: "[=<switch>]",
         default: "no",
-        meaning: "Run each virtual processor of the first domain on the processor of the same number only.",
+        meaning: "Run each virtual processor of the first domain on one processor only: the first on the first and so \
+                  on, from the first again where there are more.",
         is_for_tests: false,
         takes: Takes::Switch(|options, is_on| options.is_dom0_vcpus_pin = is_on),
     },

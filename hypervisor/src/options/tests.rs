@@ -119,6 +119,24 @@ fn the_later_of_two_counts() {
 }
 
 #[test]
+fn the_first_domain_has_pages_within_its_bounds() {
+    const AVAILABLE: u64 = 4 << 30;
+    let pages = |value: &str| {
+        let pages = options(&format!("dom0_mem={value}"))
+            .dom0_mem
+            .pages(AVAILABLE);
+        (pages.initial >> 8, pages.most >> 8) // in MiB
+    };
+    assert_eq!(pages("64M"), (64, 64));
+    assert_eq!(pages("64M,max:128M"), (64, 128));
+    assert_eq!(pages("64M,min:96M,max:128M"), (96, 128));
+    assert_eq!(pages("512M,max:128M"), (128, 128));
+    assert_eq!(pages("max:-1G"), (3072, 3072));
+    assert_eq!(pages("1G,max:100G"), (1024, 4096));
+    assert_eq!(pages("min:2G,max:1G"), (1024, 1024));
+}
+
+#[test]
 fn the_parts_of_dom0_mem_add_up() {
     let memory = options("dom0_mem=min:1G,3G dom0_mem=2G").dom0_mem;
     let bytes = |gib: u64| Some(MemoryAmount::Bytes(gib << 30));

@@ -3,6 +3,7 @@
 
 use super::warning::{Problem, Wants};
 use bitflags::bitflags;
+use guest_abi::ids::PAGE_SIZE;
 
 bitflags! {
     /// `console=`: where messages go.
@@ -87,6 +88,37 @@ pub struct Dom0Memory {
     pub min: Option<MemoryAmount>,
     /// What it can ever have.
     pub max: Option<MemoryAmount>,
+}
+
+/// Pages of the first domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dom0Pages {
+    /// What it starts with.
+    pub initial: u64,
+    /// What it can ever have; at least `initial`.
+    pub most: u64,
+}
+
+impl Dom0Memory {
+    /// What it means where `available_bytes` can be had at all.
+    #[must_use]
+    pub fn pages(&self, available_bytes: u64) -> Dom0Pages {
+        let mut bytes = self
+            .amount
+            .map_or(available_bytes, |amount| amount.of(available_bytes));
+        if let Some(min) = self.min {
+            bytes = bytes.max(min.of(available_bytes));
+        }
+        let max = self.max.map(|max| max.of(available_bytes));
+        if let Some(max) = max {
+            bytes = bytes.min(max);
+        }
+        let initial = bytes / PAGE_SIZE as u64;
+        Dom0Pages {
+            initial,
+            most: max.map_or(initial, |max| max / PAGE_SIZE as u64),
+        }
+    }
 }
 
 /// `dom0_max_vcpus=`: as many virtual processors as there are processors, within these ends.

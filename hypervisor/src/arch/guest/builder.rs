@@ -21,7 +21,7 @@ use crate::mm::buddy::Order;
 use crate::mm::error::Stop;
 use crate::mm::platform::MachineToPhys;
 use crate::mm::typ;
-use crate::options::Options;
+use crate::options::{Dom0Pages, Options};
 use crate::sched::{CpuId, CpuSet, SchedError};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -146,24 +146,13 @@ impl TableWriter for Writer<'_> {
 }
 
 /// Pages for the first domain: what `dom0_mem` says, else all but a share for the hypervisor and guests.
-fn pages_wanted(options: &Options) -> u64 {
+fn pages_wanted(options: &Options) -> Dom0Pages {
     let free = frames::free_frames() * PAGE_SIZE as u64;
     // Some for guests' control structures, and memory that the domain can exchange for what its devices reach.
     let spare = (free / 16)
         .min(128 << 20)
         .max(frames::DMA_BYTES.min(free / 4));
-    let available = free - spare;
-    let memory = &options.dom0_mem;
-    let mut bytes = memory
-        .amount
-        .map_or(available, |amount| amount.of(available));
-    if let Some(min) = memory.min {
-        bytes = bytes.max(min.of(available));
-    }
-    if let Some(max) = memory.max {
-        bytes = bytes.min(max.of(available));
-    }
-    bytes.min(available) / PAGE_SIZE as u64
+    options.dom0_mem.pages(free - spare)
 }
 
 /// Whole frames of the RAM disk as the loader has left it, which become the domain's as they are.
@@ -292,7 +281,10 @@ fn build(
     kernel
         .check_features(DomainKind::Dom0, offered)
         .map_err(ImageError::from)?;
-    let pages = pages_wanted(options);
+    let Dom0Pages {
+        initial: pages,
+        most,
+    } = pages_wanted(options);
     let request = Request {
         kind: DomainKind::Dom0,
         nr_pages: pages,
@@ -328,7 +320,7 @@ fn build(
         .map_err(BuildError::Vcpus)?;
     domain.set_wall_clock(wall_clock::now());
 
-    domain.set_max_pages(pages);
+    domain.set_max_pages(most);
     let loaded = Loaded::of(&layout, parts.initrd);
     let frames = take_frames(&domain, pages, loaded.as_ref())?;
     let done = loaded.as_ref().map_or(0, |loaded| loaded.count);
