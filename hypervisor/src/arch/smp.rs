@@ -162,7 +162,13 @@ fn arrives(cpu: u32, apic_id: u32, page: u8) -> bool {
             waited += 10;
         }
     }
-    // Broken hardware, and it may still come at any moment: nothing that an administrator can rely on.
+    never_arrived(cpu, apic_id)
+}
+
+/// Broken hardware, and the processor may still come at any moment: nothing that an administrator can rely on.
+#[cold]
+#[inline(never)]
+fn never_arrived(cpu: u32, apic_id: u32) -> ! {
     death::die(
         format_args!(
             "CPU{cpu} (APIC id {apic_id}) has not started within {} s of its start-up interrupt; \

@@ -166,7 +166,7 @@ const FAULTS: [Fault; 16] = [
         ..planted(
             "never-arrives",
             r"CPU@ \(APIC id 1\) has not started",
-            r"\bstart_others\b.*\bsmp\.rs:[1-9]",
+            r"\bnever_arrived\b.*\bsmp\.rs:[1-9]",
         )
     },
     Fault {
