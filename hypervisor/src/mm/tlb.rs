@@ -12,7 +12,7 @@ use guest_abi::ids::DomId;
 
 /// A reading of the flush clock. The clock wraps; readings are compared within half its range, and
 /// the implementer of [`Tlb`] sees to it that no processor's latest flush falls that far behind.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[repr(transparent)]
 pub struct FlushStamp(pub u32);
 

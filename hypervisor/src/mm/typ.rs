@@ -251,8 +251,11 @@ impl TypeWord {
         Self(self.0 & !clear | set)
     }
 
+    /// The word with another moment at which a reference was last dropped. For models too, in which moments
+    /// are renumbered.
     #[inline]
-    pub(super) const fn stamped(self, stamp: FlushStamp) -> Self {
+    #[must_use]
+    pub const fn stamped(self, stamp: FlushStamp) -> Self {
         Self(self.0 & 0xFFFF_FFFF | (stamp.0 as u64) << Self::STAMP_SHIFT)
     }
 
