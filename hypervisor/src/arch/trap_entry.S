@@ -62,6 +62,19 @@
     .popsection
     .endm
 
+    /*
+     * Goes to \to unless the frame on top of the stack is a guest's. Ring 3 is, and so is virtual-8086 mode, whose
+     * selectors have no privilege: no processor has it in long mode, but QEMU's emulation of IRET (7.2) lets
+     * ring 3 enter it.
+     */
+    .macro unless_from_guest to
+    test byte ptr [rsp + {FRAME_CS}], 3
+    jnz 1772f
+    test dword ptr [rsp + {FRAME_RFLAGS}], {VM}
+    jz \to
+1772:
+    .endm
+
     .macro trap_stub vector
     .balign 16
     /* 8, 10 to 14, 17, 21, 29 and 30 push an error code themselves. */
@@ -104,8 +117,7 @@ trap_common:
     push_general
     /* Also of the hypervisor itself, which may have been copying from a guest; the return restores that. */
     forbid_user_pages
-    test byte ptr [rsp + {FRAME_CS}], 3
-    jz trap_from_hypervisor
+    unless_from_guest trap_from_hypervisor
     mov rdi, rsp
     xor ebp, ebp
     sub rsp, 8
@@ -126,8 +138,7 @@ trap_debug:
     cld
     push_general
     forbid_user_pages
-    test byte ptr [rsp + {FRAME_CS}], 3
-    jz trap_from_hypervisor
+    unless_from_guest trap_from_hypervisor
     mov rdi, rsp
     or rdi, {STACK_BLOCK_MASK}          /* last byte of the block */
     sub rdi, {GUEST_BEFORE_LAST}        /* CpuInfo.guest */

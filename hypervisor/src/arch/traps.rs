@@ -62,6 +62,8 @@ global_asm!(
     guest_entry = sym guest::entry::guest_entry,
     prepare_exit = sym guest::exit::prepare_exit,
     FRAME_CS = const offset_of!(TrapFrame, cs),
+    FRAME_RFLAGS = const offset_of!(TrapFrame, rflags),
+    VM = const rflags::VM,
     FRAME_WORDS = const offset_of!(TrapFrame, es) / 8,
     STACK_BLOCK_MASK = const STACK_BLOCK - 1,
     GUEST_BEFORE_LAST = const percpu::CpuInfo::GUEST_BEFORE_LAST,

@@ -17,6 +17,7 @@ use crate::user::UserSpace;
 use crate::{command_line, cpu};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use dice::Dice;
+use guest_abi::callback_op::{CallbackFlags, CallbackType};
 use guest_abi::segment::{FLAT_RING3_CS64, FLAT_RING3_SS};
 
 /// Ports below this are needed: the timers, for one.
@@ -73,6 +74,9 @@ fn report() {
 fn harm(vcpu: VcpuId) {
     own_info(vcpu);
     trap::init_callbacks();
+    // Its frames are like no others; without it selectors that can't be loaded become null.
+    let outcome = trap::register_callback(CallbackType::Failsafe, CallbackFlags::empty(), Vaddr(0));
+    assert_eq!(outcome, Ok(0));
     clock::bind_timer();
     assert_eq!(cpu::set_iopl(1), Ok(0));
     let space = user::load_new();
