@@ -3,7 +3,7 @@
 //! Each mechanism is a room of its own and is plain code: it compiles with the standard library under
 //! `cargo test` on the host. [`arch`] alone knows registers, instructions and descriptor tables, and
 //! exists only on the bare-metal target.
-#![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(any(test, fuzzing)), no_std)]
 
 #[cfg(target_os = "none")]
 extern crate alloc;

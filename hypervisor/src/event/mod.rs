@@ -35,6 +35,8 @@
 #![forbid(unsafe_code)]
 
 pub mod bind;
+#[cfg(all(any(test, fuzzing), not(loom)))]
+pub mod calls;
 pub mod connection;
 pub mod deliver;
 pub mod domain;
@@ -47,7 +49,11 @@ pub mod wait;
 mod loom_models;
 #[cfg(all(test, not(loom)))]
 mod property_tests;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(
+    fuzzing,
+    allow(dead_code, reason = "the fuzzer does not need all of it")
+)]
 mod test_domain;
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -113,6 +113,8 @@
 
 pub mod block;
 pub mod buddy;
+#[cfg(all(any(test, fuzzing), not(loom)))]
+pub mod calls;
 pub mod descriptor;
 pub mod emulate;
 mod entry;
@@ -143,11 +145,23 @@ pub mod reference;
 #[cfg(all(test, not(loom)))]
 mod rule_tests;
 mod table;
-#[cfg(all(test, not(loom)))]
+#[cfg(all(any(test, fuzzing), not(loom)))]
+#[cfg_attr(
+    fuzzing,
+    allow(dead_code, reason = "the fuzzer does not need all of it")
+)]
 mod test_guest;
-#[cfg(all(test, not(loom)))]
+#[cfg(all(any(test, fuzzing), not(loom)))]
+#[cfg_attr(
+    fuzzing,
+    allow(dead_code, reason = "the fuzzer does not need all of it")
+)]
 mod test_machine;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(
+    fuzzing,
+    allow(dead_code, reason = "the fuzzer does not need all of it")
+)]
 mod test_support;
 pub mod tlb;
 pub mod typ;

@@ -621,24 +621,31 @@ fn drive(seed: u64, steps: u64) {
     pair.teardown();
 }
 
+/// So many operations at least, 32000 unless `PARAVANE_MM_OPERATIONS` says how many: `make test` asks for a
+/// million of an optimized build.
 #[test]
 fn random_operations_agree_with_the_reference_model() {
-    for seed in 0..cases(8) {
-        drive(seed, 4000);
-    }
-}
-
-/// `PARAVANE_MM_OPERATIONS=1000000 cargo test --release -p hypervisor -- --ignored`
-#[test]
-#[ignore = "long: a million operations and more"]
-fn a_million_random_operations_agree_with_the_reference_model() {
-    let wanted = std::env::var("PARAVANE_MM_OPERATIONS")
-        .ok()
-        .and_then(|n| n.parse().ok());
-    let operations: u64 = wanted.unwrap_or(1_000_000);
-    for seed in 0..operations.div_ceil(20_000) {
-        drive(1_000_000 + seed, 20_000);
-    }
+    /// Operations on one pair.
+    const STEPS: u64 = 4000;
+    let wanted: u64 = std::env::var("PARAVANE_MM_OPERATIONS").map_or(32_000, |number| {
+        number.parse().expect("PARAVANE_MM_OPERATIONS is a number")
+    });
+    let pairs = cases(wanted.div_ceil(STEPS));
+    let next = std::sync::atomic::AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    if seed >= pairs {
+                        return;
+                    }
+                    drive(seed, STEPS);
+                }
+            });
+        }
+    });
+    std::println!("{} operations agree", pairs * STEPS);
 }
 
 /// That the random driver reaches what it is meant to reach; a test that can't fail is a defect.

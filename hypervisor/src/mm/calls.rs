@@ -1,0 +1,293 @@
+//! Hypercalls of two domains on their page tables, read from bytes: the fuzzer's way into this room.
+//!
+//! The guests' memory is that of the test machine, where tables are what the guests have written into frames
+//! that they may write to: at any moment, between two halves of an interrupted call too. After each call no
+//! processor may reach through its caches what the types forbid, and at the end all books are audited.
+
+use super::emulate::EntryPart;
+use super::frame::FrameTable;
+use super::lock::PtDomain;
+use super::mmu_update::{Parties, Request};
+use super::pin::Root;
+use super::pte::EntryPolicy;
+use super::reference::{FrameRef, Mm, WritableRef};
+use super::test_guest::SLOTS;
+use super::test_machine::{DOM0, DOM1, FRAMES, TestMachine, frame_entries};
+use super::test_support::Rng;
+use super::typ::{Level, Type};
+use super::update::{AccessedDirty, Owed};
+use super::verify::{Outside, Tally};
+use guest_abi::ids::{DomId, Mfn, Vaddr};
+use std::vec::Vec;
+
+/// Frames that each domain has at the start.
+const FRAMES_EACH: usize = 30;
+/// Calls of one run at the most: what more bytes would say takes time and finds little.
+const MAX_CALLS: usize = 400;
+
+/// What a run holds outside of the tables.
+enum Held {
+    Root(DomId, Root),
+    Page(FrameRef),
+    Writable(WritableRef),
+}
+
+/// Takes numbers off the bytes; zeros at their end.
+struct Bytes<'b>(&'b [u8]);
+
+impl Bytes<'_> {
+    fn byte(&mut self) -> u8 {
+        let Some((byte, rest)) = self.0.split_first() else {
+            return 0;
+        };
+        self.0 = rest;
+        *byte
+    }
+
+    fn word(&mut self) -> u16 {
+        u16::from_le_bytes([self.byte(), self.byte()])
+    }
+
+    fn frame(&mut self) -> Mfn {
+        Mfn(u64::from(self.byte()) % (FRAMES + 8))
+    }
+
+    fn slot(&mut self) -> u16 {
+        SLOTS[usize::from(self.byte()) % SLOTS.len()]
+    }
+
+    fn level(&mut self) -> Level {
+        Level::ALL[usize::from(self.byte() % 4)]
+    }
+
+    /// An entry: flags, and a frame.
+    fn entry(&mut self) -> u64 {
+        let flags = u64::from(self.word());
+        let high = (flags & 1 << 12) << 40 | (flags & 1 << 13) << 50 | (flags & 1 << 14) << 44;
+        self.frame().address() | flags & 0xfff | high
+    }
+
+    fn address(&mut self) -> Vaddr {
+        let slots = [self.slot(), self.slot(), self.slot(), self.slot()];
+        let bits = slots
+            .iter()
+            .fold(0, |bits, &slot| bits << 9 | u64::from(slot));
+        Vaddr((((bits << 12) as i64) << 16 >> 16) as u64)
+    }
+
+    fn domain(&mut self) -> DomId {
+        match self.byte() % 8 {
+            0..4 => DOM1,
+            4..6 => DOM0,
+            6 => DomId::IO,
+            _ => DomId(7),
+        }
+    }
+}
+
+struct Run<'t> {
+    machine: &'t TestMachine<'t>,
+    mm: Mm<'t, TestMachine<'t>>,
+    domains: [PtDomain; 2],
+    held: Vec<Held>,
+    rng: Rng,
+}
+
+/// Makes the calls that `bytes` say.
+///
+/// # Panics
+/// A rule is broken.
+pub fn run(bytes: &[u8]) {
+    let entries = frame_entries();
+    let machine = TestMachine::new(&entries);
+    let mut run = Run {
+        mm: Mm::new(FrameTable::new(&entries), &machine),
+        machine: &machine,
+        domains: [
+            PtDomain::new(DOM0, EntryPolicy::WITH_DEVICES),
+            PtDomain::new(DOM1, EntryPolicy::ORDINARY),
+        ],
+        held: Vec::new(),
+        rng: Rng::new(0),
+    };
+    for domain in [DOM0, DOM1] {
+        for _ in 0..FRAMES_EACH {
+            assert!(machine.allocate(domain).is_some());
+        }
+    }
+    let mut bytes = Bytes(bytes);
+    for _ in 0..MAX_CALLS {
+        if bytes.0.is_empty() {
+            break;
+        }
+        run.call(&mut bytes);
+        machine.check_caches();
+    }
+    run.audit();
+}
+
+impl Run<'_> {
+    fn call(&mut self, bytes: &mut Bytes<'_>) {
+        let caller = if bytes.byte() & 1 == 0 { DOM1 } else { DOM0 };
+        let mm = self.mm;
+        let which = bytes.byte();
+        let lock = &mut self.domains[usize::from(caller.0)].locked();
+        // What is refused or preempted has changed nothing that the audit would not find.
+        match which % 16 {
+            0 | 1 => self.store(caller, bytes),
+            2 => {
+                let _ = mm.pin(lock, bytes.frame(), bytes.level());
+            }
+            3 => {
+                let _ = mm.unpin(lock, bytes.frame());
+            }
+            4 => {
+                if let Ok(root) = mm.get_root(lock, bytes.frame()) {
+                    self.held.push(Held::Root(caller, root));
+                }
+            }
+            5 | 6 => {
+                let owner = bytes.domain();
+                let Ok(parties) = Parties::new(self.machine, caller, caller, owner) else {
+                    return;
+                };
+                let requests: Vec<_> = (0..1 + bytes.byte() % 4)
+                    .map(|_| {
+                        let kind = u64::from(bytes.byte() & 7);
+                        let at = u64::from(bytes.slot()) * 8;
+                        Request {
+                            ptr: (bytes.frame().address() + at) | kind,
+                            val: bytes.entry(),
+                        }
+                    })
+                    .collect();
+                let (mut done, mut owed) = (0, Owed::NOTHING);
+                let result = mm.mmu_update(lock, parties, &requests, &mut done, &mut owed);
+                assert!(done <= requests.len());
+                assert!(result.is_err() || done == requests.len());
+            }
+            7 | 8 => {
+                let (root, address, entry) = (bytes.frame(), bytes.address(), bytes.entry());
+                let owner = bytes.domain();
+                let may = Parties::new(self.machine, caller, caller, owner).is_ok();
+                if let Ok(place) = mm.walk(lock, root, address)
+                    && may
+                {
+                    let (table, slot) = (place.table, place.slot);
+                    let replace = AccessedDirty::Replace;
+                    let _ = mm.update_l1(lock, table, slot, entry, replace, owner);
+                }
+            }
+            9 | 10 => {
+                let size = 1 << (bytes.byte() % 5);
+                let offset = u64::from(bytes.slot()) * 8 + u64::from(bytes.byte() & 7);
+                let Some(part) = EntryPart::new(offset, size) else {
+                    return;
+                };
+                let (table, value) = (bytes.frame(), bytes.entry());
+                if which & 32 == 0 {
+                    let _ = mm.emulate_store(lock, table, part, value);
+                } else {
+                    let expected = bytes.entry();
+                    let _ = mm.emulate_compare_exchange(lock, table, part, expected, value);
+                }
+            }
+            11 => {
+                let (mfn, owner) = (bytes.frame(), bytes.domain());
+                if which & 32 == 0 {
+                    if let Ok(page) = mm.get_writable_frame(mfn, owner, caller) {
+                        self.held.push(Held::Writable(page));
+                    }
+                } else if let Ok(page) = mm.get_frame(mfn, owner) {
+                    self.held.push(Held::Page(page));
+                }
+            }
+            12 => self.put_held(usize::from(bytes.byte())),
+            13 => {
+                let (to, from) = (bytes.frame(), bytes.frame());
+                if which & 32 == 0 {
+                    let _ = mm.clear_page(to, caller, caller);
+                } else {
+                    let _ = mm.copy_page(to, from, caller, caller);
+                }
+            }
+            14 => self.machine.yield_every(u64::from(bytes.byte() % 8)),
+            _ => self.processor_walks(usize::from(bytes.byte() % 3), which & 32 != 0),
+        }
+    }
+
+    /// The guest writes to memory that it has mapped for writing.
+    fn store(&self, caller: DomId, bytes: &mut Bytes<'_>) {
+        let (mfn, slot, entry) = (bytes.frame(), bytes.slot(), bytes.entry());
+        if let Ok(page) = self.mm.get_writable_frame(mfn, caller, caller) {
+            self.machine.set_entry(mfn, slot, entry);
+            self.mm.put_writable_frame(page);
+        }
+    }
+
+    fn put_held(&mut self, nth: usize) {
+        if self.held.is_empty() {
+            return;
+        }
+        match self.held.swap_remove(nth % self.held.len()) {
+            Held::Root(domain, root) => {
+                let lock = &mut self.domains[usize::from(domain.0)].locked();
+                // As whoever gives a root up does: what is pending comes first.
+                while self.mm.finish_pending(lock).is_err() {}
+                self.mm.put_root(lock, root);
+            }
+            Held::Page(page) => self.mm.put_frame(page),
+            Held::Writable(page) => self.mm.put_writable_frame(page),
+        }
+    }
+
+    /// A processor uses some address under a root that is loaded.
+    fn processor_walks(&mut self, processor: usize, is_write: bool) {
+        let mut roots = self.held.iter().filter_map(|held| match held {
+            Held::Root(domain, root) => Some((*domain, root.mfn())),
+            _ => None,
+        });
+        let Some((domain, root)) = roots.next_back() else {
+            return;
+        };
+        let top = (root, Type::L4);
+        self.machine
+            .walk(processor, domain, top, &mut self.rng, is_write);
+    }
+
+    /// Every count is what walking all tables finds.
+    fn audit(&self) {
+        let outside = self.held.iter().map(|held| {
+            let (mfn, typed) = match held {
+                Held::Root(_, root) => (root.mfn(), 1),
+                Held::Writable(page) => (page.mfn(), 1),
+                Held::Page(page) => (page.mfn(), 0),
+            };
+            let tally = Tally { general: 1, typed };
+            Outside { mfn, tally }
+        });
+        let mut scratch = vec![Tally::default(); FRAMES as usize];
+        let faults = self
+            .mm
+            .verify(self.domains.iter(), outside, &mut scratch, &mut |finding| {
+                panic!("{finding}")
+            });
+        assert_eq!(faults, Ok(0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::run;
+    use crate::mm::test_support::{Rng, cases};
+    use std::vec::Vec;
+
+    #[test]
+    fn calls_read_from_random_bytes_break_no_rule() {
+        for seed in 0..cases(300) {
+            let mut rng = Rng::new(seed);
+            let bytes: Vec<u8> = (0..1500).map(|_| rng.next() as u8).collect();
+            run(&bytes);
+        }
+    }
+}
