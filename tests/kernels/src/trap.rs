@@ -72,6 +72,12 @@ impl Frame {
     pub(crate) fn is_user(&self) -> bool {
         self.cs & 3 == 3
     }
+
+    /// Whether code of this kernel was interrupted, not whatever else can be executed in kernel mode.
+    pub(crate) fn is_in_kernel_code(&self) -> bool {
+        let code = &raw const kernel_code_start as u64..&raw const kernel_code_end as u64;
+        !self.is_user() && code.contains(&self.rip)
+    }
 }
 
 /// An entry into this kernel: what was interrupted, and what the entry itself looked like.
@@ -227,6 +233,8 @@ global_asm!(
 
 unsafe extern "C" {
     static trap_stubs: u8;
+    static kernel_code_start: u8;
+    static kernel_code_end: u8;
 }
 
 /// Bytes from one stub to the next.

@@ -7,7 +7,6 @@ use crate::trap::{self, probe, rflags};
 use crate::user::{self, UserSpace};
 use crate::{clock, cpu, event};
 use guest_abi::hypercall::Hypercall;
-use guest_abi::ids::Vaddr;
 use guest_abi::mmu::MmuextOp;
 use guest_abi::physdev::PhysdevOp;
 use guest_abi::segment::{FLAT_RING3_CS32, FLAT_RING3_CS64, FLAT_RING3_SS};
@@ -241,5 +240,5 @@ pub(super) fn kernel_iret(dice: &mut Dice) {
 pub(super) fn is_visit(trap: &trap::Trap) -> bool {
     let is_waited_for = cpu::this().user_caller_rsp.get() != 0;
     // A software interrupt may have come to a handler of chance, and its exception is the second entry.
-    is_waited_for && (trap.frame.is_user() || trap.frame.rip < Vaddr::HYPERVISOR_END.0)
+    is_waited_for && !trap.frame.is_in_kernel_code()
 }
