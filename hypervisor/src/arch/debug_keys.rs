@@ -4,7 +4,7 @@
 //! so when it was looked at, not a picture of one instant.
 
 use super::percpu::CpuInfo;
-use super::{clock, death, frames, rendezvous, scheduler};
+use super::{clock, death, fpu, frames, rendezvous, scheduler};
 use crate::console::keys::{self, DebugKey, KEYS};
 use crate::console::{self};
 use crate::domain::context::Context;
@@ -281,6 +281,7 @@ fn memory() {
 fn run_queues() {
     say!("Run queues:");
     scheduler::report(|line| say!("  {line}"));
+    fpu::report(|line| say!("  {line}"));
 }
 
 fn timers() {

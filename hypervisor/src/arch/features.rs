@@ -1,6 +1,8 @@
 //! What the processor offers, and the control registers that follow from it.
 
 use super::msr;
+use crate::cpu_policy::cpuid::Vendor;
+use crate::cpu_policy::floating_point;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
@@ -29,6 +31,9 @@ bitflags::bitflags! {
         const ARAT = 1 << 14;
         const MCE = 1 << 15;
         const RDTSCP = 1 << 16;
+        const XSAVEOPT = 1 << 17;
+        /// Restoring x87 state replaces the pointers to the last instruction, too.
+        const X87_POINTERS = 1 << 18;
     }
 }
 
@@ -59,6 +64,11 @@ fn detect() -> Features {
     let seven = msr::cpuid(7, 0);
     let extended = msr::cpuid(0x8000_0001, 0);
     let power = msr::cpuid(0x8000_0007, 0);
+    let states = msr::cpuid(0xd, 1);
+    let restores_pointers = floating_point::restores_pointers(
+        Vendor::of(&super::guest::Host),
+        msr::cpuid(0x8000_0008, 0).ebx,
+    );
     let table = [
         (Features::NX, extended.edx, 20),
         (Features::PAGE_1G, extended.edx, 26),
@@ -77,6 +87,8 @@ fn detect() -> Features {
         (Features::ARAT, six.eax, 2),
         (Features::MCE, one.edx, 7),
         (Features::RDTSCP, extended.edx, 27),
+        (Features::XSAVEOPT, states.eax, 0),
+        (Features::X87_POINTERS, u32::from(restores_pointers), 0),
     ];
     table
         .into_iter()

@@ -355,6 +355,10 @@ cases! {
     "processor/debug-per-vcpu" = processor::debug_per_vcpu, on_many(());
     "processor/debug-refusals" = processor::debug_refusals;
     "processor/debug-registers" = processor::debug_registers;
+    "processor/fpu-idle" = processor::fpu_idle;
+    "processor/fpu-moving" = processor::fpu_moving, on_many(());
+    "processor/fpu-moving-of-amd" = processor::fpu_moving, on_cpu("EPYC"), on_many(());
+    "processor/fpu-moving-without-xsave" = processor::fpu_moving, on_cpu("qemu64"), on_many(());
     "processor/fpu-of-new-vcpu" = processor::fpu_of_new_vcpu, on_many(());
     "processor/fpu-per-vcpu" = processor::fpu_per_vcpu, on_many(());
     "processor/task-switched" = processor::task_switched;

@@ -89,7 +89,7 @@ pub(in crate::arch) fn save(info: &mut CpuInfo) -> Option<Running> {
     let context = &mut *running.context;
     context.registers = info.guest;
     save_segments(context);
-    fpu::save(&running.vcpu, context);
+    fpu::save(&running.vcpu);
     debug::unload(&context.debug);
     Some(running)
 }

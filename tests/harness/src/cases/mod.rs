@@ -6,6 +6,7 @@ pub mod death;
 pub mod devices;
 pub mod dom0;
 pub mod kernels;
+pub mod keys;
 pub mod machines;
 pub mod options;
 
@@ -36,6 +37,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(death::cases());
     cases.extend(dom0::cases(extent));
     cases.extend(devices::cases(extent));
+    cases.extend(keys::cases());
     cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));
     cases.push(costs::none_is_dearer());
     cases

@@ -8,6 +8,8 @@ pub(crate) mod breakpoint_switched;
 pub(crate) mod debug_per_vcpu;
 pub(crate) mod debug_refusals;
 pub(crate) mod debug_registers;
+pub(crate) mod fpu_idle;
+pub(crate) mod fpu_moving;
 pub(crate) mod fpu_of_new_vcpu;
 pub(crate) mod fpu_per_vcpu;
 pub(crate) mod task_switched;
