@@ -68,7 +68,7 @@ impl Census {
 
     fn add_domain(&mut self, domain: &Domain) {
         self.add_grants(domain);
-        domain.with_tables(|lock| self.0.extend(lock.pending_reference()));
+        domain.with_tables(|lock| self.0.extend(lock.pending_references()));
         if let Some(mfn) = domain.interrupts_shown_in() {
             self.add(mfn, 1, 1);
         }

@@ -147,6 +147,10 @@ impl Domain {
                 .collect()
         });
         timers::make_room(Watchdogs::COUNT).map_err(|_| SchedError::OutOfMemory)?;
+        self.tables
+            .lock()
+            .make_room(vcpus.len())
+            .map_err(|_| SchedError::OutOfMemory)?;
         for vcpu in vcpus {
             scheduler::add(vcpu, affinity(vcpu.id()))?;
         }

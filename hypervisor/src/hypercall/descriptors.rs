@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::mmu::Refusal;
 use super::{Outcome, read};
 use crate::arch::guest::running::Guest;
 use crate::arch::guest::state;
@@ -78,20 +79,16 @@ fn take(domain: &Domain, frames: &[Mfn]) -> Result<(), Stop> {
 
 /// Takes the GDT that a new context names, for a vCPU that has not run yet. The vCPU is [shown](show_gdt) it when
 /// it is certain that the context will be its own.
-pub(super) fn take_gdt(domain: &Domain, context: &Context) -> Result<(), Errno> {
+pub(super) fn take_gdt(domain: &Domain, context: &Context) -> Result<(), Refusal> {
     let frames = context
         .tables
         .gdt
         .get(..gdt_pages(context))
         .ok_or(Errno::EINVAL)?;
-    loop {
-        match take(domain, frames) {
-            Ok(()) => break,
-            Err(Stop::Preempted) => {}
-            Err(Stop::Failed(_)) => return Err(Errno::EINVAL),
-        }
-    }
-    Ok(())
+    take(domain, frames).map_err(|stop| match stop {
+        Stop::Preempted => Refusal::Preempted,
+        Stop::Failed(_) => Errno::EINVAL.into(),
+    })
 }
 
 /// Shows a vCPU that does not run the GDT that was taken for its context. It flushes when it begins to run.
@@ -190,7 +187,8 @@ pub(super) fn drop_ldt_pages(guest: &mut Guest<'_>) {
     });
 }
 
-/// Maps the LDT page that the processor has just missed. `false` if the guest has none there.
+/// Maps the LDT page that the processor has just missed, or lets it miss the page once more because it is wanted for
+/// something else now. `false` if the guest has none there.
 pub(crate) fn map_ldt_page(guest: &mut Guest<'_>, page: usize) -> bool {
     let tables = &guest.context.tables;
     if page as u32 >= tables.ldt_entries.div_ceil(ENTRIES_PER_PAGE) {
@@ -213,6 +211,10 @@ pub(crate) fn map_ldt_page(guest: &mut Guest<'_>, page: usize) -> bool {
         let frame = mm().mapped_frame(lock, root, address)?;
         mm().get_descriptors(lock, frame)
     });
+    // The lock's holder before may have left work, which comes first.
+    if matches!(taken, Err(Stop::Preempted)) {
+        return true;
+    }
     let (Ok(frame), Some(slot)) = (taken, guest.context.ldt_pages.get_mut(page)) else {
         return false;
     };

@@ -289,8 +289,11 @@ pub(super) fn mmuext_op(guest: &mut Guest<'_>, arguments: [u64; 6]) -> Outcome {
     list.end(Ok(0))
 }
 
-enum Refusal {
+/// Why an operation is not done.
+pub(super) enum Refusal {
+    /// It can't be.
     Errno(Errno),
+    /// The processor is wanted for something else: again.
     Preempted,
 }
 
@@ -423,34 +426,56 @@ fn new_user_root(guest: &mut Guest<'_>, mfn: Mfn) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Takes the roots that a new context names.
-pub(super) fn take_roots(domain: &Domain, context: &mut Context) -> Result<(), Errno> {
-    let take = |mfn| loop {
-        match domain.with_tables(|lock| mm().get_root(lock, mfn)) {
-            Ok(root) => return Ok(root.remember()),
-            Err(Stop::Failed(_)) => return Err(Errno::EINVAL),
-            // A root for a starting vCPU is nearly always in force already. What is left of another one is
-            // bounded by the guest's own tables, and validated piece by piece all the same.
-            Err(Stop::Preempted) => {}
-        }
+/// Takes the roots that a new context names, or none.
+///
+/// A call that is preempted makes progress all the same: what is validated stays so.
+pub(super) fn take_roots(domain: &Domain, context: &Context) -> Result<(), Refusal> {
+    let take = |mfn| {
+        domain
+            .with_tables(|lock| mm().get_root(lock, mfn))
+            .map_err(|stop| match stop {
+                Stop::Preempted => Refusal::Preempted,
+                Stop::Failed(_) => Errno::EINVAL.into(),
+            })
     };
-    take(context.kernel_root)?;
-    if let Some(user) = context.user_root
-        && let Err(errno) = take(user)
-    {
-        context.user_root = None;
-        drop_roots(domain, context);
-        return Err(errno);
+    let kernel = take(context.kernel_root)?;
+    let Some(user) = context.user_root else {
+        let _ = kernel.remember();
+        return Ok(());
+    };
+    match take(user) {
+        Ok(user) => {
+            let _ = (kernel.remember(), user.remember());
+            Ok(())
+        }
+        Err(refusal) => {
+            domain.with_tables(|lock| match refusal {
+                Refusal::Preempted => mm().suspend_root(lock, kernel),
+                Refusal::Errno(_) => mm().put_root(lock, kernel),
+            });
+            Err(refusal)
+        }
     }
-    Ok(())
+}
+
+/// The roots of a context, as their holder remembers them.
+fn roots(context: &Context) -> impl Iterator<Item = Root> {
+    [Some(context.kernel_root), context.user_root]
+        .into_iter()
+        .flatten()
+        .map(Root::recall)
 }
 
 /// Gives the roots of a context up.
 pub(super) fn drop_roots(domain: &Domain, context: &Context) {
-    for mfn in [Some(context.kernel_root), context.user_root]
-        .into_iter()
-        .flatten()
-    {
-        domain.with_tables(|lock| mm().put_root(lock, Root::recall(mfn)));
+    for root in roots(context) {
+        domain.with_tables(|lock| mm().put_root(lock, root));
+    }
+}
+
+/// Lets go of the roots of a context which the same call is going to take again.
+pub(super) fn suspend_roots(domain: &Domain, context: &Context) {
+    for root in roots(context) {
+        domain.with_tables(|lock| mm().suspend_root(lock, root));
     }
 }

@@ -169,7 +169,7 @@ static HANDLERS: [Option<Handler>; NUMBERS] = {
     table[H::ConsoleIo as usize] = Some(|g, a, b, c, _, _| console_io::console_io(g, a, b, c));
     table[H::SchedOp as usize] = Some(|g, a, b, _, _, _| sched_op::sched_op(g, a, b).into());
     table[H::SetTimerOp as usize] = Some(|g, a, _, _, _, _| vcpu_op::set_timer_op(g, a).into());
-    table[H::VcpuOp as usize] = Some(|g, a, b, c, _, _| vcpu_op::vcpu_op(g, a, b, c).into());
+    table[H::VcpuOp as usize] = Some(|g, a, b, c, _, _| vcpu_op::vcpu_op(g, a, b, c));
     table[H::EventChannelOp as usize] =
         Some(|g, a, b, _, _, _| event_channel::event_channel_op(g, a, b).into());
     table[H::MmuUpdate as usize] = Some(|g, a, b, c, d, e| mmu::mmu_update(g, [a, b, c, d, e, 0]));

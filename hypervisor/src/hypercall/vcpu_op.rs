@@ -2,12 +2,13 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Answer, read};
+use super::mmu::Refusal;
+use super::{Answer, Outcome, read};
 use crate::arch::guest::running::Guest;
 use crate::arch::guest::{access, areas};
 use crate::arch::memory::{self, mm};
 use crate::arch::{guest, scheduler, timers};
-use crate::domain::Vcpu;
+use crate::domain::{Domain, Vcpu};
 use crate::event::EventDomain;
 use crate::time::vcpu_timers::{self, Action, VcpuTimers};
 use alloc::boxed::Box;
@@ -35,7 +36,20 @@ fn set_single(guest: &Guest<'_>, action: Action) {
     timers::act(guest.vcpu, due);
 }
 
-pub(super) fn vcpu_op(guest: &mut Guest<'_>, operation: u64, vcpu: u64, argument: u64) -> Answer {
+pub(super) fn vcpu_op(guest: &mut Guest<'_>, operation: u64, vcpu: u64, argument: u64) -> Outcome {
+    match try_vcpu_op(guest, operation, vcpu, argument) {
+        Ok(value) => Ok(value).into(),
+        Err(Refusal::Errno(errno)) => Err(errno).into(),
+        Err(Refusal::Preempted) => Outcome::again([]),
+    }
+}
+
+fn try_vcpu_op(
+    guest: &mut Guest<'_>,
+    operation: u64,
+    vcpu: u64,
+    argument: u64,
+) -> Result<u64, Refusal> {
     let vcpu = u32::try_from(vcpu)
         .ok()
         .and_then(|id| guest.domain.vcpu(VcpuId(id)))
@@ -50,25 +64,14 @@ pub(super) fn vcpu_op(guest: &mut Guest<'_>, operation: u64, vcpu: u64, argument
         VcpuOp::IsUp => return Ok(u64::from(vcpu.run.is_up())),
         VcpuOp::Initialise => {
             if vcpu.is_initialised() {
-                return Err(Errno::EEXIST);
+                return Err(Errno::EEXIST.into());
             }
             let wish: Box<VcpuGuestContext> = super::read_boxed(argument)?;
-            let mut context = guest::state::context_from(guest.domain, &wish)?;
-            super::mmu::take_roots(guest.domain, &mut context)?;
-            if let Err(errno) = super::descriptors::take_gdt(guest.domain, &context) {
-                super::mmu::drop_roots(guest.domain, &context);
-                return Err(errno);
-            }
-            let show = |context: &_| super::descriptors::show_gdt(guest.domain, &vcpu, context);
-            if let Err(context) = vcpu.initialise(context, show) {
-                super::descriptors::drop_gdt_frames(guest.domain, &context);
-                super::mmu::drop_roots(guest.domain, &context);
-                return Err(Errno::EEXIST);
-            }
+            initialise(guest.domain, &vcpu, &wish)?;
         }
         VcpuOp::Up => {
             if !vcpu.is_initialised() {
-                return Err(Errno::EINVAL);
+                return Err(Errno::EINVAL.into());
             }
             let (_, change) = vcpu.run.up();
             scheduler::follow_change(&vcpu, change);
@@ -83,7 +86,7 @@ pub(super) fn vcpu_op(guest: &mut Guest<'_>, operation: u64, vcpu: u64, argument
         VcpuOp::StopPeriodicTimer => timers::change(&vcpu, VcpuTimers::stop_period),
         VcpuOp::SetSingleshotTimer => {
             if !is_self {
-                return Err(Errno::EINVAL);
+                return Err(Errno::EINVAL.into());
             }
             let wish: SetSingleshotTimer = read(argument)?;
             let now = scheduler::now_ns();
@@ -97,7 +100,7 @@ pub(super) fn vcpu_op(guest: &mut Guest<'_>, operation: u64, vcpu: u64, argument
         VcpuOp::RegisterVcpuInfo => register_info(guest, &vcpu, &read(argument)?)?,
         VcpuOp::StopSingleshotTimer => {
             if !is_self {
-                return Err(Errno::EINVAL);
+                return Err(Errno::EINVAL.into());
             }
             set_single(guest, Action::Disarm);
         }
@@ -114,9 +117,28 @@ pub(super) fn vcpu_op(guest: &mut Guest<'_>, operation: u64, vcpu: u64, argument
             vcpu.set_clock_area(usable::<VcpuTimeInfo>(wish.address)?);
             areas::publish_clock(&vcpu);
         }
-        VcpuOp::GetPhysid => return Err(Errno::EINVAL),
+        VcpuOp::GetPhysid => return Err(Errno::EINVAL.into()),
     }
     Ok(0)
+}
+
+/// Sets a vCPU up that never was. Preempted, it has taken nothing, but for what is validated by now.
+fn initialise(domain: &Domain, vcpu: &Vcpu, wish: &VcpuGuestContext) -> Result<(), Refusal> {
+    let context = guest::state::context_from(domain, wish)?;
+    super::mmu::take_roots(domain, &context)?;
+    if let Err(refusal) = super::descriptors::take_gdt(domain, &context) {
+        match refusal {
+            Refusal::Preempted => super::mmu::suspend_roots(domain, &context),
+            Refusal::Errno(_) => super::mmu::drop_roots(domain, &context),
+        }
+        return Err(refusal);
+    }
+    let show = |context: &_| super::descriptors::show_gdt(domain, vcpu, context);
+    vcpu.initialise(context, show).map_err(|context| {
+        super::descriptors::drop_gdt_frames(domain, &context);
+        super::mmu::drop_roots(domain, &context);
+        Errno::EEXIST.into()
+    })
 }
 
 /// An address at which a guest may have an area, mapped or not.

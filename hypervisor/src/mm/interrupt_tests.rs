@@ -284,6 +284,109 @@ fn roots_given_up_one_after_the_other_are_all_dissolved() {
 }
 
 #[test]
+fn roots_given_up_while_others_are_pending_wait_for_none_of_them() {
+    let entries = frame_entries();
+    let machine = TestMachine::new(&entries);
+    let mut tale = Tale::new(&machine);
+    tale.domain.make_room(1).unwrap();
+    for root in [0, 1] {
+        tale.tell(Step::Load(root)).unwrap();
+    }
+    machine.yield_every(1);
+    machine.asked.store(0, Ordering::Relaxed);
+    for root in tale.roots.drain(..) {
+        tale.mm.put_root(&mut tale.domain.locked(), root);
+    }
+    // Each has come to the first point at which it can stop, and has stopped there. (They share tables: what the
+    // first still holds of them, the second drops at once.)
+    assert!(machine.asked.load(Ordering::Relaxed) <= 4);
+    assert!(!tale.domain.pending.is_empty());
+    tale.audit();
+    tale.finish();
+    tale.audit();
+    for &frame in &tale.frames[..15] {
+        let writable = tale.mm.get_writable_frame(frame, DOM1, DOM1);
+        tale.mm.put_writable_frame(writable.unwrap());
+    }
+}
+
+/// Takes two roots or none, as a call that initialises a vCPU.
+fn take_both(tale: &mut Tale<'_>, roots: [usize; 2]) -> Result<[Root; 2], Stop> {
+    let (mm, lock) = (tale.mm, &mut tale.domain.locked());
+    let [first, second] = roots.map(|root| tale.frames[root]);
+    let first = mm.get_root(lock, first)?;
+    match mm.get_root(lock, second) {
+        Ok(second) => Ok([first, second]),
+        Err(stop) => {
+            mm.suspend_root(lock, first);
+            Err(stop)
+        }
+    }
+}
+
+#[test]
+fn two_new_roots_are_taken_by_a_call_that_is_interrupted_wherever_it_can_be() {
+    for roots in [[0, 1], [1, 0], [0, 0]] {
+        let entries = frame_entries();
+        let machine = TestMachine::new(&entries);
+        let mut tale = Tale::new(&machine);
+        machine.yield_every(1);
+        let mut calls = 0;
+        let taken = repeat(|| {
+            calls += 1;
+            let result = take_both(&mut tale, roots);
+            if result.is_err() {
+                tale.audit();
+            }
+            result
+        });
+        assert!((3..100).contains(&calls), "{calls} calls");
+        tale.roots.extend(taken.unwrap());
+        machine.yield_every(0);
+        tale.audit();
+        for root in tale.roots.drain(..) {
+            tale.mm.put_root(&mut tale.domain.locked(), root);
+        }
+        tale.audit();
+    }
+}
+
+#[test]
+fn a_root_that_is_let_go_for_a_while_is_no_table_for_those_who_want_something_else() {
+    let entries = frame_entries();
+    let machine = TestMachine::new(&entries);
+    let mut tale = Tale::new(&machine);
+    let (mm, root) = (tale.mm, tale.frames[0]);
+    // Held by somebody else too it stays what it is.
+    for is_pinned in [true, false] {
+        if is_pinned {
+            tale.tell(Step::Pin(0, Level::L4)).unwrap();
+        }
+        let taken = mm.get_root(&mut tale.domain.locked(), root).unwrap();
+        mm.suspend_root(&mut tale.domain.locked(), taken);
+        let word = TypeWord::load(machine.table.get(root).unwrap());
+        assert_eq!(
+            (word.is_table(Level::L4), word.is_stopped()),
+            (is_pinned, !is_pinned)
+        );
+        tale.audit();
+        if is_pinned {
+            tale.tell(Step::Unpin(0)).unwrap();
+        }
+    }
+    tale.tell(Step::Pin(7, Level::L1)).unwrap();
+    machine.yield_every(1);
+    tale.tell(Step::MapWritable(7, 0)).unwrap();
+    for &frame in &tale.frames[..7] {
+        let writable = mm.get_writable_frame(frame, DOM1, DOM1);
+        mm.put_writable_frame(writable.unwrap());
+    }
+    machine.yield_every(0);
+    tale.tell(Step::Relinquish).unwrap();
+    assert_eq!(machine.domains[1].with_frames(|frames| frames.total()), 0);
+}
+
+#[test]
 fn the_story_is_told_as_it_should() {
     let entries = frame_entries();
     let machine = TestMachine::new(&entries);
@@ -474,7 +577,7 @@ impl<'t> Chaos<'t> {
         self.seen[3] += self
             .domains
             .iter()
-            .filter(|domain| domain.pending.is_some())
+            .filter(|domain| !domain.pending.is_empty())
             .count() as u64;
     }
 }

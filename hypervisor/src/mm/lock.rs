@@ -2,9 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 use super::pte::EntryPolicy;
 use super::typ::Level;
 use super::verify::{Outside, Tally};
+use alloc::collections::TryReserveError;
+use alloc::vec::Vec;
 use guest_abi::ids::{DomId, Mfn};
 
 /// What the page-table lock of one domain protects, next to the types of its frames and the entries of
@@ -14,9 +18,9 @@ use guest_abi::ids::{DomId, Mfn};
 pub struct PtDomain {
     domain: DomId,
     policy: EntryPolicy,
-    /// A reference that is still to be dropped. While it is there, operations do nothing but go on with
-    /// it, so one is enough.
-    pub(super) pending: Option<PendingPut>,
+    /// References that are still to be dropped. While there is one, operations do nothing but go on with it;
+    /// only roots are given up regardless, each by the vCPU that had it.
+    pub(super) pending: Vec<PendingPut>,
 }
 
 /// A reference on a table that could not be dropped in one go. It owns one general reference on `mfn`.
@@ -35,8 +39,29 @@ impl PtDomain {
         Self {
             domain,
             policy,
-            pending: None,
+            pending: Vec::new(),
         }
+    }
+
+    /// Makes room for what a domain with `vcpus` vCPUs can leave pending, so that no vCPU ever has to finish
+    /// what another has left.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub fn make_room(&mut self, vcpus: usize) -> Result<(), TryReserveError> {
+        /// Two roots that are given up at once, and what the operation before has left.
+        const EACH: usize = 3;
+        self.pending.try_reserve_exact(vcpus.saturating_mul(EACH))
+    }
+
+    /// Remembers a reference. There is always room for one; for more by [`Self::make_room`].
+    pub(super) fn leave(&mut self, pending: PendingPut) {
+        self.pending.push(pending);
+    }
+
+    /// Whether a reference can be remembered without memory being allocated.
+    pub(super) fn has_room(&self) -> bool {
+        self.pending.len() < self.pending.capacity()
     }
 
     /// What the domain's entries may contain, from now on.
@@ -44,15 +69,17 @@ impl PtDomain {
         self.policy = policy;
     }
 
-    /// The reference that is still to be dropped.
-    pub(super) fn pending_reference(&self) -> Option<Outside> {
-        let (mfn, typed) = match *self.pending.as_ref()? {
-            PendingPut::Table { mfn, .. } => (mfn, 1),
-            PendingPut::Residue { mfn } => (mfn, 0),
-        };
-        Some(Outside {
-            mfn,
-            tally: Tally { general: 1, typed },
+    /// The references that are still to be dropped.
+    pub(super) fn pending_references(&self) -> impl Iterator<Item = Outside> + '_ {
+        self.pending.iter().map(|pending| {
+            let (mfn, typed) = match *pending {
+                PendingPut::Table { mfn, .. } => (mfn, 1),
+                PendingPut::Residue { mfn } => (mfn, 0),
+            };
+            Outside {
+                mfn,
+                tally: Tally { general: 1, typed },
+            }
         })
     }
 
@@ -81,14 +108,13 @@ impl PtLock<'_> {
     /// Whether a reference is still to be dropped.
     #[inline]
     #[must_use]
-    pub const fn has_pending(&self) -> bool {
-        self.state.pending.is_some()
+    pub fn has_pending(&self) -> bool {
+        !self.state.pending.is_empty()
     }
 
-    /// The reference that is still to be dropped, for the audit.
-    #[must_use]
-    pub fn pending_reference(&self) -> Option<Outside> {
-        self.state.pending_reference()
+    /// The references that are still to be dropped, for the audit.
+    pub fn pending_references(&self) -> impl Iterator<Item = Outside> + '_ {
+        self.state.pending_references()
     }
 
     #[inline]

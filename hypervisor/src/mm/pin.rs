@@ -118,11 +118,17 @@ impl<P: Platform> Mm<'_, P> {
     /// before the next operation on the domain's tables ([`Self::finish_pending`]), which is where to
     /// get to *before* the root is given up.
     ///
-    /// Only one reference can be left for later. What was left since then, by another vCPU or for another root, is
-    /// done here and now: a rare case, in which the processor is not given up.
+    /// Where there is no room to leave it ([`PtDomain::make_room`](super::lock::PtDomain::make_room)), what was
+    /// left before is done here and now, and the processor is not given up for that.
     pub fn put_root(&self, lock: &mut PtLock<'_>, root: Root) {
-        while self.finish_pending(lock).is_err() {}
+        while !lock.state.has_room() && self.finish_pending(lock).is_err() {}
         self.put_table_soon(lock, root.mfn, Level::L4);
+    }
+
+    /// Lets go of a root that was taken and is going to be taken again: the call that wants it is preempted before
+    /// it has all that it needs, and comes again.
+    pub fn suspend_root(&self, lock: &mut PtLock<'_>, root: Root) {
+        self.suspend_table(lock, root.mfn, Level::L4);
     }
 
     /// Fills a frame of `owner` with zeroes.

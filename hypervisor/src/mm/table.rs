@@ -384,8 +384,7 @@ impl<'m, P: Platform> Mm<'m, P> {
             && let Ok(frame) = self.get_ref(mfn, lock.domain())
         {
             if self.dissolve_stopped(lock, mfn, frame).is_err() {
-                debug_assert!(lock.state.pending.is_none());
-                lock.state.pending = Some(PendingPut::Residue { mfn });
+                lock.state.leave(PendingPut::Residue { mfn });
             } else {
                 self.put_ref(mfn, frame);
             }
@@ -402,25 +401,34 @@ impl<'m, P: Platform> Mm<'m, P> {
         if self.put_table(lock, mfn, frame, level).is_ok() {
             self.put_ref(mfn, frame);
         } else {
-            debug_assert!(lock.state.pending.is_none());
-            lock.state.pending = Some(PendingPut::Table { mfn, level });
+            lock.state.leave(PendingPut::Table { mfn, level });
         }
     }
 
-    /// Goes on with a reference that could not be dropped in one go. Every operation that may leave one
+    /// Goes on with the references that could not be dropped in one go. Every operation that may leave one
     /// begins with this.
     ///
     /// # Errors
     /// [`Stop::Preempted`]: call again.
     #[inline]
     pub fn finish_pending(&self, lock: &mut PtLock<'_>) -> Result<(), Stop> {
-        match lock.state.pending.take() {
-            None => Ok(()),
-            Some(pending) => self.go_on_with(lock, pending),
+        if lock.has_pending() {
+            return self.go_on_with_all(lock);
         }
+        Ok(())
     }
 
     #[cold]
+    fn go_on_with_all(&self, lock: &mut PtLock<'_>) -> Result<(), Stop> {
+        while let Some(pending) = lock.state.pending.pop() {
+            self.go_on_with(lock, pending)?;
+            if lock.has_pending() && self.platform.should_yield() {
+                return Err(Stop::Preempted);
+            }
+        }
+        Ok(())
+    }
+
     fn go_on_with(&self, lock: &mut PtLock<'_>, pending: PendingPut) -> Result<(), Stop> {
         let (PendingPut::Table { mfn, .. } | PendingPut::Residue { mfn }) = pending;
         let Some(frame) = self.table.get(mfn) else {
@@ -432,9 +440,25 @@ impl<'m, P: Platform> Mm<'m, P> {
         };
         match result {
             Ok(()) => self.put_ref(mfn, frame),
-            Err(_) => lock.state.pending = Some(pending),
+            Err(_) => lock.state.leave(pending),
         }
         result
+    }
+
+    /// Lets go of a general and a type reference on a table that is wanted again soon: nothing is undone. The last
+    /// one leaves all of it as a residue, as if validation had stopped behind the last entry, so that whoever
+    /// asks next has it at once, and whoever wants the frame as something else dissolves it.
+    pub(super) fn suspend_table(&self, lock: &mut PtLock<'_>, mfn: Mfn, level: Level) {
+        let Some(frame) = self.table.get(mfn) else {
+            return;
+        };
+        let word = TypeWord::load(frame);
+        if word.count() != 1 || !word.is_table(level) || level == Level::L1 {
+            return self.put_table_soon(lock, mfn, level);
+        }
+        // The general reference is the residue's from now on.
+        frame.aux.store(ENTRIES, Ordering::Relaxed);
+        word.suspended().store(frame);
     }
 
     /// Whether `mfn` is a frame of the lock's domain, and what it is.

@@ -369,6 +369,13 @@ impl TypeWord {
         self.with(Self::PARTIAL, Self::COUNT)
     }
 
+    /// *in force* with its last reference, which is given up while every entry keeps its own → *stopped*.
+    #[inline]
+    #[must_use]
+    pub const fn suspended(self) -> Self {
+        self.with(Self::PARTIAL, Self::COUNT | Self::VALID)
+    }
+
     /// *in force* with its last reference → *dissolving*.
     #[inline]
     #[must_use]

@@ -100,7 +100,7 @@ impl<P: Platform> Mm<'_, P> {
             faults = faults.saturating_add(1);
             report(Finding { mfn, word, fault });
         };
-        let pending = domains.filter_map(PtDomain::pending_reference);
+        let pending = domains.flat_map(PtDomain::pending_references);
         for Outside { mfn, tally } in outside.chain(pending) {
             add(tallies, mfn, tally);
         }

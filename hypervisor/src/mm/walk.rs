@@ -54,6 +54,29 @@ impl<P: Platform> Mm<'_, P> {
         })
     }
 
+    /// Whether the tables on the way from `root` to the L1 entry of `address` allow writes, as [`Self::walk`] walks.
+    /// (An entry that does is not enough: the processor wants the right at each level.)
+    ///
+    /// # Errors
+    /// As for [`Self::walk`].
+    pub fn is_way_writable(
+        &self,
+        lock: &PtLock<'_>,
+        root: Mfn,
+        address: Vaddr,
+    ) -> Result<bool, MmError> {
+        self.walk(lock, root, address)?;
+        let mut table = root;
+        for level in [Level::L4, Level::L3, Level::L2] {
+            let entry = self.platform.read(table, slot_of(address, level));
+            if !pte::is_writable(entry) {
+                return Ok(false);
+            }
+            table = pte::mfn(entry);
+        }
+        Ok(true)
+    }
+
     /// Entry `slot` of `table`.
     ///
     /// # Errors

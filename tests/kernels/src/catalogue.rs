@@ -232,6 +232,7 @@ cases! {
     "types/cache-attributes" = types::cache_attributes;
     "types/descriptor-table" = types::descriptor_table;
     "types/device-memory" = types::device_memory;
+    "types/forbidding-table" = types::forbidding_table;
     "types/foreign-frame" = types::foreign_frame;
     "types/forced-bits" = types::forced_bits;
     "types/hypervisor-slots" = types::hypervisor_slots;
@@ -391,6 +392,7 @@ cases! {
     "sched/block-and-wake" = sched::block_and_wake, on_many(());
     "sched/fairness" = sched::fairness, on_many(());
     "sched/initialise-race" = sched::initialise_race, on_many(());
+    "sched/initialise-with-new-roots" = sched::initialise_with_new_roots, on_many(());
     "sched/kept-reason" = sched::kept_reason, ends(Ending::Poweroff);
     "sched/last-down" = sched::last_down, ends(Ending::Poweroff), on_many(());
     "sched/mask-race" = sched::mask_race, on_many(());

@@ -87,7 +87,11 @@ fn table_at(guest: &Guest<'_>, address: u64) -> Found {
         if !pte::is_present(entry) {
             Found::Other
         } else if pte::is_writable(entry) {
-            Found::Writable
+            // A table on the way may forbid it all the same.
+            match mm().is_way_writable(lock, root, Vaddr(address)) {
+                Ok(true) => Found::Writable,
+                _ => Found::Other,
+            }
         } else if mm().is_l1_table(lock, pte::mfn(entry)) {
             Found::Table(pte::mfn(entry))
         } else if Machine.device(guest.domain.id(), pte::mfn(entry)) == Device::ReadOnly {

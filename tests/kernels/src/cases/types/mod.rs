@@ -3,6 +3,7 @@
 pub(crate) mod cache_attributes;
 pub(crate) mod descriptor_table;
 pub(crate) mod device_memory;
+pub(crate) mod forbidding_table;
 pub(crate) mod forced_bits;
 pub(crate) mod foreign_frame;
 pub(crate) mod hypervisor_slots;
