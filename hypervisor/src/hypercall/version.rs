@@ -100,6 +100,11 @@ pub(super) fn version(guest: &Guest<'_>, operation: u64, argument: u64) -> Answe
             write(argument, &info)?;
         }
         VersionOp::GuestHandle => write(argument, &[0u8; GUEST_HANDLE_SIZE])?,
+        // How the machine was booted is none of an ordinary domain's business, nor which build it is.
+        VersionOp::CommandLine if !guest.domain.is_privileged() => {
+            write(argument, &text::<COMMAND_LINE_SIZE>("<denied>"))?;
+        }
+        VersionOp::BuildId if !guest.domain.is_privileged() => return Err(Errno::EPERM),
         VersionOp::CommandLine => write(argument, &text::<COMMAND_LINE_SIZE>(command_line()))?,
         VersionOp::BuildId => return build_id(argument),
     }
