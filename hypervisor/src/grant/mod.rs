@@ -81,6 +81,8 @@
 
 pub mod active;
 pub mod batch;
+#[cfg(all(any(test, fuzzing), not(loom)))]
+pub mod calls;
 pub mod copy;
 pub mod environment;
 pub mod handles;
@@ -104,7 +106,11 @@ pub use unmap::{Released, release_all};
 mod loom_models;
 #[cfg(all(test, not(loom)))]
 mod property_tests;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(
+    fuzzing,
+    allow(dead_code, reason = "the fuzzer does not need all of it")
+)]
 mod test_machine;
 #[cfg(all(test, not(loom)))]
 mod tests;
