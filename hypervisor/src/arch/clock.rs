@@ -61,7 +61,7 @@ pub(super) fn tsc_at(ns: u64) -> u64 {
 }
 
 /// Rate of the TSC in kHz; 0 until measured.
-pub(super) fn tsc_khz() -> u64 {
+pub(crate) fn tsc_khz() -> u64 {
     KHZ.load(Ordering::Relaxed)
 }
 

@@ -97,8 +97,32 @@ impl Receiver for Sorted<'_> {
     }
 }
 
+/// Keys that a domain has pressed.
+static PRESSED: IrqLock<ArrayVec<u8, PIECE>> = IrqLock::new(ArrayVec::new_const());
+
+/// A debug key is pressed by other means than the line. It is handled when a processor next looks for work.
+pub(crate) fn press_later(key: u8) {
+    // What is too much at once is lost, as on a line.
+    let _ = PRESSED.lock().try_push(key);
+    HAS_PRESSED.store(true, Ordering::Release);
+}
+
+/// There is something in `PRESSED`.
+static HAS_PRESSED: AtomicBool = AtomicBool::new(false);
+
+/// Handles keys that a domain has pressed.
+fn handle_pressed(here: &CpuInfo) {
+    if HAS_PRESSED.swap(false, Ordering::AcqRel) {
+        let keys = core::mem::take(&mut *PRESSED.lock());
+        for key in keys {
+            debug_keys::press(key, here);
+        }
+    }
+}
+
 /// Handles what has come. Called by each processor when it looks for work, without locks.
 pub(super) fn pump(here: &CpuInfo) {
+    handle_pressed(here);
     let cpu = here.cpu;
     let is_due = next_look(cpu).is_some_and(|at| at <= clock::now_ns());
     if is_due {

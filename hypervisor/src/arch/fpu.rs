@@ -287,3 +287,86 @@ pub(super) fn set_xcr0(context: &mut Context, value: u64) {
     let (_, registers) = own_registers();
     load_xcr0(registers, value);
 }
+
+/// The processor's state components that guests may have; 0 where there is no XSAVE.
+pub(crate) fn permitted() -> u64 {
+    if has_xsave() {
+        PERMITTED.load(Ordering::Relaxed)
+    } else {
+        0
+    }
+}
+
+/// The state of a vCPU that does not run and whose context the caller has, in the format of FXSAVE.
+pub(super) fn legacy_image(vcpu: &Vcpu, context: &Context) -> [u8; FXSAVE_BYTES] {
+    let mut image = [0; FXSAVE_BYTES];
+    match &context.initial_fpu {
+        Some(initial) => image = **initial,
+        None => copy_state(vcpu, context, &mut image),
+    }
+    image
+}
+
+/// Copies the state of a vCPU that does not run, from its start on.
+pub(crate) fn copy_state(vcpu: &Vcpu, _: &Context, to: &mut [u8]) {
+    // SAFETY: the area is this vCPU's; its context, which the caller holds, is what makes it ours to look at.
+    let area = unsafe { &*vcpu.fpu.0.get() };
+    for (to, from) in to.iter_mut().zip(area) {
+        *to = *from;
+    }
+}
+
+/// Why a state is no state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BadState;
+
+/// Replaces the state of a vCPU that does not run, and whose context the caller has, by one in XSAVE's standard
+/// format, as somebody has written it. Its components are among those of `xcr0`, which are permitted.
+pub(crate) fn set_state(
+    vcpu: &Vcpu,
+    context: &mut Context,
+    xcr0: u64,
+    from: &[u8],
+) -> Result<(), BadState> {
+    /// Bytes of the header behind the legacy image, and what must be zero in it.
+    const HEADER: core::ops::Range<usize> = FXSAVE_BYTES..FXSAVE_BYTES + 64;
+    let header = from.get(HEADER).ok_or(BadState)?;
+    let (components, rest) = header.split_at(8);
+    let mut bits = [0; 8];
+    bits.copy_from_slice(components);
+    if from.len() > BYTES
+        || u64::from_le_bytes(bits) & !xcr0 != 0
+        || rest.iter().any(|&byte| byte != 0)
+    {
+        return Err(BadState);
+    }
+    const MXCSR: usize = 24;
+    let mut mxcsr = [0; 4];
+    mxcsr.copy_from_slice(from.get(MXCSR..MXCSR + 4).ok_or(BadState)?);
+    let mask = with_fpu(mxcsr_mask);
+    if u32::from_le_bytes(mxcsr) & !mask != 0 {
+        return Err(BadState);
+    }
+    // SAFETY: the area is this vCPU's, and ours with its context.
+    let area = unsafe { &mut *vcpu.fpu.0.get() };
+    area.fill(0);
+    for (to, from) in area.iter_mut().zip(from) {
+        *to = *from;
+    }
+    context.initial_fpu = None;
+    context.xcr0 = xcr0;
+    Ok(())
+}
+
+/// Does something for which CR0.TS must be clear, on a processor that may run a guest that has set it.
+fn with_fpu<R>(work: impl FnOnce() -> R) -> R {
+    let _off = crate::lock::InterruptsOff::new();
+    use x86_64::registers::control::{Cr0, Cr0Flags};
+    let was_set = Cr0::read().contains(Cr0Flags::TASK_SWITCHED);
+    set_task_switched(false);
+    let result = work();
+    if was_set {
+        set_task_switched(true);
+    }
+    result
+}

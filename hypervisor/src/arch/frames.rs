@@ -224,6 +224,11 @@ pub(super) fn allocate_below(order: Order, bits: Option<u32>) -> Option<CleanBlo
 /// Free frames that are set aside for one domain. Changes under the allocator's lock.
 pub(crate) struct Claim(AtomicU64);
 
+/// Free frames that are set aside.
+pub(super) fn claimed_frames() -> u64 {
+    CLAIMED.load(Ordering::Relaxed)
+}
+
 /// The sum of all claims. Changes under the allocator's lock.
 static CLAIMED: AtomicU64 = AtomicU64::new(0);
 
@@ -231,6 +236,11 @@ impl Claim {
     /// Nothing.
     pub(crate) const fn new() -> Self {
         Self(AtomicU64::new(0))
+    }
+
+    /// How many.
+    pub(crate) fn frames(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 
     fn change(&self, frames: u64) {

@@ -81,6 +81,13 @@ pub(super) fn try_box<T>(value: T) -> Option<Box<T>> {
     }
 }
 
+/// Whether there is room for many small things.
+pub(super) fn has_spare() -> bool {
+    /// A domain with all that belongs to it takes far less.
+    const SPARE: usize = 64 << 10;
+    HEAP.heap.lock().free() > SPARE
+}
+
 /// Gives the heap its memory. Until then every allocation fails.
 pub(super) fn start() {
     let address = layout::DIRECT_START + boot_memory::raw(BYTES, 1 << 12);

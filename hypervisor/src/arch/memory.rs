@@ -3,9 +3,10 @@
 
 use super::frames::{self, Zero};
 use super::layout::M2P_OWN_START;
-use super::shared::{GrantFramePlace, InterruptBits, SharedPlace, VcpuInfoPlace};
-use super::{features, paging, percpu, scheduler, tlb};
+use super::shared::{GrantFramePlace, InterruptBits, SharedInfoPlace, SharedPlace, VcpuInfoPlace};
+use super::{boot_memory, features, heap, paging, percpu, scheduler, tlb};
 use crate::domain::{Domain, Domains};
+use crate::image::start;
 use crate::mm::block::{CleanBlock, Scrub, SharedAccess};
 use crate::mm::buddy::Order;
 use crate::mm::held::HeldFrame;
@@ -16,8 +17,9 @@ use crate::mm::reference::{Mm, WritableRef};
 use crate::mm::tlb::{FlushStamp, Suspects, Tlb};
 use core::sync::atomic::{AtomicU64, Ordering};
 use guest_abi::ids::{DomId, Mfn, PAGE_SIZE, Vaddr};
-use guest_abi::memory_map::E820Entry;
+use guest_abi::memory_map::{E820Entry, E820Type};
 use guest_abi::shared_info::VcpuInfo;
+use spin::Once;
 use zerocopy::FromZeros;
 
 /// The machine, as the memory room needs it.
@@ -110,11 +112,13 @@ impl Preempt for Machine {
 
 impl FrameSink for Machine {
     fn release(&self, frame: HeldFrame) {
-        if let Some(domain) = frame.owner().and_then(|id| Domains.find(id)) {
-            domain.forget_frame(&frame);
-        }
+        let owner = frame.owner().and_then(|id| Domains.find(id));
+        let was_last = owner.filter(|domain| domain.forget_frame(&frame));
         self.set(frame.mfn(), u64::MAX);
         frames::free(frame);
+        if let Some(domain) = was_last {
+            Domains.reap(domain.id());
+        }
     }
 }
 
@@ -237,6 +241,66 @@ pub(crate) fn read_byte(domain: &Domain, root: Mfn, address: Vaddr) -> Option<u8
     let byte = unsafe { paging::direct::<u8>(frame.mfn().address() + offset).read_volatile() };
     mm().put_frame(frame);
     Some(byte)
+}
+
+/// Writes the stubs of all hypercalls.
+pub(crate) fn write_hypercall_page(page: &WritableRef) {
+    let mut stubs = [0; PAGE_SIZE];
+    start::write_hypercall_page(&mut stubs);
+    // SAFETY: RAM on which the caller holds a writable reference; guests may write to it too, so bytes are copied
+    // as bytes.
+    unsafe {
+        core::ptr::copy(
+            stubs.as_ptr(),
+            paging::direct::<u8>(page.mfn().address()),
+            PAGE_SIZE,
+        );
+    }
+}
+
+/// Frames of RAM that the machine has.
+pub(crate) fn frames_of_machine() -> u64 {
+    let mut bytes = 0;
+    for_each_range(|entry| {
+        if { entry.range_type } == E820Type::Ram as u32 {
+            bytes += u64::from(entry.size);
+        }
+    });
+    bytes / PAGE_SIZE as u64
+}
+
+/// Frames that nobody has.
+pub(crate) fn free_frames() -> u64 {
+    frames::free_frames()
+}
+
+/// Free frames that are set aside for some domain.
+pub(crate) fn claimed_frames() -> u64 {
+    frames::claimed_frames()
+}
+
+/// Whether there is memory for something of so many bytes, and some more. Small things are taken from the heap
+/// without asking: this is asked before many of them are.
+pub(crate) fn has_spare(bytes: usize) -> bool {
+    /// What is left for others.
+    const FRAMES: u64 = 64;
+    frames::free_frames() > FRAMES + 2 * bytes.div_ceil(PAGE_SIZE) as u64 && heap::has_spare()
+}
+
+/// A zeroed frame for a new domain's `shared_info`.
+pub(crate) fn share_info_frame(owner: DomId) -> Option<SharedInfoPlace> {
+    let block = frames::allocate(Order::FRAME)?;
+    let mfn = block.share_with(frames::table(), owner, SharedAccess::ReadWrite);
+    // SAFETY: RAM, and the hypervisor keeps its reference on the frame until nobody uses the place.
+    Some(SharedInfoPlace(unsafe { SharedPlace::new(mfn, 0) }))
+}
+
+/// The `shared_info` of domains that have none any more.
+pub(crate) fn nobodys_shared_info() -> SharedInfoPlace {
+    static FRAME: Once<Mfn> = Once::new();
+    let mfn = *FRAME.call_once(|| boot_memory::zeroed_frames(1));
+    // SAFETY: a frame of the hypervisor's own, for good.
+    SharedInfoPlace(unsafe { SharedPlace::new(mfn, 0) })
 }
 
 /// A zeroed frame for grant entries of `owner`, who may map it as it likes. It is there for as long as the

@@ -38,7 +38,7 @@ mod entry_area;
 #[cfg(target_os = "none")]
 mod features;
 #[cfg(target_os = "none")]
-mod fpu;
+pub(crate) mod fpu;
 #[cfg(target_os = "none")]
 mod frames;
 #[cfg(target_os = "none")]

@@ -6,10 +6,10 @@
 //! memory; nothing is global.
 
 use super::layout::{PER_DOMAIN_START, PER_VCPU_BYTES, table_index};
-use super::{boot_memory, paging, tables};
+use super::{frames, paging, tables};
 use crate::lock::IrqLock;
 use alloc::vec::Vec;
-use guest_abi::ids::{Mfn, VcpuId};
+use guest_abi::ids::{Mfn, PAGE_SIZE, VcpuId};
 
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
@@ -26,10 +26,33 @@ const HYPERVISOR_PAGE: usize = 14;
 pub(crate) struct PerDomainArea {
     /// Third-level table: what slot 257 of each of the domain's roots points to.
     l3: Mfn,
+    /// All frames that the area is made of, for when it ends.
+    _frames: OwnFrames,
     /// First-level tables, by vCPU. The lock serialises changes.
     l1: IrqLock<Vec<Mfn>>,
     /// A frame of zeroes, for the GDT pages that the guest has not filled.
     zero: Mfn,
+}
+
+/// Frames of the hypervisor's own, which go back when nobody needs them any more.
+struct OwnFrames(Vec<Mfn>);
+
+impl OwnFrames {
+    /// One more, zeroed. There is room for it in the list.
+    fn take(&mut self) -> Option<Mfn> {
+        let frame = frames::zeroed_frame()?;
+        self.0.push(frame);
+        Some(frame)
+    }
+}
+
+impl Drop for OwnFrames {
+    fn drop(&mut self) {
+        // No root points here any more: those of the domain are gone with the domain.
+        for &frame in &self.0 {
+            frames::unkeep(frame, PAGE_SIZE);
+        }
+    }
 }
 
 fn set(table: Mfn, index: usize, value: u64) {
@@ -43,22 +66,23 @@ fn set(table: Mfn, index: usize, value: u64) {
 }
 
 impl PerDomainArea {
-    /// An area for `vcpus` vCPUs.
-    pub(crate) fn new(vcpus: u32) -> Self {
-        let (l3, l2, zero) = (
-            boot_memory::zeroed_frames(1),
-            boot_memory::zeroed_frames(1),
-            boot_memory::zeroed_frames(1),
-        );
+    /// An area for `vcpus` vCPUs. `None`: there is no memory for it.
+    pub(crate) fn new(vcpus: u32) -> Option<Self> {
+        let tables = vcpus.div_ceil(VCPUS_PER_TABLE);
+        let mut frames = OwnFrames(Vec::new());
+        frames.0.try_reserve_exact(tables as usize + 3).ok()?;
+        let (l3, l2, zero) = (frames.take()?, frames.take()?, frames.take()?);
         set(l3, table_index(PER_DOMAIN_START, 3), l2.address() | TABLE);
         let mut l1 = Vec::new();
-        for index in 0..vcpus.div_ceil(VCPUS_PER_TABLE) {
-            let table = boot_memory::zeroed_frames(1);
+        l1.try_reserve_exact(tables as usize).ok()?;
+        for index in 0..tables {
+            let table = frames.take()?;
             set(l2, index as usize, table.address() | TABLE);
             l1.push(table);
         }
         let area = Self {
             l3,
+            _frames: frames,
             l1: IrqLock::new(l1),
             zero,
         };
@@ -72,7 +96,7 @@ impl PerDomainArea {
                 zero.address() | (DATA & !WRITABLE),
             );
         }
-        area
+        Some(area)
     }
 
     /// The entry for slot 257 of the domain's roots.

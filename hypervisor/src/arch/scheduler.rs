@@ -40,7 +40,7 @@ use crate::sched::{
     Attention, CpuId, CpuSet, Pick, Poke, Reasons, RunState, SchedError, SchedVcpu, Scheduler,
 };
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use spin::Once;
 use x86_64::instructions::interrupts;
 
@@ -136,7 +136,9 @@ pub(crate) fn add(vcpu: &Arc<Vcpu>, affinity: CpuSet) -> Result<(), SchedError> 
         .find(|cpu| smp::apic_id(cpu.0).is_some())
         .ok_or(SchedError::NoCpu)?;
     timers::register(vcpu, first.0).map_err(|_| SchedError::OutOfMemory)?;
-    policy().add(vcpu, affinity)
+    policy()
+        .add(vcpu, affinity)
+        .inspect_err(|_| timers::unregister(vcpu))
 }
 
 /// Follows a change of a vCPU's run state.
@@ -186,6 +188,19 @@ pub(crate) fn pause(vcpu: &Arc<Vcpu>) -> Result<(), PauseError> {
     Ok(())
 }
 
+/// Ends a pause of a vCPU.
+pub(crate) fn unpause(vcpu: &Arc<Vcpu>) -> Result<(), PauseError> {
+    let change = vcpu.run.unpause()?;
+    follow_change(vcpu, change);
+    Ok(())
+}
+
+/// Forgets a vCPU, which no processor holds and none will.
+pub(crate) fn remove(vcpu: &Arc<Vcpu>) {
+    policy().remove(vcpu);
+    timers::unregister(vcpu);
+}
+
 /// Takes a vCPU down; says whether it was up.
 pub(crate) fn take_down(vcpu: &Arc<Vcpu>) -> bool {
     let (was_up, change) = vcpu.run.take_down();
@@ -225,6 +240,21 @@ pub(crate) fn sleep_now() {
     ask(CpuId(percpu::current_cpu()), Reasons::PICK);
 }
 
+/// The calling processor looks for work before its guest goes on.
+pub(crate) fn look_again() {
+    ask(CpuId(percpu::current_cpu()), Reasons::PICK);
+}
+
+/// For how long each processor has slept, in ns.
+static IDLE_NS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+
+/// For how long processor `cpu` has slept, in ns.
+pub(crate) fn idle_ns(cpu: u32) -> u64 {
+    IDLE_NS
+        .get(cpu as usize)
+        .map_or(0, |slept| slept.load(Ordering::Relaxed))
+}
+
 /// System time in ns.
 pub(crate) fn now_ns() -> u64 {
     clock::now_ns()
@@ -258,8 +288,12 @@ pub(super) fn work(info: &mut CpuInfo) {
     let look = console_input::next_look(info.cpu);
     timers::arm(decision.until_ns.into_iter().chain(look).min());
     if info.running.is_none() && !has_work(info.cpu) {
+        let asleep = clock::now_ns();
         interrupts::enable_and_hlt();
         interrupts::disable();
+        if let Some(slept) = IDLE_NS.get(info.cpu as usize) {
+            slept.fetch_add(clock::now_ns() - asleep, Ordering::Relaxed);
+        }
     }
 }
 
@@ -285,7 +319,7 @@ pub(super) fn report(mut say: impl FnMut(core::fmt::Arguments<'_>)) {
 }
 
 /// Processors that run vCPUs.
-fn processors() -> CpuSet {
+pub(crate) fn processors() -> CpuSet {
     let mut set = CpuSet::EMPTY;
     for (cpu, _) in smp::online() {
         set.insert(CpuId(cpu));

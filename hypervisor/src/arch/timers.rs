@@ -123,10 +123,25 @@ pub(crate) fn make_room(entries: usize) -> Result<(), OutOfMemory> {
     made
 }
 
+/// So many entries will never be needed again.
+pub(crate) fn return_room(entries: usize) {
+    ROOM.fetch_sub(entries, Ordering::Relaxed);
+}
+
+/// Takes the entry from a vCPU that runs no more.
+pub(super) fn unregister(vcpu: &Vcpu) {
+    let mut locked = vcpu.timers.lock();
+    if let Some(place) = locked.place.take() {
+        queue(place.cpu).lock().unregister(place.id);
+        return_room(1);
+    }
+}
+
 /// Gives a new vCPU its entry, with processor `cpu` for the time being.
 pub(super) fn register(vcpu: &Arc<Vcpu>, cpu: u32) -> Result<(), OutOfMemory> {
     make_room(1)?;
-    let id = queue(cpu).lock().register(Entry::Vcpu(vcpu.clone()))?;
+    let registered = queue(cpu).lock().register(Entry::Vcpu(vcpu.clone()));
+    let id = registered.inspect_err(|OutOfMemory| return_room(1))?;
     vcpu.timers.lock().place = Some(Place { cpu, id });
     Ok(())
 }
@@ -285,6 +300,14 @@ impl Watchdogs {
         *free = Some(place);
         set(place, Some(deadline_ns));
         Ok(number)
+    }
+
+    /// Removes all, with the room that there was for them: there will be none.
+    pub(crate) fn remove_all(&self) {
+        for place in self.0.lock().iter_mut().filter_map(Option::take) {
+            queue(place.cpu).lock().unregister(place.id);
+        }
+        return_room(Self::COUNT);
     }
 
     /// Sets the one with this number anew, or removes it.

@@ -210,3 +210,47 @@ pub fn write_guest(bytes: &[u8]) {
         CONSOLE.lock().put(bytes);
     }
 }
+
+/// Positions of the oldest byte of the log that is kept, and behind the newest.
+pub fn log_range() -> (u64, u64) {
+    let console = CONSOLE.lock();
+    (console.ring.start(), console.ring.end())
+}
+
+/// Copies bytes of the log from a position on. Returns the position behind the last one, and how many there are.
+pub fn read_log(from: u64, buffer: &mut [u8]) -> (u64, usize) {
+    CONSOLE.lock().ring.read(from, buffer)
+}
+
+/// Forgets the log so far, for who reads it.
+pub fn clear_log() {
+    CONSOLE.lock().ring.clear();
+}
+
+/// The position of which a reader knows the lower half, in a log that begins at `start` and ends at `end`: one
+/// that is not there any more, or not yet, is the beginning.
+#[must_use]
+pub const fn position_of(lower: u32, start: u64, end: u64) -> u64 {
+    let back = (end as u32).wrapping_sub(lower) as u64;
+    if back <= end - start {
+        end - back
+    } else {
+        start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::position_of;
+
+    #[test]
+    fn a_reader_goes_on_where_it_was_even_over_4_gib() {
+        assert_eq!(position_of(7, 0, 10), 7);
+        assert_eq!(position_of(10, 0, 10), 10);
+        assert_eq!(position_of(3, 5, 10), 5, "what is gone is skipped");
+        assert_eq!(position_of(11, 5, 10), 5, "what is to come is not awaited");
+        let far = (1 << 32) + 10;
+        assert_eq!(position_of(u32::MAX, far - 100, far), (1 << 32) - 1);
+        assert_eq!(position_of(5, far - 100, far), (1 << 32) + 5);
+    }
+}

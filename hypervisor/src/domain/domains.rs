@@ -3,16 +3,17 @@
 //! Order of locks: the list of domains before any domain's own locks; it is only held for a look.
 
 use super::charge::{Charge, OverLimit};
+use super::control::ControlState;
 use super::events::DomainBits;
 use super::grants::DomainGrants;
 use super::interrupts::DomainPirqs;
 use super::shutdown::ShutdownState;
 use super::vcpu::Vcpu;
-use crate::arch::memory::{Claim, mm};
-use crate::arch::scheduler;
-use crate::arch::shared::SharedInfoPlace;
+use crate::arch::memory::{self, Claim, mm};
 use crate::arch::timers::{self, Watchdogs};
 use crate::arch::{PerDomainArea, frame_table};
+use crate::arch::{scheduler, wall_clock};
+use crate::control::create::Plan;
 use crate::cpu_policy::Policy;
 use crate::event::PortTable;
 use crate::grant::GrantDomain;
@@ -30,7 +31,6 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use guest_abi::event_channel::NR_PORTS_2L;
 use guest_abi::ids::{DomId, Mfn, VcpuId};
 use guest_abi::memory_map::E820Entry;
 use guest_abi::vm_assist::VmAssist;
@@ -68,7 +68,12 @@ pub(crate) struct Domain {
     /// Set by whoever builds the domain. Empty: there is none.
     memory_map: Lock<Arc<Vec<E820Entry>>, { rank::MEMORY_MAP }>,
     claim: Claim,
+    pub(super) control: ControlState,
 }
+
+/// There is no memory for a domain, or a part of one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct NoMemory;
 
 impl FramesLock for Domain {
     fn with_frames<R>(&self, action: impl FnOnce(&mut DomainFrames) -> R) -> R {
@@ -81,25 +86,28 @@ impl FramesLock for Domain {
 const CHARGE_LIMIT: usize = 16 << 20;
 
 impl Domain {
-    /// A domain without vCPUs and memory, but for the frame that it shares with the hypervisor.
-    pub(crate) fn new(id: DomId, policy: Policy, shared: SharedInfoPlace, max_vcpus: u32) -> Self {
+    /// A domain without vCPUs and memory, but for what it shares with the hypervisor.
+    pub(crate) fn new(id: DomId, policy: Policy, plan: &Plan) -> Result<Arc<Self>, NoMemory> {
         let entries = if id.0 == 0 {
             EntryPolicy::WITH_DEVICES
         } else {
             EntryPolicy::ORDINARY
         };
-        let ports =
-            PortTable::new(NR_PORTS_2L - 1, max_vcpus).expect("no heap for the ports of a domain");
+        if !memory::has_spare(size_of::<Self>()) {
+            return Err(NoMemory);
+        }
+        let ports = PortTable::new(plan.max_port, plan.max_vcpus).map_err(|_| NoMemory)?;
         let charge = Arc::new(Charge::new(CHARGE_LIMIT));
-        let grants =
-            DomainGrants::new(id, charge.clone()).expect("no heap for the grants of a domain");
-        let domain = Self {
+        let grants = DomainGrants::new(id, charge.clone(), plan).map_err(|_| NoMemory)?;
+        let per_domain = PerDomainArea::new(plan.max_vcpus).ok_or(NoMemory)?;
+        let shared = memory::share_info_frame(id).ok_or(NoMemory)?;
+        let domain = Arc::new(Self {
             id,
-            bits: DomainBits { shared },
+            bits: DomainBits::new(shared),
             ports,
             shutdown: ShutdownState::new(),
             vcpus: Once::new(),
-            per_domain: PerDomainArea::new(max_vcpus),
+            per_domain,
             policy,
             wall_clock: IrqLock::new(Version::default()),
             ups_and_downs: IrqLock::new(()),
@@ -115,46 +123,72 @@ impl Domain {
             pirqs: DomainPirqs::new(crate::arch::irq::nr_gsis()),
             memory_map: Lock::new(Arc::new(Vec::new())),
             claim: Claim::new(),
-        };
-        GrantDomain::grants(&domain)
-            .grow(&domain, 1)
-            .expect("no memory for the first grant frame of a domain");
-        domain
+            control: ControlState::new(plan),
+        });
+        if timers::make_room(Watchdogs::COUNT).is_err() {
+            domain.give_up_shared_frames();
+            return Err(NoMemory);
+        }
+        if GrantDomain::grants(&*domain).grow(&*domain, 1).is_err() {
+            timers::return_room(Watchdogs::COUNT);
+            domain.give_up_shared_frames();
+            return Err(NoMemory);
+        }
+        Ok(domain)
     }
 
-    /// Makes its vCPUs, each down; `affinity` says where each may run.
+    /// Makes its vCPUs, each down; `affinity` says where each may run. If there is no memory for one, none is made.
     pub(crate) fn make_vcpus(
         self: &Arc<Self>,
         count: u32,
         affinity: impl Fn(VcpuId) -> CpuSet,
     ) -> Result<(), SchedError> {
-        let vcpus = self.vcpus.call_once(|| {
-            (0..count)
-                .map(|id| {
-                    // Without a place of its own a vCPU uses that of the first until it registers one.
-                    let info = self
-                        .bits
-                        .shared
-                        .vcpu_info(id)
-                        .or_else(|| self.bits.shared.vcpu_info(0));
-                    let info = info.expect("the first vCPU has a place");
-                    info.set_upcall_mask(1);
-                    let vcpu = Vcpu::new(VcpuId(id), self, info);
-                    // A kernel reads the rate of its TSC before anything else.
-                    vcpu.publish_clock();
-                    Arc::new(vcpu)
-                })
-                .collect()
-        });
-        timers::make_room(Watchdogs::COUNT).map_err(|_| SchedError::OutOfMemory)?;
+        if self.vcpus.is_completed() {
+            return Ok(());
+        }
+        let mut vcpus = Vec::new();
+        vcpus
+            .try_reserve_exact(count as usize)
+            .map_err(|_| SchedError::OutOfMemory)?;
         self.tables
             .lock()
-            .make_room(vcpus.len())
+            .make_room(count as usize)
             .map_err(|_| SchedError::OutOfMemory)?;
-        for vcpu in vcpus {
-            scheduler::add(vcpu, affinity(vcpu.id()))?;
+        let mut result = Ok(());
+        for id in (0..count).map(VcpuId) {
+            result = self
+                .make_vcpu(id, affinity(id))
+                .map(|vcpu| vcpus.push(vcpu));
+            if result.is_err() {
+                break;
+            }
         }
+        if result.is_err() {
+            for vcpu in &vcpus {
+                scheduler::remove(vcpu);
+            }
+            return result;
+        }
+        self.vcpus.call_once(|| vcpus);
         Ok(())
+    }
+
+    fn make_vcpu(self: &Arc<Self>, id: VcpuId, affinity: CpuSet) -> Result<Arc<Vcpu>, SchedError> {
+        if !memory::has_spare(size_of::<Vcpu>()) {
+            return Err(SchedError::OutOfMemory);
+        }
+        // Without a place of its own a vCPU uses that of the first until it registers one.
+        let info = self.bits.vcpu_info(id);
+        info.set_upcall_mask(1);
+        let vcpu = Arc::new(Vcpu::new(id, self, info));
+        if self.control.pauses.any() {
+            // A count of one on a new vCPU.
+            let _ = vcpu.run.pause();
+        }
+        // A kernel reads the rate of its TSC before anything else.
+        vcpu.publish_clock();
+        scheduler::add(&vcpu, affinity)?;
+        Ok(vcpu)
     }
 
     /// Gives the domain the frames of a block. Returns the first.
@@ -172,7 +206,8 @@ impl Domain {
     pub(crate) fn adopt_within_limit(&self, block: CleanBlock) -> Result<Mfn, CleanBlock> {
         let mut frames = self.frames.lock();
         let total = u64::from(frames.total()) + u64::from(block.order().frames());
-        if total > self.max_pages() {
+        // Looked at under the lock: what comes later than a domain's end finds it there.
+        if total > self.max_pages() || self.is_ending() {
             return Err(block);
         }
         Ok(frames.adopt(frame_table(), block, self.id))
@@ -183,9 +218,14 @@ impl Domain {
         self.with_tables(|lock| mm().give_up(lock, mfn, self))
     }
 
+    /// The frame of its `shared_info`.
+    pub(crate) fn shared_info_frame(&self) -> Mfn {
+        self.bits.shared().0.mfn()
+    }
+
     /// Frames in the domain's own list of them, as it says.
     pub(crate) fn max_pfn(&self) -> u64 {
-        self.bits.shared.max_pfn()
+        self.bits.shared().max_pfn()
     }
 
     /// The memory map that it is told.
@@ -206,9 +246,36 @@ impl Domain {
         &self.claim
     }
 
-    /// A frame of the domain is about to be freed.
-    pub(crate) fn forget_frame(&self, frame: &HeldFrame) {
-        self.frames.lock().forget(frame_table(), frame);
+    /// A frame of the domain is about to be freed. Says whether that was the last.
+    pub(crate) fn forget_frame(&self, frame: &HeldFrame) -> bool {
+        if frame.is_shared() {
+            self.control.shared_frame_is_free();
+        } else {
+            self.frames.lock().forget(frame_table(), frame);
+        }
+        self.is_ending() && self.is_gone()
+    }
+
+    /// Whether neither the domain holds anything, nor anybody anything of the domain.
+    pub(super) fn is_gone(&self) -> bool {
+        self.control.has_nothing_left()
+            && self.frames.lock().total() == 0
+            && !GrantDomain::grants(self).is_in_use()
+    }
+
+    /// Returns when nobody is telling it the date any more who began before.
+    pub(super) fn after_date(&self) {
+        drop(self.wall_clock.lock());
+    }
+
+    /// The frames of its grant table, once: for whoever gives them up.
+    pub(super) fn grant_frames(&self) -> impl Iterator<Item = Mfn> {
+        GrantDomain::entries(self).retire()
+    }
+
+    /// Tells the domain the date as it is.
+    pub(crate) fn tell_date(&self) {
+        self.set_wall_clock(wall_clock::now());
     }
 
     /// Frames that it has.
@@ -254,6 +321,24 @@ impl Domain {
         &self.per_domain
     }
 
+    /// vCPUs that it was made for, whether they are there yet or not.
+    pub(crate) const fn max_vcpus(&self) -> u32 {
+        self.control.max_vcpus
+    }
+
+    /// The assists that are on, a bit each.
+    pub(crate) fn assists(&self) -> u64 {
+        self.vm_assist.load(Ordering::Relaxed)
+    }
+
+    /// Sets all assists. Those that do not exist stay off.
+    pub(crate) fn set_assists(&self, wanted: u64) {
+        let known = (0..u64::BITS)
+            .filter(|&number| VmAssist::try_from(number).is_ok())
+            .fold(0, |bits, number| bits | 1 << number);
+        self.vm_assist.store(wanted & known, Ordering::Relaxed);
+    }
+
     /// All its vCPUs, by number.
     pub(crate) fn vcpus(&self) -> &[Arc<Vcpu>] {
         self.vcpus.get().map_or(&[], Vec::as_slice)
@@ -275,8 +360,9 @@ impl Domain {
     /// Tells the domain the date.
     pub(crate) fn set_wall_clock(&self, clock: WallClock) {
         let mut version = self.wall_clock.lock();
+        let clock = clock.offset_by(self.control.settings.lock().time_offset_s);
         // The hypervisor's own mapping of the frame does not fault.
-        let _ = version.publish(&self.bits.shared, &clock);
+        let _ = version.publish(&self.bits.shared(), &clock);
     }
 
     pub(crate) fn has_assist(&self, assist: VmAssist) -> bool {
@@ -304,8 +390,37 @@ impl Domains {
         ALL.lock().values().cloned().collect()
     }
 
+    /// Adds a domain, whose number is free.
     pub(crate) fn add(&self, domain: Arc<Domain>) {
         ALL.lock().insert(domain.id.0, domain);
+    }
+
+    /// The first domain whose number is not below `id`.
+    pub(crate) fn from(&self, id: DomId) -> Option<Arc<Domain>> {
+        let all = ALL.lock();
+        all.range(id.0..).next().map(|(_, domain)| domain.clone())
+    }
+
+    /// A number that no domain has, the next one after `last` if possible, never 0.
+    pub(crate) fn free_number(&self, last: DomId) -> Option<DomId> {
+        let all = ALL.lock();
+        let after = last.0.saturating_add(1).max(1)..DomId::FIRST_RESERVED.0;
+        after
+            .chain(1..DomId::FIRST_RESERVED.0)
+            .find(|number| !all.contains_key(number))
+            .map(DomId)
+    }
+
+    /// Takes a domain off the list that is gone. From anywhere, with a page-table lock held too.
+    pub(crate) fn reap(&self, id: DomId) {
+        // What is gone stays so; of several who find it out one takes it off.
+        let is_gone = self.find(id).is_some_and(|domain| domain.is_gone());
+        if is_gone {
+            let domain = ALL.lock().remove(&id.0);
+            if domain.is_some() {
+                self.tell_of_end();
+            }
+        }
     }
 
     /// Tells all domains the date.

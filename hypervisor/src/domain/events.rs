@@ -2,38 +2,64 @@
 
 use super::charge::OverLimit;
 use super::domains::{Domain, Domains};
-use crate::arch::shared::SharedInfoPlace;
+use crate::arch::shared::{SharedInfoPlace, SharedPlace, VcpuInfoPlace};
 use crate::arch::{percpu, scheduler};
 use crate::event::{EventDomain, EventDomains, EventError, PortTable, SharedInfo, wait};
 use crate::sched::run_state::Change;
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 use guest_abi::ids::{DomId, Port, VcpuId};
 
 /// The bits of one domain.
-pub(crate) struct DomainBits {
-    pub(super) shared: SharedInfoPlace,
+pub(crate) struct DomainBits(AtomicU64);
+
+impl DomainBits {
+    pub(super) fn new(shared: SharedInfoPlace) -> Self {
+        Self(AtomicU64::new(shared.0.raw()))
+    }
+
+    /// Where they are.
+    pub(crate) fn shared(&self) -> SharedInfoPlace {
+        // SAFETY: only `raw` of places is stored whose frames are kept for as long as they are stored.
+        SharedInfoPlace(unsafe { SharedPlace::from_raw(self.0.load(Ordering::Acquire)) })
+    }
+
+    /// Where the `vcpu_info` of a vCPU is that has registered no place of its own.
+    pub(super) fn vcpu_info(&self, id: VcpuId) -> VcpuInfoPlace {
+        let shared = self.shared();
+        shared
+            .vcpu_info(id.0)
+            .or_else(|| shared.vcpu_info(0))
+            .expect("the first vCPU has a place")
+    }
+
+    /// The domain's own are not used from here on: who still looks at some looks at those of nobody.
+    pub(super) fn leave(&self, nobodys: SharedInfoPlace) -> SharedInfoPlace {
+        let was = self.0.swap(nobodys.0.raw(), Ordering::AcqRel);
+        // SAFETY: as in `shared`.
+        SharedInfoPlace(unsafe { SharedPlace::from_raw(was) })
+    }
 }
 
 impl SharedInfo for Domain {
     fn set_pending(&self, port: Port) -> bool {
-        let (word, bit) = self.bits.shared.pending(port.0);
+        let (word, bit) = self.bits.shared().pending(port.0);
         word.fetch_or(bit, Ordering::SeqCst) & bit != 0
     }
     fn clear_pending(&self, port: Port) {
-        let (word, bit) = self.bits.shared.pending(port.0);
+        let (word, bit) = self.bits.shared().pending(port.0);
         word.fetch_and(!bit, Ordering::SeqCst);
     }
     fn is_pending(&self, port: Port) -> bool {
-        let (word, bit) = self.bits.shared.pending(port.0);
+        let (word, bit) = self.bits.shared().pending(port.0);
         word.load(Ordering::SeqCst) & bit != 0
     }
     fn is_masked(&self, port: Port) -> bool {
-        let (word, bit) = self.bits.shared.mask(port.0);
+        let (word, bit) = self.bits.shared().mask(port.0);
         word.load(Ordering::SeqCst) & bit != 0
     }
     fn clear_mask(&self, port: Port) -> bool {
-        let (word, bit) = self.bits.shared.mask(port.0);
+        let (word, bit) = self.bits.shared().mask(port.0);
         word.fetch_and(!bit, Ordering::SeqCst) & bit != 0
     }
     fn select(&self, vcpu: VcpuId, word: u32) -> bool {

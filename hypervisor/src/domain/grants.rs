@@ -9,6 +9,7 @@ use super::domains::{Domain, Domains};
 use crate::arch::memory::{self, Machine, mm};
 use crate::arch::shared::GrantFramePlace;
 use crate::arch::tlb;
+use crate::control::create::Plan;
 use crate::grant::{
     Access, FrameError, Frames, GrantDomain, GrantDomains, GrantTable, HostMapping, HostTarget,
     MapError, Mapper, OutOfMemory, SharedEntries,
@@ -21,17 +22,10 @@ use crate::mm::reference::{FrameRef, Mm, WritableRef};
 use crate::mm::walk::L1Place;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, Ordering};
-use guest_abi::grant_table::{
-    DEFAULT_MAX_FRAMES, DEFAULT_MAX_MAPTRACK_FRAMES, ENTRIES_PER_FRAME_V1,
-};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use guest_abi::grant_table::ENTRIES_PER_FRAME_V1;
 use guest_abi::ids::{DomId, GrantRef, Mfn, PAGE_SIZE, Vaddr};
 use spin::Once;
-
-/// Shared frames that a domain's table may have, unless it is given another limit.
-const MAX_FRAMES: u32 = DEFAULT_MAX_FRAMES;
-/// Frames of handles on others' grants that a domain may have, unless it is given another limit.
-const MAX_MAPTRACK_FRAMES: u32 = DEFAULT_MAX_MAPTRACK_FRAMES;
 
 /// The frames of one domain's table, which it maps and writes at any time.
 pub(crate) struct GrantFrames {
@@ -41,6 +35,8 @@ pub(crate) struct GrantFrames {
     /// In order; the first `count` are there. They grow only.
     frames: Box<[Once<(Mfn, GrantFramePlace)>]>,
     count: AtomicU32,
+    /// They were given up.
+    is_retired: AtomicBool,
 }
 
 /// A domain's grant table and its frames.
@@ -51,20 +47,28 @@ pub(crate) struct DomainGrants {
 
 impl DomainGrants {
     /// A table without frames, which are charged to `charge`.
-    pub(crate) fn new(owner: DomId, charge: Arc<Charge>) -> Result<Self, OutOfMemory> {
+    pub(crate) fn new(owner: DomId, charge: Arc<Charge>, plan: &Plan) -> Result<Self, OutOfMemory> {
         Ok(Self {
-            table: GrantTable::new(MAX_FRAMES, MAX_MAPTRACK_FRAMES)?,
+            table: GrantTable::new(plan.max_grant_frames, plan.max_maptrack_frames)?,
             frames: GrantFrames {
                 owner,
                 charge,
-                frames: (0..MAX_FRAMES).map(|_| Once::new()).collect(),
+                frames: (0..plan.max_grant_frames).map(|_| Once::new()).collect(),
                 count: AtomicU32::new(0),
+                is_retired: AtomicBool::new(false),
             },
         })
     }
 }
 
 impl GrantFrames {
+    /// The frames, once: for whoever gives them up.
+    pub(super) fn retire(&self) -> impl Iterator<Item = Mfn> {
+        let is_first = !self.is_retired.swap(true, Ordering::AcqRel);
+        let frames = self.frames.iter().filter(move |_| is_first);
+        frames.map_while(|frame| frame.get().map(|(mfn, _)| *mfn))
+    }
+
     /// The frame that holds an entry, and the entry's place in it.
     fn entry(&self, gref: GrantRef) -> (GrantFramePlace, usize) {
         let (frame, index) = (gref.0 / ENTRIES_PER_FRAME_V1, gref.0 % ENTRIES_PER_FRAME_V1);
@@ -134,6 +138,12 @@ impl GrantDomain for Domain {
     }
     fn uncharge(&self, bytes: usize) {
         self.charge.remove(bytes);
+    }
+    fn last_use_ended(&self) {
+        if self.is_ending() {
+            self.give_up_grant_frames();
+            Domains.reap(self.id);
+        }
     }
 }
 

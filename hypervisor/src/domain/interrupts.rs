@@ -2,9 +2,11 @@
 
 use super::domains::{Domain, Domains};
 use crate::arch::irq::{self, lines};
+use crate::arch::memory::mm;
 use crate::arch::shared::InterruptBits;
 use crate::event::{EventError, Pirqs as BoundPirqs};
 use crate::irq::{IrqError, Pirqs};
+use crate::mm::reference::WritableRef;
 use guest_abi::ids::{Mfn, Port, VcpuId};
 use spin::Once;
 
@@ -73,6 +75,13 @@ impl Domain {
     /// The frame in which it shows them, on which it holds a writable reference.
     pub(crate) fn interrupts_shown_in(&self) -> Option<Mfn> {
         self.pirqs.needs_end.get().map(|bits| bits.0.mfn())
+    }
+
+    /// The domain is at its end: gives that frame back.
+    pub(super) fn put_interrupt_bits(&self) {
+        if let Some(frame) = self.interrupts_shown_in() {
+            mm().put_writable_frame(WritableRef::recall(frame));
+        }
     }
 
     /// The domain is done with interrupt `pirq`.

@@ -5,6 +5,10 @@ pub(crate) mod audit;
 pub mod charge;
 pub mod context;
 #[cfg(target_os = "none")]
+pub(crate) mod control;
+#[cfg(target_os = "none")]
+pub(crate) mod destroy;
+#[cfg(target_os = "none")]
 mod domains;
 #[cfg(target_os = "none")]
 mod events;
@@ -19,7 +23,7 @@ pub(crate) mod shutdown;
 mod vcpu;
 
 #[cfg(target_os = "none")]
-pub(crate) use domains::{Domain, Domains};
+pub(crate) use domains::{Domain, Domains, NoMemory};
 #[cfg(target_os = "none")]
 pub(crate) use grants::{CallersTables, GrantedFrames};
 #[cfg(target_os = "none")]

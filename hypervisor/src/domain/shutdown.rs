@@ -13,7 +13,7 @@ use guest_abi::sched_op::ShutdownReason;
 
 /// Whether a domain has ended, and why.
 pub(crate) struct ShutdownState {
-    /// 0, or the reason's number plus one. Set once.
+    /// 0, or the reason's number plus one. Set once, until tools let the domain go on.
     reason: AtomicU32,
     /// The reason that counts whenever the domain ends, whatever is said then: as `reason`.
     kept: AtomicU32,
@@ -30,6 +30,17 @@ impl ShutdownState {
     /// The reason's number, once the domain has ended.
     pub(crate) fn reason(&self) -> Option<u32> {
         self.reason.load(Ordering::Acquire).checked_sub(1)
+    }
+
+    /// Whether the domain has ended to be saved.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.reason() == Some(ShutdownReason::Suspend as u32)
+    }
+
+    /// It has not ended.
+    pub(super) fn forget(&self) {
+        self.kept.store(0, Ordering::Release);
+        self.reason.store(0, Ordering::Release);
     }
 
     fn set(&self, reason: u8) -> bool {
@@ -63,7 +74,9 @@ impl Domain {
         }
         for vcpu in self.vcpus() {
             // So many pauses that another can't be counted hold it back as well.
-            let _ = scheduler::pause(vcpu);
+            if vcpu.pause_for_shutdown() {
+                let _ = scheduler::pause(vcpu);
+            }
         }
         if self.is_hardware_domain() {
             if audit::is_wanted_at_end() {
@@ -71,6 +84,8 @@ impl Domain {
             } else {
                 end_machine();
             }
+        } else {
+            self.tell_of_shutdown();
         }
     }
 

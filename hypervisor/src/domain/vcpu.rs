@@ -36,6 +36,10 @@ pub(crate) struct Vcpu {
     is_initialised: AtomicBool,
     /// A non-maskable interrupt waits for it.
     nmi_pending: AtomicBool,
+    /// It is paused because its domain has ended.
+    is_paused_for_shutdown: AtomicBool,
+    /// Where it should run, among those where it may.
+    pub(crate) soft_affinity: IrqLock<CpuSet>,
     /// The processor that runs it or ran it last.
     processor: AtomicU32,
     /// Its timers.
@@ -77,6 +81,8 @@ impl Vcpu {
             has_own_info: AtomicBool::new(false),
             is_initialised: AtomicBool::new(false),
             nmi_pending: AtomicBool::new(false),
+            is_paused_for_shutdown: AtomicBool::new(false),
+            soft_affinity: IrqLock::new(CpuSet::ALL),
             processor: AtomicU32::new(0),
             timers: IrqLock::new(Timers::new()),
             unit: Unit::new(),
@@ -151,6 +157,37 @@ impl Vcpu {
     /// Whether the guest has registered a place of its own for `vcpu_info`.
     pub(crate) fn has_own_info(&self) -> bool {
         self.has_own_info.load(Ordering::Acquire)
+    }
+
+    /// Forgets everything about it but how long it has run: it is as when it was made, with `vcpu_info` at `info`.
+    /// Returns the frame of the place that the guest had registered for that, on which a writable reference is held.
+    pub(crate) fn forget_all(&self, info: VcpuInfoPlace) -> Option<Mfn> {
+        let was = self.info();
+        self.info.store(info.0.raw(), Ordering::Release);
+        self.is_initialised.store(false, Ordering::Release);
+        self.nmi_pending.store(false, Ordering::Release);
+        self.runstate_area.store(0, Ordering::Relaxed);
+        self.clock_area.store(0, Ordering::Relaxed);
+        let had_own = self.has_own_info.swap(false, Ordering::AcqRel);
+        had_own.then(|| was.0.mfn())
+    }
+
+    /// Notes that its domain's end pauses it. `false` if that was noted before.
+    pub(crate) fn pause_for_shutdown(&self) -> bool {
+        !self.is_paused_for_shutdown.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether its domain's end pauses it, which is over.
+    pub(crate) fn take_paused_for_shutdown(&self) -> bool {
+        self.is_paused_for_shutdown.swap(false, Ordering::AcqRel)
+    }
+
+    /// For how long it has run, in ns.
+    pub(crate) fn cpu_time_ns(&self, now_ns: u64) -> u64 {
+        let sums = self.runstate().sums_at(now_ns);
+        sums.get(guest_abi::time::RunState::Running as usize)
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Sends it a non-maskable interrupt. If it runs, its processor is to look.

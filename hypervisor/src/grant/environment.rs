@@ -54,6 +54,9 @@ pub trait GrantDomain {
     fn charge(&self, bytes: usize) -> Result<(), OutOfMemory>;
     /// Gives a charge back.
     fn uncharge(&self, bytes: usize);
+    /// The table is [closed](GrantTable::close_for_good), and no grant of it is in use any more. Called with no lock
+    /// of this room held.
+    fn last_use_ended(&self);
 }
 
 /// All domains.

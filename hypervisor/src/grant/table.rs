@@ -84,12 +84,15 @@ impl Use {
     /// reach the frame: from here on the granter may give it to somebody else.
     pub(super) fn end<D: GrantDomain>(self, granter: &D) {
         let table = granter.grants();
-        if let Some(entry) = table.entry(self.gref) {
-            let mut active = entry.lock();
-            active.unpin(granter.entries(), self.gref, self.access, self.kind);
-            if !active.pins.any() {
-                table.nr_in_use.fetch_sub(1, Ordering::Release);
-            }
+        let Some(entry) = table.entry(self.gref) else {
+            return;
+        };
+        let mut active = entry.lock();
+        active.unpin(granter.entries(), self.gref, self.access, self.kind);
+        let is_last = !active.pins.any() && table.nr_in_use.fetch_sub(1, Ordering::AcqRel) == 1;
+        drop(active);
+        if is_last && table.is_closed.load(Ordering::SeqCst) {
+            granter.last_use_ended();
         }
     }
 }
@@ -140,6 +143,9 @@ impl GrantTable {
             return Err(GrowError::TooMany);
         }
         let _growth = self.growth.lock();
+        if self.is_closed.load(Ordering::SeqCst) {
+            return Err(GrowError::NoMemory);
+        }
         let mut now = self.nr_frames.load(Ordering::Acquire);
         while now < wanted {
             self.add_frame(domain, now)
@@ -201,9 +207,16 @@ impl GrantTable {
         }
     }
 
-    /// Refuses new uses of this table's grants from now on: the domain is being destroyed.
+    /// Refuses new uses of this table's grants, and new frames, from now on: the domain is being destroyed. When it
+    /// returns, every use that has begun is counted.
     pub fn close_for_good(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
+        drop(self.growth.lock());
+        for gref in (0..self.nr_entries() as u32).map(GrantRef) {
+            if let Some(entry) = self.entry(gref) {
+                drop(entry.lock());
+            }
+        }
     }
 
     fn entry(&self, gref: GrantRef) -> Option<&Entry> {
@@ -226,10 +239,11 @@ impl GrantTable {
     ) -> Result<Mfn, GrantStatus> {
         let table = granter.grants();
         let entry = table.entry(gref).ok_or(GrantStatus::BadGntref)?;
+        let mut active = entry.lock();
+        // Under the lock, which `close_for_good` takes after it has closed.
         if table.is_closed.load(Ordering::SeqCst) {
             return Err(GrantStatus::GeneralError);
         }
-        let mut active = entry.lock();
         let was_in_use = active.pins.any();
         let frame = active.pin(
             granter.entries(),

@@ -180,6 +180,9 @@ impl GrantDomain for TestDomain {
     fn uncharge(&self, bytes: usize) {
         self.charged.fetch_sub(bytes, Ordering::SeqCst);
     }
+    fn last_use_ended(&self) {
+        assert!(!self.grants.is_in_use(), "a use is left");
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

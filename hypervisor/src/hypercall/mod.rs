@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 mod console_io;
+mod cpu_map;
 pub(crate) mod descriptors;
+mod domctl;
 mod event_channel;
 mod exchange;
 mod grant_table;
@@ -16,8 +18,10 @@ mod memory_op;
 mod mmu;
 mod physdev;
 mod platform;
+mod policy_list;
 mod processor;
 mod sched_op;
+mod sysctl;
 mod vcpu_op;
 mod version;
 
@@ -188,6 +192,8 @@ static HANDLERS: [Option<Handler>; NUMBERS] = {
         Some(|g, a, b, c, d, e| grant_table::grant_table_op(g, [a, b, c, d, e, 0]));
     table[H::Mca as usize] = Some(|g, a, _, _, _, _| machine_check::mca(g, a).into());
     table[H::PlatformOp as usize] = Some(|g, a, _, _, _, _| platform::platform_op(g, a).into());
+    table[H::Sysctl as usize] = Some(|g, a, _, _, _, _| sysctl::sysctl(g, a));
+    table[H::Domctl as usize] = Some(|g, a, _, _, _, _| domctl::domctl(g, a));
     table[H::PhysdevOp as usize] = Some(|g, a, b, _, _, _| physdev::physdev_op(g, a, b).into());
     table
 };

@@ -106,6 +106,7 @@
 //! | `entry`, `table` | what entries hold; tables coming into force and going out |
 //! | [`update`], [`mmu_update`], [`emulate`], [`walk`] | changing live tables |
 //! | [`pin`], [`descriptor`] | pins and roots; descriptor pages |
+//! | [`frame_type`] | what a frame is, for who saves a domain |
 //! | [`granted`] | references and entries for grants |
 //! | [`ownership`], [`exchange`] | a domain's frames, their exchange, and their end |
 //! | [`verify`] | the audit |
@@ -123,6 +124,7 @@ pub mod exchange;
 pub mod flush_clock;
 pub mod frame;
 pub mod frame_list;
+pub mod frame_type;
 pub mod granted;
 pub mod held;
 #[cfg(all(test, not(loom)))]

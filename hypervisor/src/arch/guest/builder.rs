@@ -1,12 +1,12 @@
 //! Building the first domain: its kernel is the loader's first module, its initial RAM disk the second.
 
 use crate::arch::memory::mm;
-use crate::arch::shared::{SharedInfoPlace, SharedPlace};
-use crate::arch::{fpu, frames, paging, scheduler, smp, wall_clock};
+use crate::arch::{fpu, frames, paging, scheduler, smp};
 use crate::console;
+use crate::control::create::Plan;
 use crate::cpu_policy::Policy;
 use crate::domain::context::Context;
-use crate::domain::{Domain, Domains};
+use crate::domain::{Domain, Domains, NoMemory};
 use crate::image::command_line::CommandLine;
 use crate::image::elf::Kernel;
 use crate::image::layout::{Layout, Request};
@@ -16,7 +16,6 @@ use crate::image::start::{self, Devices};
 use crate::image::tables::{self, Entry, Level, Table, TableWriter};
 use crate::image::{DomainKind, ImageError, bzimage};
 use crate::machine::phys::PhysRange;
-use crate::mm::block::SharedAccess;
 use crate::mm::buddy::Order;
 use crate::mm::error::Stop;
 use crate::mm::platform::MachineToPhys;
@@ -24,11 +23,12 @@ use crate::mm::typ;
 use crate::options::{Dom0Pages, Options};
 use crate::sched::{CpuId, CpuSet, SchedError};
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::fmt;
+use guest_abi::event_channel::NR_PORTS_2L;
 use guest_abi::features::Features;
+use guest_abi::grant_table::{DEFAULT_MAX_FRAMES, DEFAULT_MAX_MAPTRACK_FRAMES};
 use guest_abi::ids::{DomId, Mfn, PAGE_SIZE, Pfn, VcpuId};
 
 /// Entry bit by which the hypervisor tells guest-kernel pages from user ones.
@@ -294,19 +294,25 @@ fn build(
     };
     let layout = Layout::new(&kernel, &request).map_err(ImageError::from)?;
 
-    let policy = Policy::for_host(&super::emulation::Host);
+    let policy = Policy::for_host(&crate::arch::processors::Host);
     fpu::set_permitted(policy.xcr0_permitted);
     let processors = smp::online().count() as u32;
     let vcpus = options
         .dom0_max_vcpus
         .map_or(processors, |count| processors.clamp(count.min, count.max));
-    let id = DomId::DOM0;
-    let shared =
-        frames::allocate(Order::FRAME).ok_or(BuildError::NoMemory { wanted: 1, got: 0 })?;
-    let shared_info = shared.share_with(frames::table(), id, SharedAccess::ReadWrite);
-    // SAFETY: the hypervisor holds its reference on the frame until the domain is gone.
-    let place = SharedInfoPlace(unsafe { SharedPlace::new(shared_info, 0) });
-    let domain = Arc::new(Domain::new(id, policy, place, vcpus));
+    let plan = Plan {
+        handle: [0; 16],
+        ssidref: 0,
+        is_store: true,
+        max_vcpus: vcpus,
+        max_port: NR_PORTS_2L - 1,
+        max_grant_frames: DEFAULT_MAX_FRAMES,
+        max_maptrack_frames: DEFAULT_MAX_MAPTRACK_FRAMES,
+        has_relaxed_msrs: false,
+    };
+    let domain = Domain::new(DomId::DOM0, policy, &plan)
+        .map_err(|NoMemory| BuildError::NoMemory { wanted: 1, got: 0 })?;
+    let shared_info = domain.shared_info_frame();
     Domains.add(domain.clone());
     let affinity = |vcpu: VcpuId| {
         if options.is_dom0_vcpus_pin {
@@ -318,7 +324,7 @@ fn build(
     domain
         .make_vcpus(vcpus, affinity)
         .map_err(BuildError::Vcpus)?;
-    domain.set_wall_clock(wall_clock::now());
+    domain.tell_date();
 
     domain.set_max_pages(most);
     let loaded = Loaded::of(&layout, parts.initrd);
@@ -354,6 +360,8 @@ fn build(
     ));
     let (_, change) = first.run.up();
     scheduler::follow_change(first, change);
+    // As every domain it begins paused.
+    let _ = domain.unpause();
     Ok(loaded)
 }
 

@@ -5,11 +5,10 @@ use super::bounce::CannotDeliver;
 use super::entry::{deliver_exception, deliver_page_fault, vector};
 use super::running::Guest;
 use super::{legacy_ports, state};
-use crate::arch::{clock, fpu, memory, msr, pci, port};
+use crate::arch::processors::{self, Host};
+use crate::arch::{fpu, memory, msr, pci, port};
 use crate::cpu_policy::control::{self, TaskSwitched};
-use crate::cpu_policy::cpuid::{
-    self, CpuidCaller, CpuidOrigin, CpuidState, HostCpuid, Leaf, TscInfo,
-};
+use crate::cpu_policy::cpuid::{self, CpuidCaller, CpuidOrigin, CpuidState, Leaf};
 use crate::cpu_policy::iopl::Iopl;
 use crate::cpu_policy::msr as msr_policy;
 use crate::cpu_policy::msr::{BaseRegister, MsrContext, MsrRead, MsrWrite};
@@ -26,21 +25,6 @@ use core::arch::asm;
 use core::sync::atomic::Ordering;
 use guest_abi::ids::{Mfn, Vaddr};
 use guest_abi::segment::{FLAT_RING3_CS32, FLAT_RING3_CS64};
-
-/// The processor's own CPUID.
-pub(in crate::arch) struct Host;
-
-impl HostCpuid for Host {
-    fn leaf(&self, leaf: u32, subleaf: u32) -> Leaf {
-        let words = msr::cpuid(leaf, subleaf);
-        Leaf {
-            eax: words.eax,
-            ebx: words.ebx,
-            ecx: words.ecx,
-            edx: words.edx,
-        }
-    }
-}
 
 /// A trapped guest.
 pub(in crate::arch) struct Trapped<'a, 'g>(pub(in crate::arch) &'a mut Guest<'g>);
@@ -368,24 +352,14 @@ impl InsnMachine for Trapped<'_, '_> {
             mode: self.0.context.mode,
             origin,
         };
-        let khz = clock::tsc_khz() as u32;
         let state = CpuidState {
             cr4: self.0.context.cr4,
             xcr0: self.0.context.xcr0,
-            tsc: TscInfo {
-                guest_khz: khz,
-                host_khz: khz,
-                ..TscInfo::default()
-            },
+            tsc: processors::tsc_info(),
         };
-        Ok(cpuid::guest_cpuid(
-            &Host,
-            self.0.domain.policy(),
-            caller,
-            &state,
-            leaf,
-            subleaf,
-        ))
+        let domain = self.0.domain;
+        let answer = cpuid::guest_cpuid(&Host, domain.policy(), caller, &state, leaf, subleaf);
+        Ok(domain.settings().features.apply(leaf, subleaf, answer))
     }
 
     fn time_stamp(&mut self) -> Result<u64, Stop> {

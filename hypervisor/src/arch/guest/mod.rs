@@ -10,6 +10,7 @@ pub(super) mod exit;
 mod legacy_ports;
 mod page_fault;
 pub(crate) mod running;
+pub(crate) mod saved;
 pub(crate) mod state;
 pub(super) mod switch;
 

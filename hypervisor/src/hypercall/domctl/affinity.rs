@@ -1,0 +1,131 @@
+//! Where vCPUs run, and how much.
+
+#![forbid(unsafe_code)]
+
+use super::{Answer, Done, vcpu};
+use crate::arch::scheduler;
+use crate::domain::Domain;
+use crate::hypercall::cpu_map;
+use crate::sched::{CpuId, CpuSet};
+use guest_abi::domctl::Domctl;
+use guest_abi::domctl_domain::NodeAffinity;
+use guest_abi::domctl_vcpu::{
+    AffinityFlags, Scheduler, SchedulerCommand, SchedulerCredit, SchedulerOp, VcpuAffinity,
+};
+use guest_abi::errno::Errno;
+
+fn read(wish: &Domctl) -> Result<VcpuAffinity, Errno> {
+    let wish: VcpuAffinity = wish.u.read();
+    let names =
+        |flag, map: &guest_abi::bitmap::Bitmap| !wish.flags.contains(flag) || map.bitmap.0 != 0;
+    let is_sound = !wish.flags.is_empty()
+        && names(AffinityFlags::HARD, &wish.cpumap_hard)
+        && names(AffinityFlags::SOFT, &wish.cpumap_soft);
+    is_sound.then_some(wish).ok_or(Errno::EINVAL)
+}
+
+pub(super) fn set(wish: &Domctl, domain: &Domain) -> Answer {
+    let number = wish.u.read::<VcpuAffinity>().vcpu;
+    let vcpu = vcpu(domain, number, Errno::EINVAL)?;
+    let wish = read(wish)?;
+    let online = scheduler::processors();
+    if wish.flags.contains(AffinityFlags::FORCE) {
+        let before = vcpu.overridden_affinity.lock().take();
+        if let Some(before) = before {
+            scheduler::set_affinity(vcpu, before).map_err(|_| Errno::EINVAL)?;
+        }
+    }
+    let before = (scheduler::affinity(vcpu), *vcpu.soft_affinity.lock());
+    if wish.flags.contains(AffinityFlags::HARD) {
+        let hard = cpu_map::read(&wish.cpumap_hard)?;
+        if vcpu.overridden_affinity.lock().is_some() {
+            return Err(Errno::EBUSY);
+        }
+        scheduler::set_affinity(vcpu, hard).map_err(|_| Errno::EINVAL)?;
+        cpu_map::write(&wish.cpumap_hard, &hard.intersection(&online))?;
+    }
+    if wish.flags.contains(AffinityFlags::SOFT) {
+        let soft = cpu_map::read(&wish.cpumap_soft)?;
+        if soft.intersection(&online).is_empty() {
+            // Nothing of what was asked for happens.
+            let _ = scheduler::set_affinity(vcpu, before.0);
+            return Err(Errno::EINVAL);
+        }
+        *vcpu.soft_affinity.lock() = soft;
+        let in_effect = soft
+            .intersection(&online)
+            .intersection(&scheduler::affinity(vcpu));
+        cpu_map::write(&wish.cpumap_soft, &in_effect)?;
+    }
+    Ok(Done::Quietly)
+}
+
+/// A set as tools see it: no processors that there can't be.
+fn shown(set: CpuSet) -> CpuSet {
+    set.intersection(&scheduler::processors())
+}
+
+pub(super) fn get(wish: &Domctl, domain: &Domain) -> Answer {
+    let number = wish.u.read::<VcpuAffinity>().vcpu;
+    let vcpu = vcpu(domain, number, Errno::EINVAL)?;
+    let wish = read(wish)?;
+    if wish.flags.contains(AffinityFlags::HARD) {
+        cpu_map::write(&wish.cpumap_hard, &shown(scheduler::affinity(vcpu)))?;
+    }
+    if wish.flags.contains(AffinityFlags::SOFT) {
+        let soft = *vcpu.soft_affinity.lock();
+        cpu_map::write(&wish.cpumap_soft, &shown(soft))?;
+    }
+    Ok(Done::Quietly)
+}
+
+/// The one node that there is.
+const NODE: CpuId = CpuId(0);
+
+pub(super) fn set_nodes(wish: &Domctl) -> Answer {
+    let NodeAffinity { nodemap } = wish.u.read();
+    let nodes = cpu_map::read(&nodemap)?;
+    if nodes.contains(NODE) {
+        Ok(Done::Quietly)
+    } else {
+        Err(Errno::EINVAL)
+    }
+}
+
+pub(super) fn nodes(wish: &Domctl) -> Answer {
+    let NodeAffinity { nodemap } = wish.u.read();
+    cpu_map::write(&nodemap, &CpuSet::only(NODE))?;
+    Ok(Done::Quietly)
+}
+
+/// Reads or sets how much of the processors a domain gets.
+pub(super) fn share(wish: &mut Domctl, domain: &Domain) -> Answer {
+    let mut operation: SchedulerOp = wish.u.read();
+    if operation.sched_id != Scheduler::Credit as u32 {
+        return Err(Errno::EINVAL);
+    }
+    match SchedulerCommand::try_from(operation.cmd) {
+        Ok(SchedulerCommand::GetInfo) => {
+            let settings = domain.settings();
+            operation.u.write(&SchedulerCredit {
+                weight: settings.weight,
+                cap: settings.cap,
+            });
+            wish.u.write(&operation);
+            Ok(Done::WithAnswer)
+        }
+        Ok(SchedulerCommand::PutInfo) => {
+            let SchedulerCredit { weight, cap } = operation.u.read();
+            domain.set(|settings| {
+                if weight != 0 {
+                    settings.weight = weight;
+                }
+                if cap != u16::MAX {
+                    settings.cap = cap;
+                }
+            });
+            Ok(Done::WithAnswer)
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
