@@ -66,7 +66,7 @@ fn detect() -> Features {
     let power = msr::cpuid(0x8000_0007, 0);
     let states = msr::cpuid(0xd, 1);
     let restores_pointers = floating_point::restores_pointers(
-        Vendor::of(&super::guest::Host),
+        Vendor::of(&super::processors::Host),
         msr::cpuid(0x8000_0008, 0).ebx,
     );
     let table = [

@@ -297,76 +297,49 @@ pub(crate) fn permitted() -> u64 {
     }
 }
 
-/// The state of a vCPU that does not run and whose context the caller has, in the format of FXSAVE.
-pub(super) fn legacy_image(vcpu: &Vcpu, context: &Context) -> [u8; FXSAVE_BYTES] {
-    let mut image = [0; FXSAVE_BYTES];
-    match &context.initial_fpu {
-        Some(initial) => image = **initial,
-        None => copy_state(vcpu, context, &mut image),
-    }
-    image
-}
-
 /// Copies the state of a vCPU that does not run, from its start on.
-pub(crate) fn copy_state(vcpu: &Vcpu, _: &Context, to: &mut [u8]) {
-    // SAFETY: the area is this vCPU's; its context, which the caller holds, is what makes it ours to look at.
-    let area = unsafe { &*vcpu.fpu.0.get() };
-    for (to, from) in to.iter_mut().zip(area) {
-        *to = *from;
-    }
+pub(crate) fn copy_state(vcpu: &Vcpu, context: &mut Context, to: &mut [u8]) {
+    with_home(vcpu, context, |area| {
+        for (to, from) in to.iter_mut().zip(area.iter()) {
+            *to = *from;
+        }
+    });
 }
 
-/// Why a state is no state.
+/// A state that can't be loaded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct BadState;
 
 /// Replaces the state of a vCPU that does not run, and whose context the caller has, by one in XSAVE's standard
-/// format, as somebody has written it. Its components are among those of `xcr0`, which are permitted.
+/// format, as somebody has written it. Its components are to be among those of `xcr0`, which are permitted.
 pub(crate) fn set_state(
     vcpu: &Vcpu,
     context: &mut Context,
     xcr0: u64,
     from: &[u8],
 ) -> Result<(), BadState> {
-    /// Bytes of the header behind the legacy image, and what must be zero in it.
-    const HEADER: core::ops::Range<usize> = FXSAVE_BYTES..FXSAVE_BYTES + 64;
-    let header = from.get(HEADER).ok_or(BadState)?;
-    let (components, rest) = header.split_at(8);
-    let mut bits = [0; 8];
-    bits.copy_from_slice(components);
-    if from.len() > BYTES
-        || u64::from_le_bytes(bits) & !xcr0 != 0
-        || rest.iter().any(|&byte| byte != 0)
-    {
-        return Err(BadState);
-    }
+    /// Where the components are named, behind the legacy image, and what is zero behind that.
+    const COMPONENTS: usize = FXSAVE_BYTES;
+    const RESERVED: core::ops::Range<usize> = FXSAVE_BYTES + 8..FXSAVE_BYTES + 64;
     const MXCSR: usize = 24;
+    let mut components = [0; 8];
+    components.copy_from_slice(from.get(COMPONENTS..COMPONENTS + 8).ok_or(BadState)?);
     let mut mxcsr = [0; 4];
     mxcsr.copy_from_slice(from.get(MXCSR..MXCSR + 4).ok_or(BadState)?);
-    let mask = with_fpu(mxcsr_mask);
-    if u32::from_le_bytes(mxcsr) & !mask != 0 {
+    let reserved = from.get(RESERVED).ok_or(BadState)?;
+    let is_sound = from.len() <= BYTES
+        && u64::from_le_bytes(components) & !xcr0 == 0
+        && u32::from_le_bytes(mxcsr) & !MXCSR_MASK.load(Ordering::Relaxed) == 0
+        && reserved.iter().all(|&byte| byte == 0);
+    if !is_sound {
         return Err(BadState);
     }
-    // SAFETY: the area is this vCPU's, and ours with its context.
-    let area = unsafe { &mut *vcpu.fpu.0.get() };
-    area.fill(0);
-    for (to, from) in area.iter_mut().zip(from) {
-        *to = *from;
-    }
-    context.initial_fpu = None;
+    with_home(vcpu, context, |area| {
+        area.fill(0);
+        for (to, from) in area.iter_mut().zip(from) {
+            *to = *from;
+        }
+    });
     context.xcr0 = xcr0;
     Ok(())
-}
-
-/// Does something for which CR0.TS must be clear, on a processor that may run a guest that has set it.
-fn with_fpu<R>(work: impl FnOnce() -> R) -> R {
-    let _off = crate::lock::InterruptsOff::new();
-    use x86_64::registers::control::{Cr0, Cr0Flags};
-    let was_set = Cr0::read().contains(Cr0Flags::TASK_SWITCHED);
-    set_task_switched(false);
-    let result = work();
-    if was_set {
-        set_task_switched(true);
-    }
-    result
 }

@@ -15,4 +15,3 @@ pub(crate) mod state;
 pub(super) mod switch;
 
 pub(super) use builder::{Parts, build_first_domain};
-pub(super) use emulation::Host;

@@ -16,10 +16,10 @@ use zerocopy::FromZeros;
 pub(crate) fn image_of(
     domain: &Domain,
     vcpu: &Vcpu,
-    context: &Context,
+    context: &mut Context,
 ) -> Option<Box<VcpuGuestContext>> {
     let mut image = heap::try_box(VcpuGuestContext::new_zeroed())?;
-    image.fpu_ctxt = fpu::legacy_image(vcpu, context);
+    fpu::copy_state(vcpu, context, &mut image.fpu_ctxt);
     let mut flags = ContextFlags::I387_VALID;
     flags.set(ContextFlags::IN_KERNEL, context.is_kernel());
     flags.set(ContextFlags::ONLINE, vcpu.run.is_up());
