@@ -123,7 +123,11 @@ fn try_vcpu_op(
 }
 
 /// Sets a vCPU up that never was. Preempted, it has taken nothing, but for what is validated by now.
-fn initialise(domain: &Domain, vcpu: &Vcpu, wish: &VcpuGuestContext) -> Result<(), Refusal> {
+pub(super) fn initialise(
+    domain: &Domain,
+    vcpu: &Vcpu,
+    wish: &VcpuGuestContext,
+) -> Result<(), Refusal> {
     let context = guest::state::context_from(domain, wish)?;
     super::mmu::take_roots(domain, &context)?;
     if let Err(refusal) = super::descriptors::take_gdt(domain, &context) {

@@ -9,7 +9,8 @@ use crate::arch::scheduler;
 use crate::domain::context::Context;
 use crate::domain::control::{Stopped, Wanted};
 use crate::domain::{Domain, Vcpu};
-use crate::hypercall::{descriptors, mmu, read_boxed, write};
+use crate::hypercall::mmu::Refusal;
+use crate::hypercall::{read_boxed, vcpu_op, write};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use guest_abi::domctl::Domctl;
@@ -52,20 +53,14 @@ fn reset(domain: &Domain, vcpu: &Arc<Vcpu>) -> Answer {
 }
 
 fn initialise(domain: &Arc<Domain>, vcpu: &Arc<Vcpu>, image: &VcpuGuestContext) -> Answer {
-    let mut context = state::context_from(domain, image)?;
-    if !context.is_kernel() && context.user_root.is_none() {
+    let is_kernel = image.flags.contains(ContextFlags::IN_KERNEL);
+    if !is_kernel && image.ctrlreg[1] == 0 {
         return Err(Errno::EINVAL);
     }
-    mmu::take_roots(domain, &mut context)?;
-    if let Err(errno) = descriptors::take_gdt(domain, &context) {
-        mmu::drop_roots(domain, &context);
-        return Err(errno);
-    }
-    let show = |context: &_| descriptors::show_gdt(domain, vcpu, context);
-    if let Err(context) = vcpu.initialise(context, show) {
-        descriptors::drop_gdt_frames(domain, &context);
-        mmu::drop_roots(domain, &context);
-        return Err(Errno::EINVAL);
+    match vcpu_op::initialise(domain, vcpu, image) {
+        Ok(()) => {}
+        Err(Refusal::Preempted) => return Ok(Done::Again),
+        Err(Refusal::Errno(errno)) => return Err(errno),
     }
     if vcpu.id() == VcpuId(0) {
         domain.set_assists(image.vm_assist);
