@@ -12,7 +12,7 @@ use crate::image::pfns::Pfns;
 use crate::image::screen::{ScreenSetup, screen_info};
 use crate::lock::IrqLock;
 use crate::machine::Bounded;
-use crate::machine::acpi::{Acpi, RsdpCopies};
+use crate::machine::acpi::{Acpi, MAX_IO_APICS, RsdpCopies};
 use crate::machine::efi;
 use crate::machine::memory_map::MemoryKind;
 use crate::machine::multiboot::{self, BootInfo};
@@ -20,7 +20,7 @@ use crate::machine::phys::PhysRange;
 use crate::mm::platform::Device;
 use crate::options::{self, Consoles, Options, Parsed, VgaMode, Watchdog};
 use alloc::vec::Vec;
-use arrayvec::ArrayString;
+use arrayvec::{ArrayString, ArrayVec};
 use core::arch::global_asm;
 use core::fmt::Write as _;
 use guest_abi::ids::{Mfn, Pfn};
@@ -28,7 +28,12 @@ use layout::table_index;
 use spin::Once;
 
 /// First MiB: firmware's areas, mapped whole.
-const LOW_END: u64 = 1 << 20;
+pub(super) const LOW_END: u64 = 1 << 20;
+/// Where devices write to interrupt a processor (Intel SDM, volume 3, 11.11.1).
+const MESSAGES: PhysRange = PhysRange {
+    start: 0xfee0_0000,
+    end: 0xfef0_0000,
+};
 
 global_asm!(
     include_str!("../../../boot/entry.S"),
@@ -226,6 +231,11 @@ extern "C" fn boot_on_own_stack() -> ! {
     }
     wall_clock::start(acpi.fadt.as_ref().map_or(0, |fadt| fadt.century));
     let has_ram = |range| boot_memory::with_map(|map| map.ram().any(|ram| ram.overlaps(&range)));
+    // Firmware's memory, and what is found there of it, is the first domain's to look at.
+    boot_memory::reserve(PhysRange {
+        start: 0,
+        end: LOW_END,
+    });
     frames::start(Mfn::of_address(end), has_ram);
     log::info!(
         "Memory: {} MiB of RAM, {} MiB free, {} KiB heap",
@@ -663,17 +673,33 @@ pub(super) fn acpi_number(apic_id: u32) -> Option<u32> {
     found.map(|processor| processor.acpi_id)
 }
 
+/// Device memory that is the hypervisor's alone, ascending: the controllers of interrupts, and the addresses to which
+/// messages go.
+pub(super) fn denied_ranges() -> ArrayVec<PhysRange, { MAX_IO_APICS + 2 }> {
+    let mut ranges = ArrayVec::new();
+    let window = PhysRange::from_len(apic::window_address(), 4096);
+    if !MESSAGES.contains(&window) {
+        ranges.push(window);
+    }
+    ranges.push(MESSAGES);
+    if let Some(madt) = ACPI.lock().madt.as_ref() {
+        let io_apics = madt.io_apics.iter();
+        ranges
+            .extend(io_apics.map(|io_apic| {
+                PhysRange::from_len(u64::from(io_apic.address), 1).touched_frames()
+            }));
+    }
+    ranges.sort_unstable_by_key(|range| range.start);
+    ranges
+}
+
 /// What a frame outside of RAM is to the domain that owns the hardware.
 pub(super) fn device_of_first_domain(mfn: Mfn) -> Device {
-    let acpi = ACPI.lock();
-    let is_io_apic = acpi.madt.as_ref().is_some_and(|madt| {
-        madt.io_apics
-            .iter()
-            .any(|io_apic| u64::from(io_apic.address) >> 12 == mfn.0)
-    });
-    if is_io_apic || apic::window_address() >> 12 == mfn.0 {
+    let frame = PhysRange::from_len(mfn.address(), 4096);
+    if denied_ranges().iter().any(|range| range.overlaps(&frame)) {
         return Device::Forbidden;
     }
+    let acpi = ACPI.lock();
     // Where messages go is not for a domain to say: it reads the tables, and its writes are dropped.
     if msi_map::is_table(mfn) {
         return Device::ReadOnly;

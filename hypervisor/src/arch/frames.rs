@@ -189,8 +189,9 @@ pub(crate) fn machine_to_phys_piece(index: usize) -> Option<Mfn> {
 /// Gives the allocator memory that the boot loader has filled and that nobody needs any more.
 pub(super) fn free_boot_memory(range: PhysRange) {
     let range = range.whole_frames();
-    if range.start < range.end {
-        let (start, end) = (Mfn::of_address(range.start), Mfn::of_address(range.end));
+    let first = range.start.max(super::boot::LOW_END);
+    if first < range.end {
+        let (start, end) = (Mfn::of_address(first), Mfn::of_address(range.end));
         ALLOCATOR.lock().add_range(table(), start, end);
     }
 }

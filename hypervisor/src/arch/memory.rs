@@ -94,7 +94,8 @@ impl IoRights for Machine {
         if domain != DomId::DOM0 {
             return Device::Forbidden;
         }
-        if super::boot::is_ram(mfn) {
+        // The first MiB is nobody's memory, whatever of it is RAM: kernels look for firmware's tables there.
+        if mfn.address() >= super::boot::LOW_END && super::boot::is_ram(mfn) {
             Device::None
         } else {
             super::boot::device_of_first_domain(mfn)
@@ -198,10 +199,12 @@ pub(crate) fn put_back(block: CleanBlock) {
     frames::put_back(block);
 }
 
-/// Calls `take` with each range of the machine's memory map, as the first domain is to see it.
+/// Calls `take` with each range of the machine's memory map, as the first domain is to see it: with those that it may
+/// not use.
 pub(crate) fn for_each_range(mut take: impl FnMut(E820Entry)) {
+    let denied = super::boot::denied_ranges();
     super::boot_memory::with_map(|map| {
-        for range in map.ranges() {
+        for range in map.ranges_and(&denied) {
             let mut entry = E820Entry::new_zeroed();
             entry.addr = range.range.start.into();
             entry.size = range.range.len().into();

@@ -136,6 +136,9 @@ pub(super) unsafe fn start_others(
             cpu += 1;
         }
     }
+    // The first domain may look there.
+    // SAFETY: the page is ours (low_page); nobody executes there any more.
+    unsafe { paging::fill(page, 4096, 0) };
     cpu
 }
 

@@ -1,5 +1,6 @@
 //! Building the first domain: its kernel is the loader's first module, its initial RAM disk the second.
 
+use crate::arch::boot::LOW_END;
 use crate::arch::memory::mm;
 use crate::arch::{fpu, frames, paging, scheduler, smp};
 use crate::console;
@@ -167,11 +168,12 @@ impl Loaded {
     fn of(layout: &Layout, initrd: Option<PhysRange>) -> Option<Self> {
         let (place, range) = (layout.initrd.as_ref()?, initrd?);
         let count = range.len() / PAGE_SIZE as u64;
-        (range.start.is_multiple_of(PAGE_SIZE as u64) && count != 0).then_some(Self {
-            pfn: place.pfns.start().0,
-            mfn: Mfn::of_address(range.start),
-            count,
-        })
+        (range.start.is_multiple_of(PAGE_SIZE as u64) && range.start >= LOW_END && count != 0)
+            .then_some(Self {
+                pfn: place.pfns.start().0,
+                mfn: Mfn::of_address(range.start),
+                count,
+            })
     }
 }
 

@@ -242,6 +242,29 @@ impl MemoryMap {
         &self.ranges
     }
 
+    /// All ranges and, as reserved, what of `denied` lies in none of them: ascending. `denied` must ascend, too.
+    pub fn ranges_and<'a>(
+        &'a self,
+        denied: &'a [PhysRange],
+    ) -> impl Iterator<Item = MemoryRange> + 'a {
+        let added = denied.iter().filter(|range| {
+            let is_known = |entry: &MemoryRange| entry.range.overlaps(range);
+            !range.is_empty() && !self.ranges.iter().any(is_known)
+        });
+        let mut added = added
+            .map(|&range| MemoryRange {
+                range,
+                kind: MemoryKind::Reserved,
+            })
+            .peekable();
+        let mut known = self.ranges.iter().copied().peekable();
+        core::iter::from_fn(move || match (known.peek(), added.peek()) {
+            (Some(entry), Some(other)) if other.range.start < entry.range.start => added.next(),
+            (Some(_), _) => known.next(),
+            (None, _) => added.next(),
+        })
+    }
+
     /// The address from which on firmware's entries found no room in the map, if there were too many.
     #[must_use]
     pub const fn truncated_at(&self) -> Option<u64> {

@@ -52,6 +52,33 @@ fn map_of_a_bios() {
 }
 
 #[test]
+fn denied_ranges_are_added_where_nothing_is_known() {
+    let map = filled(&[
+        entry(0, 0x1000, Ram),
+        entry(0x3000, 0x1000, Ram),
+        entry(0x8000, 0x2000, Reserved),
+    ]);
+    let frame = |start| PhysRange::from_len(start, 0x1000);
+    let denied = [frame(0x1000), frame(0x5000), frame(0x9000), frame(0xb000)];
+    let found: Vec<_> = map
+        .ranges_and(&denied)
+        .map(|entry| (entry.range.start, entry.kind))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (0, Ram),
+            (0x1000, Reserved),
+            (0x3000, Ram),
+            (0x5000, Reserved),
+            (0x8000, Reserved),
+            (0xb000, Reserved),
+        ]
+    );
+    assert_eq!(map.ranges_and(&[]).count(), map.ranges().len());
+}
+
+#[test]
 fn map_of_a_uefi_machine_joins_what_touches() {
     let info = BootInfo::parse(GRUB_UEFI).unwrap();
     let mut map = MemoryMap::new();
