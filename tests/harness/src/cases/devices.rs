@@ -1,7 +1,7 @@
 //! Disks and network cards of a stock Debian kernel as the first domain, all at work at once, while their
 //! interrupts move between processors: by messages, and by lines.
 
-use super::dom0::Shell;
+use super::shell::Shell;
 use super::{Extent, no_line, pattern};
 use crate::machine::{Board, Machine};
 use crate::suite::{Case, Context};

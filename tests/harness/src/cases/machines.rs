@@ -34,7 +34,7 @@ const COUNTING: [&str; 2] = ["-icount", "shift=0,sleep=off"];
 const COUNTED_MS: [(u32, f64); 2] = [(1, 60.0), (4, 300.0)];
 
 /// The firmware that does not speak BIOS, and how long it may take: it is large, and emulated.
-const UEFI: &str = "/usr/share/ovmf/OVMF.fd";
+pub(super) const UEFI: &str = "/usr/share/ovmf/OVMF.fd";
 const UEFI_LIMIT: Duration = Duration::from_secs(240);
 /// What it keeps of the memory for itself, at most.
 const MAX_UEFI_MIB: u32 = 16;

@@ -5,10 +5,12 @@ pub mod costs;
 pub mod death;
 pub mod devices;
 pub mod dom0;
+pub mod dom0_matrix;
 pub mod kernels;
 pub mod keys;
 pub mod machines;
 pub mod options;
+mod shell;
 
 use crate::run::Missing;
 use crate::suite::Case;
@@ -35,7 +37,8 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(machines::cases());
     cases.extend(options::cases());
     cases.extend(death::cases());
-    cases.extend(dom0::cases(extent));
+    cases.extend(dom0_matrix::cases(extent));
+    cases.extend(dom0::cases());
     cases.extend(devices::cases(extent));
     cases.extend(keys::cases());
     cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));

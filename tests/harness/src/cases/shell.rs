@@ -1,0 +1,258 @@
+//! The shell of a stock Debian kernel as the first domain: booting to it, and talking with it.
+//!
+//! `boot/make-dom0` makes what is booted. Where that can't be had, whoever asks for it is told to skip.
+
+use super::kernels::Hypervisor;
+use super::{no_line, pattern};
+use crate::iso::Recipe;
+use crate::machine::Machine;
+use crate::qemu::Qemu;
+use crate::run::Run;
+use crate::suite::Context;
+use crate::verdict::{Ending, Verdict};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const KERNEL_LINE: &str = "console=hvc0 earlyprintk=xen";
+/// What the shell asks with.
+pub(super) const PROMPT: &str = r"dom0# $";
+/// From QEMU's start to the shell: half a minute where there is nothing else to do.
+const SHELL_LIMIT: Duration = Duration::from_secs(300);
+/// From a command to its end.
+pub(super) const COMMAND_LIMIT: Duration = Duration::from_secs(60);
+/// From `poweroff` to the machine's end: processes are given time to end.
+const END_LIMIT: Duration = Duration::from_secs(60);
+
+/// A kernel that `boot/make-dom0` makes ready.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kernel {
+    /// The distribution's newest.
+    Stable,
+    /// The oldest that the distribution still has.
+    Older,
+    /// The newest of the distribution's backports.
+    Backports,
+    /// For virtual machines in clouds: it can't be a first domain.
+    Cloud,
+}
+
+impl Kernel {
+    /// Its name, as `boot/make-dom0` takes it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Stable => "stable",
+            Self::Older => "older",
+            Self::Backports => "backports",
+            Self::Cloud => "cloud",
+        }
+    }
+
+    fn directory(self) -> PathBuf {
+        PathBuf::from("build").join(match self {
+            Self::Stable => "dom0".to_string(),
+            other => format!("dom0-{}", other.name()),
+        })
+    }
+
+    /// Its version, as `uname -r` says it.
+    pub(super) fn release(self) -> Result<String, Verdict> {
+        let path = self.file("release")?;
+        std::fs::read_to_string(&path)
+            .map(|text| text.trim().to_string())
+            .map_err(|error| Verdict::NoVerdict(format!("{}: {error}", path.display())))
+    }
+
+    /// One of its files.
+    fn file(self, name: &str) -> Result<PathBuf, Verdict> {
+        let path = self.directory().join(name);
+        if path.exists() {
+            Ok(path)
+        } else {
+            Err(Verdict::Skipped(format!(
+                "there is no {}: boot/make-dom0 {} makes it",
+                path.display(),
+                self.name()
+            )))
+        }
+    }
+}
+
+/// What is booted, and on what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Boot<'a> {
+    pub(super) hypervisor: Hypervisor,
+    pub(super) kernel: Kernel,
+    pub(super) machine: &'a Machine,
+    /// More of the hypervisor's options, each after a blank.
+    pub(super) options: &'a str,
+    /// More of the kernel's command line, each word after a blank.
+    pub(super) words: &'a str,
+}
+
+impl<'a> Boot<'a> {
+    /// The distribution's newest kernel on the image that is shipped.
+    pub(super) fn of(machine: &'a Machine) -> Self {
+        Self {
+            hypervisor: Hypervisor::Paravane,
+            kernel: Kernel::Stable,
+            machine,
+            options: "",
+            words: "",
+        }
+    }
+
+    /// Starts the machine.
+    pub(super) fn start(&self, context: &Context<'_>) -> Result<Run, Verdict> {
+        let image = self.hypervisor.image();
+        if !Path::new(image).exists() {
+            return Err(Verdict::Skipped(format!("there is no {image}")));
+        }
+        let options = format!("console=com1 loglvl=all dom0_mem=512M{}", self.options);
+        let mut recipe = Recipe::new(image, options);
+        let line = format!("{KERNEL_LINE}{}", self.words);
+        recipe.modules.push((self.kernel.file("vmlinuz")?, line));
+        recipe
+            .modules
+            .push((self.kernel.file("initrd")?, String::new()));
+        let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+        context.boot(&qemu, self.machine, &recipe)
+    }
+
+    /// Starts the machine and waits for the shell.
+    pub(super) fn shell(&self, context: &Context<'_>) -> Result<Shell, Verdict> {
+        let mut run = self.start(context)?;
+        let wanted = pattern(&format!("{PROMPT}|PANIC|Hardware Dom0"))?;
+        let line = run
+            .wait_for_prompt(&wanted, SHELL_LIMIT)
+            .map_err(|missing| no_line("the shell's prompt", &missing))?;
+        if !pattern(PROMPT)?.is_match(&line.text) {
+            return Err(Verdict::Fail(line.text));
+        }
+        Ok(Shell {
+            run,
+            after: line.at,
+        })
+    }
+}
+
+/// A machine whose first domain has come to its shell.
+pub(super) struct Shell {
+    pub(super) run: Run,
+    /// From QEMU's start to the prompt.
+    pub(super) after: Duration,
+}
+
+impl Shell {
+    /// Boots the distribution's newest kernel on `machine` to its shell, with more options and more words on the kernel's
+    /// command line.
+    pub(super) fn boot_machine(
+        context: &Context<'_>,
+        machine: &Machine,
+        options: &str,
+        words: &str,
+    ) -> Result<Self, Verdict> {
+        let boot = Boot {
+            options,
+            words,
+            ..Boot::of(machine)
+        };
+        boot.shell(context)
+    }
+
+    /// Types on the serial line.
+    pub(super) fn send(&mut self, text: &str) -> Result<(), Verdict> {
+        self.run
+            .send(text)
+            .map_err(|error| Verdict::NoVerdict(format!("nothing can be typed: {error}")))
+    }
+
+    /// Waits for a line.
+    pub(super) fn must_say(&mut self, text: &str) -> Result<(), Verdict> {
+        self.run
+            .wait_for(&pattern(text)?, COMMAND_LIMIT)
+            .map(|_| ())
+            .map_err(|missing| no_line(&format!("'{text}'"), &missing))
+    }
+
+    /// Waits for the next prompt: what is typed before it comes is shown twice.
+    pub(super) fn must_prompt(&mut self) -> Result<(), Verdict> {
+        self.run
+            .wait_for_prompt(&pattern(PROMPT)?, COMMAND_LIMIT)
+            .map(|_| ())
+            .map_err(|missing| no_line("the shell's prompt", &missing))
+    }
+
+    /// Runs a command that is not longer than a line of the terminal, and returns what it prints.
+    pub(super) fn output(&mut self, command: &str) -> Result<Vec<String>, Verdict> {
+        self.output_within(command, COMMAND_LIMIT)
+    }
+
+    /// As [`Self::output`], for commands that take their time.
+    pub(super) fn output_within(
+        &mut self,
+        command: &str,
+        limit: Duration,
+    ) -> Result<Vec<String>, Verdict> {
+        let before = self.run.lines().len();
+        self.send(&format!("{command}; echo done-$?\n"))?;
+        let line = self
+            .run
+            .wait_for(&pattern(r"^done-\d+$")?, limit)
+            .map_err(|missing| no_line(&format!("the end of '{command}'"), &missing))?;
+        self.must_prompt()?;
+        if line.text != "done-0" {
+            return Err(Verdict::Fail(format!(
+                "'{command}' ends with {}",
+                line.text
+            )));
+        }
+        let lines = self.run.lines().iter().skip(before);
+        let said = lines
+            .map(|line| line.text.trim_end().to_string())
+            .filter(|line| !line.starts_with("done-") && !line.contains("dom0#"));
+        Ok(said.collect())
+    }
+
+    /// Runs a command that must print one line, this one.
+    pub(super) fn must_print(&mut self, command: &str, wanted: &str) -> Result<(), Verdict> {
+        match self.output(command)?.as_slice() {
+            [line] if line == wanted => Ok(()),
+            lines => Err(Verdict::Fail(format!(
+                "'{command}' prints {lines:?} instead of '{wanted}'"
+            ))),
+        }
+    }
+
+    /// The machine must end by itself.
+    pub(super) fn must_end(&mut self) -> Result<(), Verdict> {
+        match self.run.wait_for_end(END_LIMIT) {
+            Ending::Exited(0) => Ok(()),
+            ending => Err(Verdict::Fail(format!("the machine does not end: {ending}"))),
+        }
+    }
+
+    /// Neither kernel nor hypervisor has complained.
+    pub(super) fn must_be_healthy(&self) -> Result<(), Verdict> {
+        let complaint =
+            pattern(r"WARNING:|BUG:|Oops:|Call Trace:|rcu.*stall|cut here|invalid opcode")?;
+        // GRUB warns, too: of UEFI without a screen.
+        let is_meant =
+            |text: &str| text.contains("sysrq") || text.contains("WARNING: no console will");
+        let lines = self.run.lines();
+        match lines
+            .iter()
+            .find(|line| complaint.is_match(&line.text) && !is_meant(&line.text))
+        {
+            // A crash that was asked for ends in a report.
+            Some(_)
+                if lines
+                    .iter()
+                    .any(|line| line.text.contains("sysrq: Trigger a crash")) =>
+            {
+                Ok(())
+            }
+            Some(line) => Err(Verdict::Fail(format!("a complaint: {}", line.text))),
+            None => Ok(()),
+        }
+    }
+}
