@@ -5,6 +5,7 @@ pub mod costs;
 pub mod death;
 pub mod devices;
 pub mod dom0;
+pub mod dom0_load;
 pub mod dom0_matrix;
 pub mod kernels;
 pub mod keys;
@@ -39,6 +40,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(death::cases());
     cases.extend(dom0_matrix::cases(extent));
     cases.extend(dom0::cases());
+    cases.extend(dom0_load::cases(extent));
     cases.extend(devices::cases(extent));
     cases.extend(keys::cases());
     cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));
