@@ -278,6 +278,17 @@ impl Domain {
         self.set_wall_clock(wall_clock::now());
     }
 
+    /// A frame of the domain is about to be freed, to be [replaced](Self::replace_frames).
+    pub(crate) fn vacate_frame(&self, frame: &mut HeldFrame) {
+        self.frames.lock().vacate(frame_table(), frame);
+    }
+
+    /// Gives the domain the frames of a block in place of others. Returns the first.
+    pub(crate) fn replace_frames(&self, block: CleanBlock) -> Mfn {
+        let mut frames = self.frames.lock();
+        frames.replace(frame_table(), block, self.id)
+    }
+
     /// Frames that it has.
     pub(crate) fn total_pages(&self) -> u32 {
         self.frames.lock().total()

@@ -12,6 +12,7 @@ use crate::domain::Domain;
 use crate::mm::block::CleanBlock;
 use crate::mm::buddy::Order;
 use crate::mm::exchange::{ExchangeLists, ExchangeSource, Shape, Unreadable};
+use crate::mm::held::HeldFrame;
 use core::mem::offset_of;
 use guest_abi::errno::Errno;
 use guest_abi::ids::{Mfn, Pfn, Vaddr};
@@ -63,8 +64,11 @@ impl ExchangeSource for Source<'_> {
     fn put_back(&self, block: CleanBlock) {
         memory::put_back(block);
     }
-    fn adopt(&self, block: CleanBlock) -> Mfn {
-        self.domain.adopt(block)
+    fn vacate(&self, frame: &mut HeldFrame) {
+        self.domain.vacate_frame(frame);
+    }
+    fn replace(&self, block: CleanBlock) -> Mfn {
+        self.domain.replace_frames(block)
     }
 }
 

@@ -5,7 +5,8 @@
 //! happens as a whole or not at all; between two steps the call may stop. What can fail comes first: the
 //! frames to give are taken out of use, the others allocated, their numbers told. Until then everything can
 //! be undone, and is, in reverse order. Then the old frames go and the new ones come, which can't fail, so
-//! that no frame is ever lost on the way.
+//! that no frame is ever lost on the way. Until they come the places of the old ones are kept, so that the domain
+//! has the same number of frames at every moment, and others can't fill up what is meant for it.
 
 #![forbid(unsafe_code)]
 
@@ -50,8 +51,10 @@ pub trait ExchangeSource {
     fn allocate(&self, order: Order) -> Option<CleanBlock>;
     /// Takes back a block that was not used.
     fn put_back(&self, block: CleanBlock);
-    /// Gives the frames of a block to the domain, though it has as many as it may. Returns the first.
-    fn adopt(&self, block: CleanBlock) -> Mfn;
+    /// A frame of the domain is about to be freed; its place is kept.
+    fn vacate(&self, frame: &mut HeldFrame);
+    /// Gives the frames of a block to the domain, in place of so many others. Returns the first.
+    fn replace(&self, block: CleanBlock) -> Mfn;
 }
 
 /// Why a step was not done. Nothing has changed.
@@ -176,12 +179,13 @@ impl<P: Platform> Mm<'_, P> {
             }
             return Err(error);
         }
-        for frame in taken.old {
+        for mut frame in taken.old {
+            source.vacate(&mut frame);
             self.platform.release(frame);
         }
         for (block, pfn) in taken.new {
             let frames = u64::from(block.order().frames());
-            let first = source.adopt(block);
+            let first = source.replace(block);
             for index in 0..frames {
                 let mfn = Mfn(first.0.saturating_add(index));
                 self.platform.set(mfn, pfn.0.wrapping_add(index));

@@ -45,6 +45,8 @@ impl ExchangeLists for Lists {
 struct Source<'m, 't> {
     machine: &'m TestMachine<'t>,
     blocks_left: Cell<u64>,
+    /// Frames of the domain, at every moment.
+    total: u32,
 }
 
 impl ExchangeSource for Source<'_, '_> {
@@ -67,9 +69,17 @@ impl ExchangeSource for Source<'_, '_> {
         let mut buddy = self.machine.buddy.lock().unwrap();
         buddy.free(self.machine.table, mfn, order).unwrap();
     }
-    fn adopt(&self, block: CleanBlock) -> Mfn {
+    fn vacate(&self, frame: &mut HeldFrame) {
         let mut frames = self.machine.domains[0].lock().unwrap();
-        frames.adopt(self.machine.table, block, DOM0)
+        frames.vacate(self.machine.table, frame);
+        assert_eq!(frames.total(), self.total, "the place is not kept");
+    }
+    fn replace(&self, block: CleanBlock) -> Mfn {
+        let mut frames = self.machine.domains[0].lock().unwrap();
+        assert_eq!(frames.total(), self.total, "a place was lost");
+        let first = frames.replace(self.machine.table, block, DOM0);
+        assert_eq!(frames.total(), self.total, "more frames than before");
+        first
     }
 }
 
@@ -131,6 +141,7 @@ fn steps_happen_as_a_whole_or_not_at_all() {
             };
             let source = Source {
                 machine: &machine,
+                total: machine.domains[0].lock().unwrap().total(),
                 blocks_left: Cell::new(if rng.one_in(4) { rng.below(4) } else { 100 }),
             };
             let order = |order| Order::new(order).unwrap();

@@ -16,6 +16,7 @@ pub struct HeldFrame {
     mfn: Mfn,
     owner: Owner,
     was: u64,
+    is_listed: bool,
 }
 
 impl HeldFrame {
@@ -28,6 +29,7 @@ impl HeldFrame {
             mfn,
             owner: frame.owner(),
             was,
+            is_listed: was & refs::SHARED == 0,
         }
     }
 
@@ -49,10 +51,15 @@ impl HeldFrame {
         self.owner.domain()
     }
 
-    /// Whether it was the hypervisor's, shared with the owner: not in the owner's list and accounts.
+    /// Whether it is in the owner's list and accounts. One that was the hypervisor's, shared with the owner, is not.
     #[must_use]
-    pub const fn is_shared(&self) -> bool {
-        self.was & refs::SHARED != 0
+    pub const fn is_listed(&self) -> bool {
+        self.is_listed
+    }
+
+    /// It has been taken out of the owner's list.
+    pub(super) const fn unlist(&mut self) {
+        self.is_listed = false;
     }
 
     /// Whether it was taken from its owner rather than dropped by its last user.

@@ -25,6 +25,9 @@ pub struct DomainFrames {
     /// Frames that the domain has given up, or that were taken from it when it died, and that wait for
     /// others to drop their references.
     zombies: FrameList,
+    /// Frames of the domain that an exchange has freed and not yet replaced: their places are kept for the
+    /// new ones.
+    places: u32,
 }
 
 /// Short access to a domain's [`DomainFrames`] under their lock.
@@ -40,13 +43,15 @@ impl DomainFrames {
         Self {
             owned: FrameList::new(),
             zombies: FrameList::new(),
+            places: 0,
         }
     }
 
-    /// Frames that belong to the domain, given up ones that others still reference included.
+    /// Frames that belong to the domain: those in its list, given up ones that others still reference, and
+    /// those that come in place of others.
     #[must_use]
     pub const fn total(&self) -> u32 {
-        self.owned.len() + self.zombies.len()
+        self.owned.len() + self.zombies.len() + self.places
     }
 
     /// Frames that the domain's end has to wait for.
@@ -82,9 +87,25 @@ impl DomainFrames {
         }
     }
 
+    /// Takes a frame out of the list that is about to be freed, and keeps its place for another.
+    pub fn vacate(&mut self, table: FrameTable<'_>, frame: &mut HeldFrame) {
+        if frame.is_listed() {
+            self.forget(table, frame);
+            frame.unlist();
+            self.places = self.places.saturating_add(1);
+        }
+    }
+
+    /// As [`Self::adopt`], into places that are [kept](Self::vacate).
+    pub fn replace(&mut self, table: FrameTable<'_>, block: CleanBlock, domain: DomId) -> Mfn {
+        debug_assert!(self.places >= block.order().frames());
+        self.places = self.places.saturating_sub(block.order().frames());
+        self.adopt(table, block, domain)
+    }
+
     /// Takes a frame out of the list that is about to be freed.
     pub fn forget(&mut self, table: FrameTable<'_>, frame: &HeldFrame) {
-        if frame.is_shared() {
+        if !frame.is_listed() {
             return;
         }
         let list = if frame.was_allocated() {
