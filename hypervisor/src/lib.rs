@@ -16,6 +16,7 @@ pub mod domain;
 pub mod emulate;
 pub mod event;
 pub mod grant;
+pub mod growth;
 #[cfg(target_os = "none")]
 mod hypercall;
 pub mod image;

@@ -5,6 +5,7 @@ use super::irq::lines;
 use super::msi::{Message, Table};
 use super::pci::Pci;
 use crate::emulate::insn::Width;
+use crate::growth;
 use crate::irq::{Irq, IrqError};
 use crate::lock::IrqLock;
 use crate::machine::phys::PhysRange;
@@ -18,7 +19,7 @@ use guest_abi::ids::Mfn;
 /// Functions that the first domain has announced.
 pub(crate) static DEVICES: Devices = Devices::new();
 
-/// Held by whoever maps or unmaps messages.
+/// Held by whoever maps or unmaps messages, and so by all who change the lists below.
 static CHANGES: Lock<(), { rank::PCI_MESSAGES }> = Lock::new(());
 
 /// Tables that are mapped; they stay, for functions come back to where they were.
@@ -114,6 +115,10 @@ pub(crate) fn map(function: Function, wanted: Wanted, cpu: u32) -> Result<Irq, M
         }
     };
     let guard = message.guard();
+    let is_guarded = GUARDED.lock().contains(&(function, guard));
+    if !is_guarded {
+        make_room_in(&GUARDED)?;
+    }
     message.disable();
     let is_maskable = message.is_maskable();
     let irq = lines().add_message(is_maskable, cpu, |irq| {
@@ -121,11 +126,16 @@ pub(crate) fn map(function: Function, wanted: Wanted, cpu: u32) -> Result<Irq, M
             .hardware()
             .with_message(irq, |place| *place = Some(message));
     })?;
-    let mut guarded = GUARDED.lock();
-    if !guarded.contains(&(function, guard)) {
-        guarded.push((function, guard));
+    if !is_guarded {
+        GUARDED.lock().push((function, guard));
     }
     Ok(irq)
+}
+
+/// Makes room for one more in a list, before its lock is taken to put it there.
+fn make_room_in<T>(list: &IrqLock<Vec<T>>) -> Result<(), MessageError> {
+    let wanted = (list.lock().len() + 1).next_power_of_two();
+    growth::make_room(wanted, |action| action(&mut *list.lock())).map_err(|_| MessageError::NoRoom)
 }
 
 /// What becomes of a domain's write to configuration space: the value that is written, if any is.
@@ -151,7 +161,7 @@ pub(crate) fn has_table(function: Function) -> bool {
     is_present(&Pci, function) && MsiX::find(&Pci, function).is_some()
 }
 
-/// The table of a function's messages, mapped.
+/// The table of a function's messages, mapped. The caller holds `CHANGES`.
 fn table_of(function: Function, registers: &MsiX) -> Result<Table, MessageError> {
     const COMMAND: u16 = 4;
     const DECODES_MEMORY: u32 = 1 << 1;
@@ -172,14 +182,15 @@ fn table_of(function: Function, registers: &MsiX) -> Result<Table, MessageError>
     if !is_devices {
         return Err(MessageError::NoTable);
     }
-    let mut tables = TABLES.lock();
     let is_it = |table: &&Table| table.machine == machine && table.entries >= registers.entries;
-    if let Some(&known) = tables.iter().find(is_it) {
+    let known = TABLES.lock().iter().find(is_it).copied();
+    if let Some(known) = known {
         return Ok(known);
     }
+    make_room_in(&TABLES)?;
     // SAFETY: the function decodes it, and neither memory nor a device of the hypervisor's is there.
     let table = unsafe { Table::map(registers, machine) }.ok_or(MessageError::NoRoom)?;
-    tables.push(table);
+    TABLES.lock().push(table);
     Ok(table)
 }
 

@@ -4,7 +4,8 @@
 //! the end of the slice of the vCPU that runs, and for the watchdog. A vCPU has one entry, for the next of its
 //! timers, in the queue of the processor that runs it or ran it last: it moves along when the vCPU does, so
 //! that a timer interrupts the processor that has to raise the guest's interrupt. Queues have room for every
-//! vCPU and watchdog there is, so setting and moving them never needs memory.
+//! vCPU and watchdog there is, so setting and moving them never needs memory; it is made before there is one more, with
+//! no lock held ([`growth`]).
 //!
 //! Only the way to a guest ([`expire`]) looks at queues, never the interrupt's handler: what a hypercall has
 //! begun before its end, a poll with a time limit say, is complete when its timer is looked at.
@@ -15,10 +16,11 @@ use super::percpu::{self, MAX_CPUS};
 use super::{apic, clock, scheduler, watchdog};
 use crate::domain::{Domain, Vcpu};
 use crate::event::{self, wait};
+use crate::growth::{self, OutOfMemory};
 use crate::lock::IrqLock;
 use crate::sched::run_state::Change;
 use crate::sched::{CpuId, Reasons};
-use crate::time::queue::{OutOfMemory, TimerId, TimerQueue};
+use crate::time::queue::{NoRoom, TimerId, TimerQueue};
 use crate::time::vcpu_timers::{Due, VcpuTimers};
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -116,7 +118,7 @@ pub(crate) fn make_room(entries: usize) -> Result<(), OutOfMemory> {
     let room = ROOM.fetch_add(entries, Ordering::Relaxed) + entries;
     let made = QUEUES
         .iter()
-        .try_for_each(|queue| queue.lock().reserve(room));
+        .try_for_each(|queue| growth::make_room(room, |action| action(&mut *queue.lock())));
     if made.is_err() {
         ROOM.fetch_sub(entries, Ordering::Relaxed);
     }
@@ -141,7 +143,10 @@ pub(super) fn unregister(vcpu: &Vcpu) {
 pub(super) fn register(vcpu: &Arc<Vcpu>, cpu: u32) -> Result<(), OutOfMemory> {
     make_room(1)?;
     let registered = queue(cpu).lock().register(Entry::Vcpu(vcpu.clone()));
-    let id = registered.inspect_err(|OutOfMemory| return_room(1))?;
+    let id = registered.map_err(|NoRoom| {
+        return_room(1);
+        OutOfMemory
+    })?;
     vcpu.timers.lock().place = Some(Place { cpu, id });
     Ok(())
 }
@@ -295,7 +300,7 @@ impl Watchdogs {
         let id = queue(cpu)
             .lock()
             .register(Entry::Watchdog(Arc::downgrade(domain)))
-            .map_err(|OutOfMemory| WatchdogError::OutOfMemory)?;
+            .map_err(|NoRoom| WatchdogError::OutOfMemory)?;
         let place = Place { cpu, id };
         *free = Some(place);
         set(place, Some(deadline_ns));

@@ -51,7 +51,13 @@ impl HeldFrame {
         self.owner.domain()
     }
 
-    /// Whether it is in the owner's list and accounts. One that was the hypervisor's, shared with the owner, is not.
+    /// Whether it was the hypervisor's, shared with the owner.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.was & refs::SHARED != 0
+    }
+
+    /// Whether it is in the owner's list and accounts. One that was the hypervisor's is not.
     #[must_use]
     pub const fn is_listed(&self) -> bool {
         self.is_listed

@@ -14,6 +14,7 @@ extern crate alloc;
 
 use super::cpu_set::{CpuId, CpuSet};
 use super::{Decision, Pick, Poke, SchedError, SchedVcpu, Scheduler};
+use crate::growth::make_room;
 use crate::lock::InterruptsOff;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Lock, LockGuard, rank};
@@ -343,11 +344,12 @@ impl<V: SchedVcpu<Unit>> Scheduler<V> for RoundRobin<V> {
             .fetch_add(1, Ordering::AcqRel)
             .saturating_add(1);
         for cpu in (0..).map(CpuId).take(self.cpus.len()) {
-            let Some(mut locked) = self.lock(cpu) else {
-                continue;
-            };
-            let missing = (count as usize).saturating_sub(locked.queue.waiting.len());
-            if locked.queue.waiting.try_reserve(missing).is_err() {
+            let made = make_room(count as usize, |action| {
+                if let Some(mut locked) = self.lock(cpu) {
+                    action(&mut locked.queue.waiting);
+                }
+            });
+            if made.is_err() {
                 self.nr_vcpus.fetch_sub(1, Ordering::AcqRel);
                 return Err(SchedError::OutOfMemory);
             }

@@ -1,21 +1,22 @@
 //! A processor's timers: which is due next.
 //!
-//! A binary heap over slots. A slot is made when its timer is registered and memory is taken only then, or
-//! before, by [`reserve`](TimerQueue::reserve); setting, cancelling and expiring never allocate and take time logarithmic
-//! in the number of timers that are set. Equal deadlines expire in the order in which they were set.
+//! A binary heap over slots. Memory is taken by [`make_room`](crate::growth::make_room) alone, before timers are registered;
+//! registering, setting, cancelling and expiring never allocate, and take time logarithmic in the number of timers that
+//! are set. Equal deadlines expire in the order in which they were set.
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+use crate::growth::{Grow, OutOfMemory};
 use alloc::vec::Vec;
 
 /// A registered timer of one queue.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct TimerId(u32);
 
-/// No memory for another timer.
+/// There is no room for another timer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct OutOfMemory;
+pub struct NoRoom;
 
 /// In [`Slot::heap_index`]: not set.
 const NOT_SET: u32 = u32::MAX;
@@ -46,6 +47,26 @@ pub struct TimerQueue<T> {
     next_sequence: u64,
 }
 
+impl<T> Grow for TimerQueue<T> {
+    fn room(&self) -> usize {
+        self.slots.room().min(self.heap.room())
+    }
+    fn with_room(timers: usize) -> Result<Self, OutOfMemory> {
+        Ok(Self {
+            slots: Vec::with_room(timers)?,
+            heap: Vec::with_room(timers)?,
+            first_free: NO_SLOT,
+            next_sequence: 0,
+        })
+    }
+    fn move_to(&mut self, larger: &mut Self) {
+        self.slots.move_to(&mut larger.slots);
+        self.heap.move_to(&mut larger.heap);
+        larger.first_free = core::mem::replace(&mut self.first_free, NO_SLOT);
+        larger.next_sequence = self.next_sequence;
+    }
+}
+
 impl<T: Clone> TimerQueue<T> {
     /// No timers.
     #[must_use]
@@ -58,31 +79,21 @@ impl<T: Clone> TimerQueue<T> {
         }
     }
 
-    /// Takes memory for so many timers in all, so that registering them does not.
-    pub fn reserve(&mut self, timers: usize) -> Result<(), OutOfMemory> {
-        let missing = timers.saturating_sub(self.slots.len());
-        self.slots.try_reserve(missing).map_err(|_| OutOfMemory)?;
-        let missing = timers.saturating_sub(self.heap.len());
-        self.heap.try_reserve(missing).map_err(|_| OutOfMemory)
-    }
-
     /// Adds a timer, which is not set.
-    pub fn register(&mut self, what: T) -> Result<TimerId, OutOfMemory> {
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub fn register(&mut self, what: T) -> Result<TimerId, NoRoom> {
         let free = self.first_free;
         if let Some(slot) = self.slots.get_mut(free as usize) {
             self.first_free = slot.next_free;
             slot.what = Some(what);
             return Ok(TimerId(free));
         }
-        let index = u32::try_from(self.slots.len()).map_err(|_| OutOfMemory)?;
-        if index == NOT_SET {
-            return Err(OutOfMemory);
+        let index = u32::try_from(self.slots.len()).map_err(|_| NoRoom)?;
+        if index == NOT_SET || self.slots.len() >= self.room() {
+            return Err(NoRoom);
         }
-        self.slots.try_reserve(1).map_err(|_| OutOfMemory)?;
-        let wanted = self.slots.len() + 1;
-        self.heap
-            .try_reserve(wanted.saturating_sub(self.heap.len()))
-            .map_err(|_| OutOfMemory)?;
         self.slots.push(Slot {
             what: Some(what),
             deadline_ns: 0,
@@ -236,9 +247,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn queue(timers: u32) -> (TimerQueue<u32>, Vec<TimerId>) {
-        let mut queue = TimerQueue::new();
+        let mut queue = TimerQueue::with_room(timers as usize).expect("memory");
         let ids = (0..timers)
-            .map(|what| queue.register(what).expect("memory"))
+            .map(|what| queue.register(what).expect("room"))
             .collect();
         (queue, ids)
     }
@@ -263,6 +274,33 @@ mod tests {
         assert_eq!(expired(&mut queue, u64::MAX), [2, 0]);
         assert!(expired(&mut queue, u64::MAX).is_empty());
         assert_eq!(queue.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_queue_grows_with_all_that_is_in_it() {
+        let (mut full, ids) = queue(3);
+        full.set(ids[0], 30);
+        full.set(ids[1], 10);
+        full.set(ids[2], 10);
+        full.unregister(ids[2]);
+        let free = full.register(9).expect("the place of the one that is gone");
+        full.unregister(free);
+        // A vector may have more room than was asked for.
+        let spare = full.room() - 3;
+        let mut extra: Vec<_> = (0..spare + 1)
+            .map(|_| full.register(5).expect("room"))
+            .collect();
+        assert_eq!(full.register(6), Err(NoRoom));
+        full.unregister(extra.pop().expect("one"));
+        let room = full.room() + 5;
+        let mut locked = |action: &mut dyn FnMut(&mut TimerQueue<u32>)| action(&mut full);
+        crate::growth::make_room(room, &mut locked).expect("memory");
+        let late = full.register(7).expect("room");
+        full.set(late, 10);
+        assert_eq!(expired(&mut full, 100), [1, 7, 0]);
+        for what in 0..5 {
+            full.register(what).expect("room");
+        }
     }
 
     #[test]
@@ -302,7 +340,7 @@ mod tests {
         queue.unregister(ids[0]);
         queue.set(ids[0], 1);
         assert!(expired(&mut queue, 9).is_empty());
-        let again = queue.register(77).expect("memory");
+        let again = queue.register(77).expect("room");
         assert_eq!(again, ids[0]);
         queue.set(again, 1);
         assert_eq!(expired(&mut queue, 9), [77]);
