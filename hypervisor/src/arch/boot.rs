@@ -258,6 +258,8 @@ extern "C" fn boot_on_own_stack() -> ! {
     #[cfg(feature = "planted-faults")]
     super::planted::arm();
     start_first_domain(&info, efi_rsdp, kernel_words, &options);
+    #[cfg(feature = "planted-faults")]
+    super::planted::lose_reference();
     console_input::announce(Listener::FirstDomain);
     smp::start_guests();
     scheduler::run()

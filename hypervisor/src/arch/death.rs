@@ -3,6 +3,7 @@
 //!
 //! Only its own bugs and broken hardware lead here; no input does.
 
+use super::percpu::MAX_CPUS;
 use super::traps::TrapFrame;
 use super::{apic, backtrace, clock, percpu, port, power, serial, smp, vga};
 use crate::console;
@@ -18,8 +19,9 @@ static STAY: AtomicBool = AtomicBool::new(false);
 /// ACPI reset register: port in bits 0 to 15, value in bits 16 to 23, bit 31 set if there is one.
 static RESET: AtomicU64 = AtomicU64::new(0);
 
-/// Processors that have stopped because another one is dying.
-static STOPPED: AtomicU32 = AtomicU32::new(0);
+/// Processors that have stopped because another one is dying. Marks, not a count: one that has halted takes the
+/// NMI that was sent to it all the same.
+static STOPPED: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
 /// How long they may take.
 const STOP_LIMIT_MS: u32 = 500;
 
@@ -43,9 +45,16 @@ pub(super) fn set_reset_port(port: u16, value: u8) {
 pub(super) fn stop_if_dying() {
     let dying = DYING.load(Ordering::Acquire);
     if dying != 0 && dying != percpu::current_cpu() + 1 {
-        STOPPED.fetch_add(1, Ordering::AcqRel);
-        halt();
+        stop();
     }
+}
+
+/// Stops this processor for good, for another one that dies.
+fn stop() -> ! {
+    if let Some(stopped) = STOPPED.get(percpu::current_cpu() as usize) {
+        stopped.store(true, Ordering::Release);
+    }
+    halt()
 }
 
 /// Stops this processor for good.
@@ -66,7 +75,8 @@ pub(super) fn die(reason: fmt::Arguments<'_>, frame: Option<&TrapFrame>) -> ! {
             console::line(format_args!("PANIC on CPU{cpu} while dying: {reason}"));
             end();
         }
-        Err(_) => halt(),
+        // Two die at once, of one NMI to all, say: the first has the word.
+        Err(_) => stop(),
     }
     stop_others(cpu);
     console::start_dying();
@@ -114,18 +124,22 @@ fn capture() -> TrapFrame {
 
 /// Waits until the other processors have had time to take the NMI that stops them.
 fn stop_others(cpu: u32) {
-    let mut asked = 0;
-    for (_, apic_id) in smp::online().filter(|&(other, _)| other != cpu) {
-        asked += 1;
+    let others = || smp::online().filter(|&(other, _)| other != cpu);
+    let has_stopped = |cpu: u32| {
+        let mark = STOPPED.get(cpu as usize);
+        mark.is_none_or(|stopped| stopped.load(Ordering::Acquire))
+    };
+    for (_, apic_id) in others() {
         apic::send(apic_id, apic::Message::Nmi);
     }
     for _ in 0..STOP_LIMIT_MS {
-        if STOPPED.load(Ordering::Acquire) >= asked {
+        if others().all(|(other, _)| has_stopped(other)) {
             return;
         }
         clock::wait_ms(1);
     }
-    let missing = asked - STOPPED.load(Ordering::Acquire).min(asked);
+    let asked = others().count();
+    let missing = others().filter(|&(other, _)| !has_stopped(other)).count();
     if missing != 0 {
         // SAFETY: as in `die`; whoever does not stop can at worst garble what follows.
         unsafe { serial::COM1.break_open() };
@@ -247,7 +261,7 @@ pub(super) fn stop_machine() {
         .compare_exchange(0, cpu + 1, Ordering::AcqRel, Ordering::Acquire)
         .is_err()
     {
-        halt();
+        stop();
     }
     stop_others(cpu);
     console::start_dying();

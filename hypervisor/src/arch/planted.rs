@@ -1,12 +1,17 @@
 //! Faults planted for the tests of how the hypervisor dies. Not in the image that is shipped.
 //!
 //! `test=fault:NAME@CPU` on the command line plants one; the functions are named for the backtrace.
+//! `test=lose-reference` makes the books of memory wrong, for the audit to find it.
 
-use super::{apic, death, percpu, port};
+use super::memory::mm;
+use super::{apic, clock, death, percpu, port, smp};
+use crate::console;
+use crate::domain::Domains;
 use crate::options::{PlantedFault, TestRequest};
 use core::arch::asm;
 use core::hint::black_box;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use guest_abi::ids::{DomId, VcpuId};
 use spin::Once;
 
 /// What is planted where; written by the first processor before it starts the others.
@@ -59,7 +64,7 @@ pub(super) fn arm() {
     match REQUEST.get() {
         Some(TestRequest::Exit) => pass(),
         Some(TestRequest::Audit) => super::audit::run(),
-        Some(TestRequest::Fault { .. }) | None => {}
+        Some(TestRequest::LoseReference | TestRequest::Fault { .. }) | None => {}
     }
     IS_ARMED.store(true, Ordering::Release);
     on_processor(percpu::current_cpu());
@@ -70,6 +75,9 @@ pub(super) fn on_processor(this: u32) {
     let Some(&TestRequest::Fault { fault, cpu }) = REQUEST.get() else {
         return;
     };
+    if cpu != this && fault == PlantedFault::WhileOthersTalk {
+        planted_talk(this);
+    }
     if cpu != this {
         return;
     }
@@ -87,10 +95,56 @@ pub(super) fn on_processor(this: u32) {
         PlantedFault::Nmi | PlantedFault::NmiStackOverflow | PlantedFault::Dead => planted_nmi(),
         PlantedFault::Stuck => planted_stuck(),
         PlantedFault::UserRead => planted_user_read(),
+        PlantedFault::WhileOthersTalk => {
+            while (TALKING.load(Ordering::Acquire) as usize) + 1 < smp::online().count() {
+                core::hint::spin_loop();
+            }
+            planted_assert();
+        }
         // Has happened, or never will on this processor.
         PlantedFault::EarlyStackOverflow
         | PlantedFault::BootStackOverflow
         | PlantedFault::NeverArrives => {}
+    }
+}
+
+/// Processors that have said something.
+static TALKING: AtomicU32 = AtomicU32::new(0);
+
+/// Says that this processor is alive, over and over.
+fn planted_talk(this: u32) -> ! {
+    while !IS_ARMED.load(Ordering::Acquire) {
+        core::hint::spin_loop();
+    }
+    for number in 1u64.. {
+        console::line(format_args!("planted: CPU{this} is alive ({number})"));
+        if number == 2 {
+            TALKING.fetch_add(1, Ordering::AcqRel);
+        }
+        // The others want to be heard, too.
+        clock::wait_us(500);
+    }
+    death::halt()
+}
+
+/// The first domain is there: loses a reference on the root of its page tables, if that is wanted, so that the books
+/// of memory are wrong by one from here on.
+pub(super) fn lose_reference() {
+    if REQUEST.get() != Some(&TestRequest::LoseReference) {
+        return;
+    }
+    let root = Domains.find(DomId::DOM0).and_then(|domain| {
+        let mut root = None;
+        domain
+            .vcpu(VcpuId(0))?
+            .with_resting_context(|context| root = Some(context.kernel_root));
+        root
+    });
+    if let Some(reference) = root.and_then(|root| mm().get_frame(root, DomId::DOM0).ok()) {
+        console::line(format_args!(
+            "planted: a reference on {} is lost",
+            reference.remember()
+        ));
     }
 }
 

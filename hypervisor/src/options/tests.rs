@@ -430,13 +430,17 @@ fn every_warning_is_named_however_many_there_are() {
 fn requests_of_test_builds() {
     assert_eq!(options("test=exit").test, Some(TestRequest::Exit));
     assert_eq!(options("test=audit").test, Some(TestRequest::Audit));
+    let lose = Some(TestRequest::LoseReference);
+    assert_eq!(options("test=lose-reference").test, lose);
     let fault = TestRequest::Fault {
         fault: PlantedFault::StackOverflow,
         cpu: 1,
     };
     assert_eq!(options("test=fault:stack-overflow@1").test, Some(fault));
     assert!(warning("test=fault:rust@0").contains("\"rust\" is not one of null-read"));
-    assert!(warning("test=fault:nmi").contains("exit, audit or fault:<name>@<cpu>"));
+    assert!(
+        warning("test=fault:nmi").contains("exit, audit, lose-reference or fault:<name>@<cpu>")
+    );
     assert!(!documentation().to_string().contains("test="));
 }
 

@@ -149,6 +149,8 @@ pub enum TestRequest {
     Exit,
     /// Say whether its page tables are what they promise.
     Audit,
+    /// Lose a reference on a frame of the first domain.
+    LoseReference,
     /// Commit a fault.
     Fault {
         /// Which.
@@ -212,6 +214,8 @@ planted_faults! {
     Dead = "dead",
     /// A processor that does nothing when it is started.
     NeverArrives = "never-arrives",
+    /// A failed assertion, while all other processors talk without end.
+    WhileOthersTalk = "while-others-talk",
 }
 
 /// Largest amount of memory, bytes: what can be addressed physically.
@@ -431,7 +435,7 @@ pub(super) fn ratelimit_us(value: &str) -> Result<u32, Problem<'_>> {
     }
 }
 
-/// `exit`, `audit` or `fault:<name>@<cpu>`.
+/// `exit`, `audit`, `lose-reference` or `fault:<name>@<cpu>`.
 #[cfg(feature = "planted-faults")]
 pub(super) fn test(value: &str) -> Result<TestRequest, Problem<'_>> {
     if value == "exit" {
@@ -440,13 +444,16 @@ pub(super) fn test(value: &str) -> Result<TestRequest, Problem<'_>> {
     if value == "audit" {
         return Ok(TestRequest::Audit);
     }
+    if value == "lose-reference" {
+        return Ok(TestRequest::LoseReference);
+    }
     let fault = value
         .strip_prefix("fault:")
         .and_then(|fault| fault.split_once('@'));
     let Some((name, cpu)) = fault else {
         return Err(Problem {
             part: value,
-            wants: Wants::Form("exit, audit or fault:<name>@<cpu>"),
+            wants: Wants::Form("exit, audit, lose-reference or fault:<name>@<cpu>"),
         });
     };
     let fault = PlantedFault::named(name).ok_or(Problem {

@@ -199,6 +199,18 @@ pub fn cases() -> Vec<Case> {
             ));
         }
     }
+    for cpu in [0, 2] {
+        cases.push(Case::new(
+            format!("death/others-stop-first-cpu{cpu}"),
+            move |context| others_stop_first(context, cpu).unwrap_or_else(|verdict| verdict),
+        ));
+    }
+    for processors in [1, 4] {
+        cases.push(Case::new(
+            format!("death/nmi-from-outside-{processors}cpu"),
+            move |context| dies_of_nmi(context, processors).unwrap_or_else(|verdict| verdict),
+        ));
+    }
     for (name, cpu) in [("assert", 0), ("stack-overflow", 1), ("never-arrives", 1)] {
         let Some(fault) = FAULTS.into_iter().find(|fault| fault.name == name) else {
             continue;
@@ -268,6 +280,96 @@ fn dies(
     Ok(match aftermath {
         Aftermath::Reboot => reboots(&mut run),
         Aftermath::Stay => stays(&mut run)?,
+    })
+}
+
+/// The processors that talk without end say nothing more once one of them dies, not even in the pause before the
+/// reboot; and whatever they held, the message is complete.
+fn others_stop_first(context: &Context<'_>, cpu: u32) -> Result<Verdict, Verdict> {
+    const PROCESSORS: u32 = 4;
+    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let machine = Machine {
+        processors: PROCESSORS,
+        ..Machine::default()
+    };
+    let options = format!("console=com1 loglvl=all test=fault:while-others-talk@{cpu}");
+    let mut run = context.boot(&qemu, &machine, &Recipe::new(TEST_IMAGE, options))?;
+    run.wait_for(
+        &pattern(&format!(r"PANIC on CPU{cpu}: assertion"))?,
+        DEATH_LIMIT,
+    )
+    .map_err(|missing| no_line("the message", &missing))?;
+    for line in [ANY_REGISTERS, r"\bplanted_assert\b.*\bplanted\.rs:[1-9]"] {
+        run.wait_for(&pattern(line)?, MESSAGE_LIMIT)
+            .map_err(|missing| no_line(line, &missing))?;
+    }
+    let reboots = reboots(&mut run);
+    if reboots.is_failure() {
+        return Ok(reboots);
+    }
+    let lines: Vec<_> = run.lines().iter().map(|line| line.text.as_str()).collect();
+    let Some(death) = lines.iter().position(|line| line.contains("PANIC on")) else {
+        return Ok(Verdict::Fail("the message is gone".into()));
+    };
+    let (before, after) = lines.split_at(death);
+    for other in (0..PROCESSORS).filter(|&other| other != cpu) {
+        let talk = format!("CPU{other} is alive");
+        if !before.iter().any(|line| line.contains(&talk)) {
+            return Ok(Verdict::NoVerdict(format!("CPU{other} has said nothing")));
+        }
+    }
+    Ok(
+        match after
+            .iter()
+            .find(|line| line.contains("is alive") || line.contains("do not stop"))
+        {
+            Some(line) => Verdict::Fail(format!("after the message began: '{line}'")),
+            None => Verdict::Pass(format!("{death} lines before")),
+        },
+    )
+}
+
+/// An NMI from outside (the button, the board), which comes to all processors at once: one reports it, with what it
+/// was doing, and none is missed.
+fn dies_of_nmi(context: &Context<'_>, processors: u32) -> Result<Verdict, Verdict> {
+    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let machine = Machine {
+        processors,
+        ..Machine::default()
+    };
+    let options = "console=com1 loglvl=all";
+    let mut run = context.boot(
+        &qemu,
+        &machine,
+        &Recipe::new(TEST_IMAGE, options.to_string()),
+    )?;
+    run.wait_for(&pattern(BOOT_COMPLETE)?, DEATH_LIMIT)
+        .map_err(|missing| no_line("the end-of-boot line", &missing))?;
+    // It sleeps then.
+    run.wait_for(&pattern("there is no first domain")?, DEATH_LIMIT)
+        .map_err(|missing| no_line("that there is nothing to do", &missing))?;
+    run.command_monitor("nmi")
+        .map_err(|error| Verdict::NoVerdict(format!("QEMU's monitor: {error}")))?;
+    for line in [
+        r"PANIC on CPU\d+: NMI \(parity error, bus error or a pressed button\)",
+        ANY_REGISTERS,
+        r"hypervisor::arch::.*\.rs:[1-9]",
+    ] {
+        run.wait_for(&pattern(line)?, DEATH_LIMIT)
+            .map_err(|missing| no_line(line, &missing))?;
+    }
+    let reboots = reboots(&mut run);
+    let said = |text: &str| {
+        run.lines()
+            .iter()
+            .filter(|line| line.text.contains(text))
+            .count()
+    };
+    Ok(match (said("PANIC on"), said("do not stop")) {
+        (1, 0) => reboots,
+        (deaths, missed) => Verdict::Fail(format!(
+            "{deaths} messages, and in {missed} processors are said not to stop"
+        )),
     })
 }
 

@@ -1,6 +1,6 @@
 //! What the debug keys tell while a tiny kernel runs.
 
-use super::{IMAGE, no_line, pattern};
+use super::{IMAGE, TEST_IMAGE, no_line, pattern};
 use crate::iso::Recipe;
 use crate::machine::Machine;
 use crate::qemu::Qemu;
@@ -17,13 +17,24 @@ const SWITCH: &str = "\x01\x01\x01";
 const LIMIT: Duration = Duration::from_secs(90);
 /// A kernel that sleeps and wakes until something is typed.
 const IDLING: &str = "processor/fpu-idle";
+/// The last line of an audit.
+const AUDIT_SUM: &str = r"Frame audit: (\d+ findings|not done)";
 
 /// All cases.
 pub fn cases() -> Vec<Case> {
-    vec![Case::new(
-        "keys/idling-moves-no-floating-point-state",
-        |context| idling_moves_nothing(context).unwrap_or_else(|verdict| verdict),
-    )]
+    let case = |name: &str, judge: fn(&Context<'_>) -> Result<Verdict, Verdict>| {
+        Case::new(format!("keys/{name}"), move |context| {
+            judge(context).unwrap_or_else(|verdict| verdict)
+        })
+    };
+    vec![
+        case("idling-moves-no-floating-point-state", idling_moves_nothing),
+        case("audit-finds-lost-reference", key_finds_lost_reference),
+        case(
+            "audit-at-end-finds-lost-reference",
+            end_finds_lost_reference,
+        ),
+    ]
 }
 
 /// A machine with a tiny kernel, and its keyboard.
@@ -83,6 +94,58 @@ impl Session {
         self.must_say(&format!("VERDICT: PASS {IDLING}"))?;
         Ok(())
     }
+}
+
+/// Boots the kernel that idles on an image that loses a reference, and tells on which frame.
+fn with_lost_reference(context: &Context<'_>, options: &str) -> Result<(Session, String), Verdict> {
+    let options = format!("{options} test=lose-reference");
+    let session = Session::idling(context, TEST_IMAGE, &options)?;
+    let lines = session.run.lines();
+    let frame = lines.iter().find_map(|line| {
+        let (_, rest) = line.text.split_once("planted: a reference on ")?;
+        Some(rest.split_once(" is lost")?.0.to_string())
+    });
+    match frame {
+        Some(frame) => Ok((session, frame)),
+        None => Err(Verdict::NoVerdict("no reference was lost".into())),
+    }
+}
+
+/// That the audit says of a frame that one reference more is booked than there is, and nothing else.
+fn finds(session: &Session, frame: &str, sum: &str) -> Result<Verdict, Verdict> {
+    if !sum.contains("Frame audit: 1 findings") {
+        return Ok(Verdict::Fail(sum.into()));
+    }
+    let finding = pattern(&format!(
+        r"Frame audit: {frame} \(.*: (\d+) general and (\d+) type references are booked, (\d+) and (\d+) exist"
+    ))?;
+    let lines = session.run.lines();
+    let Some(numbers) = lines.iter().find_map(|line| finding.captures(&line.text)) else {
+        return Ok(Verdict::Fail(format!("the finding is not on {frame}")));
+    };
+    let number = |index: usize| numbers[index].parse::<u64>().unwrap_or(0);
+    let is_right = number(1) == number(3) + 1 && number(2) == number(4);
+    Ok(if is_right {
+        Verdict::Pass(numbers[0].to_string())
+    } else {
+        Verdict::Fail(numbers[0].to_string())
+    })
+}
+
+/// The debug key audits the books while the domain lives, and finds what is wrong.
+fn key_finds_lost_reference(context: &Context<'_>) -> Result<Verdict, Verdict> {
+    let (mut session, frame) = with_lost_reference(context, "")?;
+    let sum = session.press("F", AUDIT_SUM)?;
+    session.end()?;
+    finds(&session, &frame, &sum)
+}
+
+/// The audit that `frame_audit` wants at the domain's end finds it.
+fn end_finds_lost_reference(context: &Context<'_>) -> Result<Verdict, Verdict> {
+    let (mut session, frame) = with_lost_reference(context, " frame_audit")?;
+    session.end()?;
+    let sum = session.must_say(AUDIT_SUM)?;
+    finds(&session, &frame, &sum)
 }
 
 /// A vCPU that sleeps and wakes hundreds of times keeps its floating-point state in the registers.
