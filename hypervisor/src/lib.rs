@@ -11,6 +11,7 @@ extern crate alloc;
 pub mod arch;
 pub mod console;
 pub mod control;
+pub mod continuation;
 pub mod cpu_policy;
 pub mod domain;
 pub mod emulate;

@@ -28,9 +28,9 @@ mod version;
 use crate::arch::guest::access;
 use crate::arch::guest::running::Guest;
 use crate::arch::scheduler;
+use crate::continuation::{self, CallersMemory, Continuation};
 use crate::speculation;
 use alloc::boxed::Box;
-use core::mem::size_of;
 use core::sync::atomic::{AtomicU64, Ordering};
 use guest_abi::errno::Errno;
 use guest_abi::hypercall::Hypercall;
@@ -38,56 +38,11 @@ use guest_abi::ids::Vaddr;
 use guest_abi::multicall::MulticallEntry;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
+pub(crate) use crate::continuation::Outcome;
 pub(crate) use mmu::{RootRefusal, load_root};
-
-/// What a hypercall comes to.
-pub(crate) enum Outcome {
-    /// It is done: the guest's RAX.
-    Done(u64),
-    /// It is not done: the guest makes the same call again, with these arguments.
-    Again(Continuation),
-    /// The guest's registers are as they shall be.
-    Resume,
-}
-
-/// The first arguments of a call that is made again. The others, and so registers that are none, stay.
-pub(crate) struct Continuation {
-    arguments: [u64; 6],
-    count: usize,
-}
-
-impl Continuation {
-    fn arguments(&self) -> &[u64] {
-        self.arguments.get(..self.count).unwrap_or(&self.arguments)
-    }
-}
-
-impl Outcome {
-    /// The same call again, with the first arguments changed to these.
-    pub(crate) fn again<const N: usize>(first: [u64; N]) -> Self {
-        const { assert!(N <= 6) };
-        let mut arguments = [0; 6];
-        for (to, from) in arguments.iter_mut().zip(first) {
-            *to = from;
-        }
-        Self::Again(Continuation {
-            arguments,
-            count: N,
-        })
-    }
-}
 
 /// What most handlers return.
 type Answer = Result<u64, Errno>;
-
-impl From<Answer> for Outcome {
-    fn from(answer: Answer) -> Self {
-        Self::Done(match answer {
-            Ok(value) => value,
-            Err(errno) => errno.to_return() as u64,
-        })
-    }
-}
 
 /// Reads an argument that a guest points to.
 #[inline]
@@ -221,44 +176,17 @@ fn not_offered(guest: &Guest<'_>, number: u64) -> Outcome {
     Err(Errno::ENOSYS).into()
 }
 
-/// A list of hypercalls in one. Stops after an `iret`, whose registers are then in force.
-fn multicall(guest: &mut Guest<'_>, arguments: [u64; 6]) -> Outcome {
-    const ENTRY: u64 = size_of::<MulticallEntry>() as u64;
-    let [mut list, mut left, ..] = arguments;
-    left &= 0xffff_ffff;
-    while left != 0 {
-        let entry: MulticallEntry = match read(list) {
-            Ok(entry) => entry,
-            Err(errno) => return Err(errno).into(),
-        };
-        let outcome = if entry.op == Hypercall::Multicall as u64 {
-            Err(Errno::EINVAL).into()
-        } else {
-            call(guest, entry.op, entry.args)
-        };
-        let result = list + core::mem::offset_of!(MulticallEntry, result) as u64;
-        match outcome {
-            Outcome::Done(value) => {
-                if let Err(errno) = write(result, &value) {
-                    return Err(errno).into();
-                }
-            }
-            Outcome::Again(continuation) => {
-                let at = list + core::mem::offset_of!(MulticallEntry, args) as u64;
-                for (index, argument) in (0u64..).zip(continuation.arguments()) {
-                    if let Err(errno) = write(at.wrapping_add(8 * index), argument) {
-                        return Err(errno).into();
-                    }
-                }
-                return Outcome::again([list, left]);
-            }
-            Outcome::Resume => return Outcome::Resume,
+/// A list of hypercalls in one.
+fn multicall(guest: &mut Guest<'_>, [list, left, ..]: [u64; 6]) -> Outcome {
+    struct Callers;
+    impl CallersMemory for Callers {
+        fn entry(&self, at: u64) -> Result<MulticallEntry, Errno> {
+            read(at)
         }
-        list = list.wrapping_add(ENTRY);
-        left -= 1;
-        if left != 0 && scheduler::should_yield() {
-            return Outcome::again([list, left]);
+        fn set_word(&self, at: u64, value: u64) -> Result<(), Errno> {
+            write(at, &value)
         }
     }
-    Ok(0).into()
+    let call = |op, arguments| call(guest, op, arguments);
+    continuation::multicall(&Callers, list, left, scheduler::should_yield, call)
 }
