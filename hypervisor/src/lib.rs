@@ -10,8 +10,8 @@ extern crate alloc;
 
 pub mod arch;
 pub mod console;
-pub mod control;
 pub mod continuation;
+pub mod control;
 pub mod cpu_policy;
 pub mod domain;
 pub mod emulate;

@@ -5,13 +5,12 @@
 //! processor may reach through its caches what the types forbid, and at the end all books are audited.
 
 use super::emulate::EntryPart;
-use super::frame::FrameTable;
 use super::lock::PtDomain;
 use super::mmu_update::{Parties, Request};
 use super::pin::Root;
 use super::pte::EntryPolicy;
 use super::reference::{FrameRef, Mm, WritableRef};
-use super::test_guest::SLOTS;
+use super::test_guest::{SLOTS, repeat};
 use super::test_machine::{DOM0, DOM1, FRAMES, TestMachine, frame_entries};
 use super::test_support::Rng;
 use super::typ::{Level, Type};
@@ -33,10 +32,10 @@ enum Held {
 }
 
 /// Takes numbers off the bytes; zeros at their end.
-struct Bytes<'b>(&'b [u8]);
+pub(super) struct Bytes<'b>(pub(super) &'b [u8]);
 
 impl Bytes<'_> {
-    fn byte(&mut self) -> u8 {
+    pub(super) fn byte(&mut self) -> u8 {
         let Some((byte, rest)) = self.0.split_first() else {
             return 0;
         };
@@ -44,30 +43,30 @@ impl Bytes<'_> {
         *byte
     }
 
-    fn word(&mut self) -> u16 {
+    pub(super) fn word(&mut self) -> u16 {
         u16::from_le_bytes([self.byte(), self.byte()])
     }
 
-    fn frame(&mut self) -> Mfn {
+    pub(super) fn frame(&mut self) -> Mfn {
         Mfn(u64::from(self.byte()) % (FRAMES + 8))
     }
 
-    fn slot(&mut self) -> u16 {
+    pub(super) fn slot(&mut self) -> u16 {
         SLOTS[usize::from(self.byte()) % SLOTS.len()]
     }
 
-    fn level(&mut self) -> Level {
+    pub(super) fn level(&mut self) -> Level {
         Level::ALL[usize::from(self.byte() % 4)]
     }
 
     /// An entry: flags, and a frame.
-    fn entry(&mut self) -> u64 {
+    pub(super) fn entry(&mut self) -> u64 {
         let flags = u64::from(self.word());
         let high = (flags & 1 << 12) << 40 | (flags & 1 << 13) << 50 | (flags & 1 << 14) << 44;
         self.frame().address() | flags & 0xfff | high
     }
 
-    fn address(&mut self) -> Vaddr {
+    pub(super) fn address(&mut self) -> Vaddr {
         let slots = [self.slot(), self.slot(), self.slot(), self.slot()];
         let bits = slots
             .iter()
@@ -75,7 +74,7 @@ impl Bytes<'_> {
         Vaddr((((bits << 12) as i64) << 16 >> 16) as u64)
     }
 
-    fn domain(&mut self) -> DomId {
+    pub(super) fn domain(&mut self) -> DomId {
         match self.byte() % 8 {
             0..4 => DOM1,
             4..6 => DOM0,
@@ -85,10 +84,11 @@ impl Bytes<'_> {
     }
 }
 
-struct Run<'t> {
-    machine: &'t TestMachine<'t>,
-    mm: Mm<'t, TestMachine<'t>>,
-    domains: [PtDomain; 2],
+/// The two domains, and what they hold.
+pub(super) struct Run<'t> {
+    pub(super) machine: &'t TestMachine<'t>,
+    pub(super) mm: Mm<'t, TestMachine<'t>>,
+    pub(super) domains: [PtDomain; 2],
     held: Vec<Held>,
     rng: Rng,
 }
@@ -100,16 +100,7 @@ struct Run<'t> {
 pub fn run(bytes: &[u8]) {
     let entries = frame_entries();
     let machine = TestMachine::new(&entries);
-    let mut run = Run {
-        mm: Mm::new(FrameTable::new(&entries), &machine),
-        machine: &machine,
-        domains: [
-            PtDomain::new(DOM0, EntryPolicy::WITH_DEVICES),
-            PtDomain::new(DOM1, EntryPolicy::ORDINARY),
-        ],
-        held: Vec::new(),
-        rng: Rng::new(0),
-    };
+    let mut run = Run::new(&machine);
     for domain in [DOM0, DOM1] {
         for _ in 0..FRAMES_EACH {
             assert!(machine.allocate(domain).is_some());
@@ -126,8 +117,22 @@ pub fn run(bytes: &[u8]) {
     run.audit();
 }
 
-impl Run<'_> {
-    fn call(&mut self, bytes: &mut Bytes<'_>) {
+impl<'t> Run<'t> {
+    pub(super) fn new(machine: &'t TestMachine<'t>) -> Self {
+        Self {
+            mm: Mm::new(machine.table, machine),
+            machine,
+            domains: [
+                PtDomain::new(DOM0, EntryPolicy::WITH_DEVICES),
+                PtDomain::new(DOM1, EntryPolicy::ORDINARY),
+            ],
+            held: Vec::new(),
+            rng: Rng::new(0),
+        }
+    }
+
+    /// Makes a call on page tables.
+    pub(super) fn call(&mut self, bytes: &mut Bytes<'_>) {
         let caller = if bytes.byte() & 1 == 0 { DOM1 } else { DOM0 };
         let mm = self.mm;
         let which = bytes.byte();
@@ -255,8 +260,20 @@ impl Run<'_> {
             .walk(processor, domain, top, &mut self.rng, is_write);
     }
 
+    /// The end of both domains.
+    pub(super) fn end(&mut self) {
+        while !self.held.is_empty() {
+            self.put_held(0);
+        }
+        for (domain, frames) in self.domains.iter_mut().zip(&self.machine.domains) {
+            let mm = self.mm;
+            let relinquished = repeat(|| mm.relinquish(&mut domain.locked(), frames));
+            assert_eq!(relinquished, Ok(()));
+        }
+    }
+
     /// Every count is what walking all tables finds.
-    fn audit(&self) {
+    pub(super) fn audit(&self) {
         let outside = self.held.iter().map(|held| {
             let (mfn, typed) = match held {
                 Held::Root(_, root) => (root.mfn(), 1),

@@ -132,6 +132,8 @@ mod interrupt_tests;
 pub mod lock;
 #[cfg(all(test, loom))]
 mod loom_models;
+#[cfg(all(any(test, fuzzing), not(loom)))]
+pub mod memory_calls;
 pub mod mmu_update;
 #[cfg(all(test, not(loom)))]
 mod model;
