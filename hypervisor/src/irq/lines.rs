@@ -59,7 +59,7 @@ impl<H: Hardware, O: Owner> Lines<H, O> {
         &self.hardware
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn vectors(&self) -> &Vectors {
         &self.vectors
     }

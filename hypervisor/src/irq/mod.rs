@@ -30,6 +30,8 @@
 //! lock. Vectors are found and given out without locks.
 #![forbid(unsafe_code)]
 
+#[cfg(all(any(test, fuzzing), not(loom)))]
+pub mod calls;
 mod error;
 mod hardware;
 mod line;
@@ -37,7 +39,11 @@ mod lines;
 mod pirqs;
 mod vectors;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(
+    fuzzing,
+    allow(dead_code, reason = "the fuzzer does not need all of it")
+)]
 mod model;
 #[cfg(test)]
 mod property_tests;

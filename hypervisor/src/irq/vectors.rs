@@ -87,7 +87,7 @@ impl Vectors {
     }
 
     /// Number of slots that are taken.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn taken(&self) -> usize {
         self.slots
             .iter()
