@@ -43,6 +43,8 @@ pub mod domain;
 pub mod error;
 pub mod port;
 pub mod table;
+#[cfg(all(any(test, fuzzing), not(loom)))]
+pub mod vcpu_calls;
 pub mod wait;
 
 #[cfg(all(test, loom))]
