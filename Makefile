@@ -52,7 +52,7 @@ run: iso ## boot it in QEMU, to a shell of the first domain on this terminal
 test: setup ## everything that is tested: on the host, then in QEMU
 	@tests/run-all
 
-fuzz: setup ## fuzz every parser, each for TIME seconds
+fuzz: setup ## fuzz every target, one after the other, each for TIME seconds
 	@tests/fuzz-all $(TIME)
 
 test-reference: setup ## the tiny kernels of tests/kernels on the reference hypervisor (FILTER='a b' some of them)

@@ -185,6 +185,16 @@ impl Run {
         });
     }
 
+    /// Whoever may run does. What is due of one when it begins may wake another.
+    fn run_all(&mut self) {
+        let may_run = |run: &Self, id: u32| {
+            run.vcpus[id as usize].sleeps.is_some() && !run.run_state(id).is_blocked()
+        };
+        while let Some(id) = (0..VCPUS).find(|&id| may_run(self, id)) {
+            self.begin_running(id);
+        }
+    }
+
     fn sleep(&mut self, id: u32, ports: Vec<Port>) {
         let vcpu = self.vcpu(id);
         (vcpu.sleeps, vcpu.is_disturbed) = (Some(ports), false);
@@ -255,11 +265,7 @@ impl Run {
             13..=15 => self.pass(u64::from(a) * u64::from(b) * 1000),
             _ => {}
         }
-        for id in 0..VCPUS {
-            if self.vcpu(id).sleeps.is_some() && !self.run_state(id).is_blocked() {
-                self.begin_running(id);
-            }
-        }
+        self.run_all();
     }
 
     fn set_period(&mut self, id: u32, a: u8, b: u8) {
@@ -330,11 +336,7 @@ impl Run {
             let is_over = self.vcpu(id).poll_ns.is_some_and(|end_ns| end_ns <= now_ns);
             assert!(!is_over || !self.run_state(id).is_blocked(), "it sleeps on");
         }
-        for id in 0..VCPUS {
-            if self.vcpu(id).sleeps.is_some() && !self.run_state(id).is_blocked() {
-                self.begin_running(id);
-            }
-        }
+        self.run_all();
     }
 
     fn check(&mut self) {
