@@ -338,14 +338,12 @@ fn switch_to(info: &mut CpuInfo, vcpu: Arc<Vcpu>) {
         return;
     };
     let before = switch::save(info);
-    switch::enter(
-        info,
-        Running {
-            domain,
-            vcpu,
-            context,
-        },
-    );
+    let running = Running {
+        domain,
+        vcpu,
+        context,
+    };
+    switch::enter(info, before.as_ref(), running);
     // Not before nothing of it is in use here.
     if let Some(before) = before {
         put_away(info.cpu, before);

@@ -37,7 +37,7 @@ pub struct Plan {
 /// Checks a wish.
 ///
 /// # Errors
-/// `EINVAL` for what no paravirtualized domain can be, or what this machine does not offer; `ESRCH` for a pool of
+/// `EINVAL` for what no paravirtualized domain can be, or what this machine does not offer; `EOPNOTSUPP` for emulated devices; `ESRCH` for a pool of
 /// processors that does not exist.
 pub fn check(wish: &CreateDomain) -> Result<Plan, Errno> {
     let allowed = CreateFlags::XS_DOMAIN | CreateFlags::OOS_OFF;
@@ -49,10 +49,12 @@ pub fn check(wish: &CreateDomain) -> Result<Plan, Errno> {
         // Version 2 is allowed to be the highest: a guest that asks gets version 1.
         && (1..=2).contains(&versions)
         && wish.vmtrace_size == 0
-        && wish.arch.emulation_flags == EmulationFlags::empty()
         && wish.arch.misc_flags.bits() & !MiscFlags::MSR_RELAXED.bits() == 0;
     if !is_sound {
         return Err(Errno::EINVAL);
+    }
+    if wish.arch.emulation_flags != EmulationFlags::empty() {
+        return Err(Errno::EOPNOTSUPP);
     }
     if wish.cpupool_id != POOL {
         return Err(Errno::ESRCH);
@@ -120,7 +122,7 @@ mod tests {
             (|wish| wish.max_maptrack_frames = i32::MAX, Errno::EINVAL),
             (
                 |wish| wish.arch.emulation_flags = EmulationFlags::PIT,
-                Errno::EINVAL,
+                Errno::EOPNOTSUPP,
             ),
             (|wish| wish.cpupool_id = 1, Errno::ESRCH),
         ];

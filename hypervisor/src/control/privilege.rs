@@ -130,42 +130,42 @@ pub const fn domctl(operation: DomctlOp) -> Rule {
         | Op::SetVcpuMsrs
         | Op::GetCpuPolicy
         | Op::SetCpuPolicy => controller(),
-        // What is written by a domain is not noted.
-        Op::ShadowOp => not_offered(Errno::EOPNOTSUPP),
-        // There is no protection from devices, so none is given away.
-        Op::AssignDevice
+        // What is written by a domain is not noted, and there is no protection from devices, so none is given away.
+        Op::ShadowOp
+        | Op::AssignDevice
         | Op::TestAssignDevice
         | Op::DeassignDevice
         | Op::GetDeviceGroup
-        | Op::BindPtIrq
-        | Op::UnbindPtIrq => not_offered(Errno::EOPNOTSUPP),
         // For guests of another kind.
-        Op::GetHvmContext
+        | Op::IoportMapping
+        | Op::SetTarget
+        | Op::SetAccessRequired
+        | Op::MonitorOp
+        | Op::GetPagingMempoolSize
+        | Op::SetPagingMempoolSize => not_offered(Errno::EOPNOTSUPP),
+        // The same, where such a guest is looked for first.
+        Op::BindPtIrq
+        | Op::UnbindPtIrq
+        | Op::GetHvmContext
         | Op::SetHvmContext
         | Op::GetHvmContextPartial
         | Op::MemoryMapping
-        | Op::IoportMapping
         | Op::DebugOp
-        | Op::SetTarget
-        | Op::SetAccessRequired
         | Op::SetBrokenPageP2m
-        | Op::VmEventOp
-        | Op::MemSharingOp
-        | Op::AuditP2m
-        | Op::MonitorOp
         | Op::VmtraceOp
         | Op::SoftReset
         | Op::SoftResetContinuation
         | Op::SetVirqHandler
-        | Op::SetVnumaInfo
-        | Op::GetPagingMempoolSize
-        | Op::SetPagingMempoolSize => not_offered(Errno::EOPNOTSUPP),
+        | Op::SetVnumaInfo => not_offered(Errno::EINVAL),
+        // What processors may have, and this hypervisor does not use.
+        Op::PsrCmtOp | Op::PsrAlloc => not_offered(Errno::ENODEV),
         // For other processors, or for what the hypervisor does not have.
         Op::RealModeArea
         | Op::SetOptFeature
         | Op::CacheFlush
-        | Op::PsrCmtOp
-        | Op::PsrAlloc
+        | Op::VmEventOp
+        | Op::MemSharingOp
+        | Op::AuditP2m
         | Op::VuartOp
         | Op::DebuggerMemory
         | Op::DebuggerPauseVcpu
@@ -194,16 +194,11 @@ pub const fn sysctl(operation: SysctlOp) -> Rule {
         | Op::GetCpuLevellingCaps
         | Op::GetCpuFeatureset
         | Op::GetCpuPolicy => controller(),
-        Op::GetPmStat | Op::PmOp | Op::CpuHotplug | Op::PageOfflineOp => {
-            not_offered(Errno::EOPNOTSUPP)
+        Op::CpuHotplug | Op::PageOfflineOp | Op::CoverageOp => not_offered(Errno::EOPNOTSUPP),
+        Op::GetPmStat | Op::PsrCmtOp | Op::PsrAlloc => not_offered(Errno::ENODEV),
+        Op::TraceBufferOp | Op::PerfcOp | Op::LockprofOp | Op::PmOp | Op::LivepatchOp => {
+            not_offered(Errno::ENOSYS)
         }
-        Op::TraceBufferOp
-        | Op::PerfcOp
-        | Op::LockprofOp
-        | Op::CoverageOp
-        | Op::PsrCmtOp
-        | Op::PsrAlloc
-        | Op::LivepatchOp => not_offered(Errno::ENOSYS),
     }
 }
 

@@ -20,7 +20,6 @@ use guest_abi::domctl_domain::{DomainInfo, MiscFlags};
 use guest_abi::domctl_vcpu::DEFAULT_WEIGHT;
 use guest_abi::event_channel::Virq;
 use guest_abi::ids::{DomId, Port, VcpuId};
-use guest_abi::time::RunState as Activity;
 use zerocopy::FromZeros;
 
 /// What tools set of a domain.
@@ -140,14 +139,20 @@ impl<'v> Stopped<'v> {
         // More pauses than can be counted hold it back as well, but can't be ended.
         scheduler::pause(vcpu).map_err(|_| Wanted)?;
         let stopped = Self(vcpu);
-        while vcpu.run.is_running() {
-            if scheduler::should_yield() {
-                return Err(Wanted);
-            }
-            core::hint::spin_loop();
-        }
+        has_stopped(vcpu)?;
         Ok(stopped)
     }
+}
+
+/// Waits until no processor holds a vCPU that is paused.
+fn has_stopped(vcpu: &Arc<Vcpu>) -> Result<(), Wanted> {
+    while vcpu.run.is_running() {
+        if scheduler::should_yield() {
+            return Err(Wanted);
+        }
+        core::hint::spin_loop();
+    }
+    Ok(())
 }
 
 impl Drop for Stopped<'_> {
@@ -177,7 +182,28 @@ impl Domain {
         self.control.has_begun.load(Ordering::Acquire)
     }
 
-    /// Pauses it.
+    /// Does `work` while no processor runs or holds any of its vCPUs. Not for the domain that asks.
+    pub(crate) fn while_stopped<R>(&self, work: impl FnOnce() -> R) -> Result<R, Wanted> {
+        let mut paused = 0;
+        let mut result = Ok(());
+        for vcpu in self.vcpus() {
+            result = scheduler::pause(vcpu).map_err(|_| Wanted);
+            if result.is_err() {
+                break;
+            }
+            paused += 1;
+        }
+        // All of them are asked before the first is waited for.
+        let result = result
+            .and_then(|()| self.vcpus().iter().try_for_each(has_stopped))
+            .map(|()| work());
+        for vcpu in self.vcpus().iter().take(paused) {
+            let _ = scheduler::unpause(vcpu);
+        }
+        result
+    }
+
+    /// Pauses it. Whoever wants to see it stand still [stops](Self::while_stopped) it before.
     pub(crate) fn pause(&self) -> Result<(), PauseError> {
         if self.control.pauses.add()? == Edge::Changed {
             for vcpu in self.vcpus() {
@@ -208,7 +234,7 @@ impl Domain {
                 VcpuFacts {
                     is_up: vcpu.run.is_up(),
                     is_blocked: vcpu.run.is_blocked(),
-                    is_running: vcpu.run.activity() == Activity::Running,
+                    is_running: vcpu.is_on_processor(),
                     cpu_time_ns: vcpu.cpu_time_ns(now),
                 },
             );

@@ -182,6 +182,12 @@ impl Vcpu {
         self.is_paused_for_shutdown.swap(false, Ordering::AcqRel)
     }
 
+    /// Whether a processor runs it, or is about to put it away. One that waits for its event with its state in a
+    /// processor does not run.
+    pub(crate) fn is_on_processor(&self) -> bool {
+        self.run.is_running() && !self.run.is_only_blocked()
+    }
+
     /// For how long it has run, in ns.
     pub(crate) fn cpu_time_ns(&self, now_ns: u64) -> u64 {
         let sums = self.runstate().sums_at(now_ns);

@@ -282,6 +282,20 @@ cases! {
     "call/version-texts" = call::version_texts;
     "call/vm-assist" = call::vm_assist;
 
+    "domain/context" = domain::context, on_many(());
+    "domain/create" = domain::create;
+    "domain/create-refusals" = domain::create_refusals;
+    "domain/cycles" = domain::cycles, on_many(());
+    "domain/destroy-mapped" = domain::destroy_mapped, on_many(());
+    "domain/events" = domain::events, on_many(());
+    "domain/grants" = domain::grants;
+    "domain/info" = domain::info;
+    "domain/pause" = domain::pause, on_many(());
+    "domain/privileges" = domain::privileges;
+    "domain/shutdown" = domain::shutdown, on_many(());
+    "domain/suspend" = domain::suspend, on_many(());
+    "domain/unknown" = domain::unknown;
+
     "grant/copy" = grant::copy;
     "grant/copy-refusals" = grant::copy_refusals;
     "grant/long" = grant::long;

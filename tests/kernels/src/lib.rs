@@ -22,6 +22,8 @@ mod clock;
 #[cfg(target_os = "none")]
 mod command_line;
 #[cfg(target_os = "none")]
+mod control;
+#[cfg(target_os = "none")]
 mod cpu;
 #[cfg(target_os = "none")]
 mod event;

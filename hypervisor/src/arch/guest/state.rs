@@ -103,13 +103,14 @@ pub(crate) fn context_from(
     domain: &Domain,
     wish: &VcpuGuestContext,
 ) -> Result<Box<Context>, Errno> {
-    let callbacks = [
+    let addresses = [
+        Vaddr(wish.user_regs.rip),
         wish.event_callback_eip,
         wish.failsafe_callback_eip,
         wish.syscall_callback_eip,
     ];
     let bases = [wish.fs_base, wish.gs_base_kernel, wish.gs_base_user];
-    let is_sound = callbacks.iter().all(|at| is_canonical(at.0))
+    let is_sound = addresses.iter().all(|at| is_canonical(at.0))
         && bases.iter().all(|&base| is_canonical(base));
     if !is_sound
         || wish.gdt_ents > 7168

@@ -17,7 +17,6 @@ use guest_abi::domctl::Domctl;
 use guest_abi::domctl_vcpu::{VcpuContext, VcpuState};
 use guest_abi::errno::Errno;
 use guest_abi::ids::VcpuId;
-use guest_abi::time::RunState as Activity;
 use guest_abi::vcpu_context::{ContextFlags, VcpuGuestContext};
 
 pub(super) fn set(guest: &Guest<'_>, wish: &Domctl, domain: &Arc<Domain>) -> Answer {
@@ -151,7 +150,7 @@ pub(super) fn describe(wish: &mut Domctl, domain: &Domain) -> Answer {
     let vcpu = vcpu(domain, state.vcpu, Errno::ESRCH)?;
     state.online = vcpu.run.is_up().into();
     state.blocked = vcpu.run.is_blocked().into();
-    state.running = (vcpu.run.activity() == Activity::Running).into();
+    state.running = vcpu.is_on_processor().into();
     state.cpu_time = vcpu.cpu_time_ns(scheduler::now_ns());
     state.cpu = vcpu.processor();
     wish.u.write(&state);

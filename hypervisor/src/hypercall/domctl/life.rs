@@ -6,6 +6,7 @@ use super::{Answer, Done, is_self, vcpu};
 use crate::arch::guest::running::Guest;
 use crate::control::create;
 use crate::control::pauses::PauseError;
+use crate::domain::control::Wanted;
 use crate::domain::destroy::Destruction;
 use crate::domain::{Domain, Domains, NoMemory};
 use crate::event::EventDomain;
@@ -68,10 +69,12 @@ pub(super) fn pause(guest: &Guest<'_>, domain: &Arc<Domain>) -> Answer {
     if is_self(guest, domain) {
         return Err(Errno::EINVAL);
     }
-    match domain.pause() {
-        Ok(()) => Ok(Done::Quietly),
-        Err(PauseError::TooMany) => Err(Errno::E2BIG),
-        Err(PauseError::NotPaused) => Err(Errno::EINVAL),
+    // Who has paused it finds it standing still.
+    match domain.while_stopped(|| domain.pause()) {
+        Ok(Ok(())) => Ok(Done::Quietly),
+        Ok(Err(PauseError::TooMany)) => Err(Errno::EOVERFLOW),
+        Ok(Err(PauseError::NotPaused)) => Err(Errno::EINVAL),
+        Err(Wanted) => Ok(Done::Again),
     }
 }
 

@@ -1,0 +1,104 @@
+//! What is said of domains and their vCPUs.
+
+use super::super::prelude::*;
+use crate::control::{self, FRAMES, Guest, domctl};
+use guest_abi::domctl::DomctlOp;
+use guest_abi::domctl_domain::{DomainInfo, DomainInfoFlags, SetDomainHandle};
+use guest_abi::domctl_vcpu::VcpuState;
+use guest_abi::payload::Payload;
+use guest_abi::sysctl::{DomainInfoList, SysctlOp};
+
+user_code!(spins_described, "2: pause", "jmp 2b");
+
+pub(crate) fn run() {
+    let first = control::info(DomId(0)).expect("no first domain");
+    assert_eq!(first.domain, DomId(0));
+    assert!(first.flags.contains(DomainInfoFlags::RUNNING));
+    assert!(
+        !first
+            .flags
+            .intersects(DomainInfoFlags::PAUSED | DomainInfoFlags::SHUTDOWN)
+    );
+
+    let guest = Guest::empty(3);
+    let info = guest.info();
+    assert_eq!(info.flags.bits() & 0xff, DomainInfoFlags::PAUSED.bits());
+    assert_eq!((info.flags.bits() >> 16) & 0xff, 255);
+    assert_eq!(
+        (info.tot_pages, info.max_pages),
+        (FRAMES as u64, FRAMES as u64)
+    );
+    assert_eq!(
+        (info.nr_online_vcpus, info.max_vcpu_id, info.cpu_time),
+        (0, 2, 0)
+    );
+    assert_eq!(info.cpupool, 0);
+    let handle = [7; 16];
+    let set = control::control(
+        DomctlOp::SetDomainHandle,
+        guest.id,
+        &SetDomainHandle { handle },
+    );
+    assert_eq!(set, Ok(0));
+    assert_eq!(guest.info().handle, handle);
+
+    guest.build(spins_described());
+    assert_eq!(guest.set_context(0, &guest.context(0)), Ok(0));
+    assert_eq!(guest.info().nr_online_vcpus, 1);
+    guest.start();
+    smp::wait_until("the guest", || guest.info().cpu_time != 0);
+    assert!(
+        !guest
+            .info()
+            .flags
+            .intersects(DomainInfoFlags::PAUSED | DomainInfoFlags::BLOCKED)
+    );
+    let vcpu = |number| {
+        let mut state = VcpuState::new_zeroed();
+        state.vcpu = number;
+        let mut content = Payload::of(&state);
+        let (outcome, _) = domctl(DomctlOp::GetVcpuInfo, guest.id, &mut content);
+        outcome.map(|_| content.read::<VcpuState>())
+    };
+    let state = vcpu(0).expect("no vCPU");
+    assert_eq!((state.online, state.blocked), (1, 0));
+    assert!(state.cpu_time != 0);
+    let state = vcpu(1).expect("no vCPU");
+    assert_eq!((state.online, state.running, state.cpu_time), (0, 0, 0));
+    assert_eq!(vcpu(3).map(|_| ()), Err(Errno::EINVAL));
+
+    // The list of all, from any number on.
+    let mut room = [
+        DomainInfo::new_zeroed(),
+        DomainInfo::new_zeroed(),
+        DomainInfo::new_zeroed(),
+    ];
+    let mut list = |first: DomId, most: u32| {
+        let mut wish = DomainInfoList::new_zeroed();
+        wish.first_domain = first;
+        wish.max_domains = most;
+        wish.buffer = Vaddr(room.as_mut_ptr() as u64);
+        let mut content = Payload::of(&wish);
+        assert_eq!(
+            control::sysctl(SysctlOp::GetDomainInfoList, &mut content),
+            Ok(0)
+        );
+        let count = content.read::<DomainInfoList>().num_domains;
+        (count, room[0].domain, room[1].domain)
+    };
+    assert_eq!(list(DomId(0), 3), (2, DomId(0), guest.id));
+    assert_eq!(list(DomId(0), 1).0, 1);
+    let (count, only, _) = list(DomId(1), 3);
+    assert_eq!((count, only), (1, guest.id));
+    assert_eq!(list(DomId(guest.id.0 + 1), 3).0, 0);
+    // A description is of the next one where there is none.
+    assert_eq!(
+        control::info(DomId(1)).map(|info| info.domain),
+        Ok(guest.id)
+    );
+    assert_eq!(
+        control::info(DomId(guest.id.0 + 1)).map(|_| ()),
+        Err(Errno::ESRCH)
+    );
+    guest.end();
+}
