@@ -5,7 +5,7 @@
  * Everything in section `.boot` is linked at its unmoved physical address and addressed relative to
  * where it really is, so GRUB may place the image at any multiple of 2 MiB below 4 GiB.
  *
- * Operands in braces are constants that hypervisor/src/arch/boot.rs hands in.
+ * Operands in braces are constants that hypervisor/src/arch/boot/mod.rs hands in.
  */
 
     .section .boot, "awx", @progbits
