@@ -28,11 +28,15 @@ pub(super) fn load(registers: &DebugRegisters) {
     }
 }
 
-/// Switches all breakpoints off: the guest stops running here.
+/// Switches all breakpoints off: the guest stops running here. Another guest's DR6 would tell when it touches their
+/// addresses, enabled or not.
 pub(super) fn unload(registers: &DebugRegisters) {
     if registers.is_active() {
-        // SAFETY: no breakpoint is enabled.
-        unsafe { asm!("mov dr7, {}", in(reg) 0x400u64, options(nomem, nostack, preserves_flags)) };
+        // SAFETY: no breakpoint is enabled, and address 0 is none of the hypervisor's.
+        unsafe {
+            asm!("mov dr7, {}", "mov dr0, {zero}", "mov dr1, {zero}", "mov dr2, {zero}", "mov dr3, {zero}",
+                 in(reg) 0x400u64, zero = in(reg) 0u64, options(nomem, nostack, preserves_flags));
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whose messages are interrupts of this machine: finding a function's registers, and giving them a place.
 
 use super::boot::{device_of_first_domain, is_ram};
+use super::features;
 use super::irq::lines;
 use super::msi::{Message, Table};
 use super::pci::Pci;
@@ -175,10 +176,13 @@ fn table_of(function: Function, registers: &MsiX) -> Result<Table, MessageError>
         .ok_or(MessageError::NoTable)?;
     let range = PhysRange::from_len(machine, u64::from(registers.entries) * MSIX_ENTRY_BYTES)
         .touched_frames();
-    let is_devices = (range.start..range.end)
-        .step_by(4096)
-        .map(Mfn::of_address)
-        .all(|mfn| !is_ram(mfn) && is_for_devices(mfn));
+    // What a function says of itself is not bounded by what the processor can address, nor by anything.
+    let is_reachable = !range.is_empty() && range.end <= 1 << features::address_bits();
+    let is_devices = is_reachable
+        && (range.start..range.end)
+            .step_by(4096)
+            .map(Mfn::of_address)
+            .all(|mfn| !is_ram(mfn) && is_for_devices(mfn));
     if !is_devices {
         return Err(MessageError::NoTable);
     }

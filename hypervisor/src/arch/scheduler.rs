@@ -32,7 +32,7 @@
 use super::guest::running::Running;
 use super::guest::switch;
 use super::percpu::{self, CpuInfo, MAX_CPUS};
-use super::{apic, clock, console_input, rendezvous, smp, timers, traps};
+use super::{apic, clock, console_input, rendezvous, smp, timers, tlb, traps};
 use crate::domain::{Domains, Vcpu};
 use crate::sched::round_robin::{RoundRobin, Unit};
 use crate::sched::run_state::{Change, PauseError};
@@ -333,8 +333,15 @@ fn switch_to(info: &mut CpuInfo, vcpu: Arc<Vcpu>) {
         unreachable!("a vCPU that may run, of a domain that is gone");
     };
     let Some(context) = vcpu.take_context() else {
-        // Somebody looks at its state: its turn comes again.
+        // Somebody looks at its state: its turn comes again, and soon. What is here may be what can't go on. Others
+        // may wait for this processor meanwhile.
         release(info.cpu, &vcpu);
+        tlb::flush_asked();
+        let current = info.running.as_ref();
+        if current.is_some_and(|running| !running.vcpu.run.is_runnable()) {
+            go_idle(info);
+        }
+        ask(CpuId(info.cpu), Reasons::PICK);
         return;
     };
     let before = switch::save(info);

@@ -46,10 +46,15 @@ struct Tss {
     io_bitmap: u16,
 }
 
-/// The hypervisor's part of one processor's GDT, and its TSS.
+/// The hypervisor's part of one processor's GDT: a page that is shown writable behind guests' descriptors, because the
+/// processor marks those in use. Whatever else were in it could be loaded, and marked, as a descriptor.
 #[repr(C, align(4096))]
+struct Descriptors([u64; 512]);
+
+/// One processor's tables.
+#[repr(C)]
 struct CpuTables {
-    descriptors: [u64; 16],
+    descriptors: Descriptors,
     tss: Tss,
 }
 
@@ -62,7 +67,7 @@ unsafe impl Sync for AllTables {}
 static TABLES: AllTables = AllTables(UnsafeCell::new(
     [const {
         CpuTables {
-            descriptors: [0; 16],
+            descriptors: Descriptors([0; 512]),
             tss: Tss {
                 reserved0: 0,
                 rsp: [0; 3],
@@ -93,7 +98,7 @@ pub(super) unsafe fn load(cpu: u32, entry_stack: u64, interrupt_stacks: [u64; 4]
     // SAFETY: in bounds (callers number processors below MAX_CPUS) and ours alone (see `AllTables`).
     let tables = unsafe { &raw mut (*TABLES.0.get())[cpu as usize] };
     let tss = tables as u64 + core::mem::offset_of!(CpuTables, tss) as u64;
-    let mut descriptors = [0u64; 16];
+    let mut descriptors = [0u64; 512];
     let mut set = |selector: u16, value: u64| {
         descriptors[usize::from((selector >> 3) - FIRST_ENTRY)] = value;
     };
@@ -119,7 +124,7 @@ pub(super) unsafe fn load(cpu: u32, entry_stack: u64, interrupt_stacks: [u64; 4]
     // SAFETY: the tables are ours and complete before they are loaded. The code segment changes to an
     // equal one by the far return; the null data selectors are what long mode wants.
     unsafe {
-        (*tables).descriptors = descriptors;
+        (*tables).descriptors.0 = descriptors;
         (*tables).tss.io_bitmap = size_of::<Tss>() as u16;
         (*tables).tss.rsp[0] = entry_stack;
         for (slot, top) in interrupt_stacks.into_iter().enumerate() {

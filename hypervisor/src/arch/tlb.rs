@@ -53,6 +53,11 @@ pub(super) fn enter_guest(domain: DomId) {
     processor(percpu::current_cpu()).enter_guest(domain);
 }
 
+/// The root is loaded and the flush done.
+pub(super) fn left_guest() {
+    processor(percpu::current_cpu()).left_guest();
+}
+
 /// No guest's root is loaded on this processor any more, and it has flushed since.
 pub(super) fn leave_guest() {
     processor(percpu::current_cpu()).leave_guest();
@@ -119,7 +124,7 @@ pub(crate) fn flush_domain(domain: DomId) {
     flush_where(|cpu| processor(cpu).runs(domain));
 }
 
-/// Flushes these processors and waits.
-pub(crate) fn flush(is_wanted: impl Fn(u32) -> bool) {
-    flush_where(is_wanted);
+/// Flushes those of these processors that may hold translations by the tables of `domain`, and waits.
+pub(crate) fn flush(domain: DomId, is_wanted: impl Fn(u32) -> bool) {
+    flush_where(|cpu| processor(cpu).runs(domain) && is_wanted(cpu));
 }

@@ -75,6 +75,20 @@
 1772:
     .endm
 
+    /*
+     * Moves a guest's frame from the stack of an exception's own, in this processor's block, to where the
+     * hardware would have put it without that, and RSP along.
+     */
+    .macro frame_to_usual_stack
+    mov rdi, rsp
+    or rdi, {STACK_BLOCK_MASK}          /* last byte of the block */
+    sub rdi, {GUEST_BEFORE_LAST}        /* CpuInfo.guest */
+    mov rsi, rsp
+    mov rsp, rdi
+    mov ecx, {FRAME_WORDS}
+    rep movsq
+    .endm
+
     .macro trap_stub vector
     .balign 16
     /* 8, 10 to 14, 17, 21, 29 and 30 push an error code themselves. */
@@ -139,13 +153,7 @@ trap_debug:
     push_general
     forbid_user_pages
     unless_from_guest trap_from_hypervisor
-    mov rdi, rsp
-    or rdi, {STACK_BLOCK_MASK}          /* last byte of the block */
-    sub rdi, {GUEST_BEFORE_LAST}        /* CpuInfo.guest */
-    mov rsi, rsp
-    mov rsp, rdi
-    mov ecx, {FRAME_WORDS}
-    rep movsq
+    frame_to_usual_stack
     mov rdi, rsp
     xor ebp, ebp
     sub rsp, 8
@@ -155,18 +163,45 @@ trap_debug:
 
 /*
  * NMI, double fault and machine check have stacks of their own and may come from anywhere, the middle of
- * any other entry included. They touch nothing of the guest and go back where they came from.
+ * any other entry included. They touch nothing of the guest. Into the hypervisor they go back as they came. A
+ * guest's frame goes the usual way out, from the usual stack: its IRET may fault, and on this stack the next NMI
+ * would overwrite what is left of the frame.
  */
     .type trap_on_own_stack, @function
 trap_on_own_stack:
     cld
     push_general
     forbid_user_pages
+    mov rdi, rsp
+    sub rsp, 8
+    call {trap_entry}
+    add rsp, 8
+    unless_from_guest return_to_hypervisor
+    frame_to_usual_stack
+    /* Until an IRET no further NMI would come, and a guest may be reached without one: an IRET to the next line. */
+    mov rax, rsp
+    mov ecx, ss
+    push rcx
+    push rax
+    pushfq
+    mov ecx, cs
+    push rcx
+    lea rcx, [rip + 1773f]
+    push rcx
+    iretq
+1773:
+    mov rdi, rsp
+    xor ebp, ebp
+    sub rsp, 8
+    call {prepare_exit}
+    jmp exit_to_guest_as_prepared
+
 trap_from_hypervisor:
     mov rdi, rsp
     sub rsp, 8
     call {trap_entry}
     add rsp, 8
+return_to_hypervisor:
     pop_general
     add rsp, 8
     iretq

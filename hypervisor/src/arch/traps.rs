@@ -20,7 +20,9 @@ mod vector {
     pub(super) const DEBUG: u32 = 1;
     pub(super) const NMI: u32 = 2;
     pub(super) const DOUBLE_FAULT: u32 = 8;
+    pub(super) const INVALID_TSS: u32 = 10;
     pub(super) const PAGE_FAULT: u32 = 14;
+    pub(super) const ALIGNMENT_CHECK: u32 = 17;
     pub(super) const MACHINE_CHECK: u32 = 18;
 }
 
@@ -151,8 +153,19 @@ fn nmi(frame: &TrapFrame) {
     );
 }
 
+/// Whether an instruction itself can be to blame for exception `vector`: a fault on what it was given. A machine check
+/// or a double fault is none of its doing, wherever it comes.
+fn has_fixups(vector: u32) -> bool {
+    matches!(
+        vector,
+        vector::INVALID_TSS..=vector::PAGE_FAULT | vector::ALIGNMENT_CHECK
+    )
+}
+
 fn exception(frame: &mut TrapFrame) {
-    if let Some(fixup) = fixup(frame.rip) {
+    if has_fixups(frame.vector)
+        && let Some(fixup) = fixup(frame.rip)
+    {
         guest::exit::note_fault(frame.rip, frame.vector, frame.error_code);
         if frame.vector == vector::PAGE_FAULT {
             guest::access::note_fault(cr2(), frame.error_code);

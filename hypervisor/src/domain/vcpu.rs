@@ -33,6 +33,9 @@ pub(crate) struct Vcpu {
     /// Whether the guest has registered a place of its own.
     has_own_info: AtomicBool,
     /// Whether its context has been set up at least once.
+    /// Somebody sets it up, or has.
+    is_claimed: AtomicBool,
+    /// It has a context. Not before: who brings it up looks here.
     is_initialised: AtomicBool,
     /// A non-maskable interrupt waits for it.
     nmi_pending: AtomicBool,
@@ -79,6 +82,7 @@ impl Vcpu {
             context: IrqLock::new(None),
             info: AtomicU64::new(info.0.raw()),
             has_own_info: AtomicBool::new(false),
+            is_claimed: AtomicBool::new(false),
             is_initialised: AtomicBool::new(false),
             nmi_pending: AtomicBool::new(false),
             is_paused_for_shutdown: AtomicBool::new(false),
@@ -146,11 +150,12 @@ impl Vcpu {
         context: Box<Context>,
         prepare: impl FnOnce(&Context),
     ) -> Result<(), Box<Context>> {
-        if self.is_initialised.swap(true, Ordering::AcqRel) {
+        if self.is_claimed.swap(true, Ordering::AcqRel) {
             return Err(context);
         }
         prepare(&context);
         self.put_context(context);
+        self.is_initialised.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -165,6 +170,7 @@ impl Vcpu {
         let was = self.info();
         self.info.store(info.0.raw(), Ordering::Release);
         self.is_initialised.store(false, Ordering::Release);
+        self.is_claimed.store(false, Ordering::Release);
         self.nmi_pending.store(false, Ordering::Release);
         self.runstate_area.store(0, Ordering::Relaxed);
         self.clock_area.store(0, Ordering::Relaxed);

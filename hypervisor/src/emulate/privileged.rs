@@ -5,7 +5,8 @@
 //! | `CLI` `STI` | by the virtual I/O privilege level; they do nothing then |
 //! | `IN` `OUT` `INS` `OUTS` | by the virtual I/O privilege level or the guest's permission bitmap |
 //! | `CLTS` `MOV CR` `MOV DR` `RDMSR` `WRMSR` `WBINVD` `INVD` `XSETBV` `LMSW` | guest kernel |
-//! | `CPUID` `RDTSC` `RDTSCP` | always: they trap only when the hypervisor made them trap |
+//! | `CPUID` | always: it traps only when the hypervisor made it trap |
+//! | `RDTSC` `RDTSCP` | guest kernel, and its user space unless the guest's CR4.TSD is set |
 //! | `HLT` `INVLPG` and the rest | never: kernels use hypercalls |
 //!
 //! What an allowed instruction then does is the business of the [`InsnMachine`] hooks.
@@ -15,6 +16,7 @@ use super::fetch;
 use super::insn::{Gpr, Insn, Op, Width};
 use super::machine::{InsnMachine, Outcome, Stop};
 use crate::cpu_policy::GuestMode;
+use crate::cpu_policy::control::CR4_TSD;
 use crate::cpu_policy::iopl::Iopl;
 
 /// A virtual processor of a paravirtualized guest, trapped in ring 3.
@@ -61,7 +63,8 @@ fn permit<P: PvCpu>(cpu: &mut P, insn: &Insn) -> Result<(), Stop> {
         | Op::Invd
         | Op::Xsetbv
         | Op::Lmsw => cpu.mode() == GuestMode::Kernel,
-        Op::Cpuid | Op::Rdtsc | Op::Rdtscp => true,
+        Op::Cpuid => true,
+        Op::Rdtsc | Op::Rdtscp => cpu.mode() == GuestMode::Kernel || cpu.read_cr(4)? & CR4_TSD == 0,
         // These don't trap, or are not offered.
         Op::Smsw | Op::Xgetbv | Op::Hlt | Op::Invlpg => false,
         // A store raises #GP only for an address that is not canonical. Nothing to emulate.

@@ -6,6 +6,7 @@ use super::test_assembler::*;
 use super::test_machine::*;
 use super::{forced, privileged};
 use crate::cpu_policy::GuestMode;
+use crate::cpu_policy::control::CR4_TSD;
 use crate::cpu_policy::cpuid::CpuidOrigin;
 use crate::cpu_policy::iopl::Iopl;
 use iced_x86::code_asm::*;
@@ -54,10 +55,29 @@ fn kernels_execute_privileged_instructions_and_users_do_not() {
 
 #[test]
 fn what_traps_only_on_our_account_is_for_everyone() {
-    let forms: [Build; 3] = [|asm| asm.cpuid(), |asm| asm.rdtsc(), |asm| asm.rdtscp()];
+    let form: Build = |asm| asm.cpuid();
+    assert_eq!(outcome(form, GuestMode::Kernel, 0), DONE);
+    assert_eq!(outcome(form, GuestMode::User, 0), DONE);
+}
+
+#[test]
+fn the_time_stamp_is_for_user_space_unless_its_kernel_forbids_it() {
+    let forms: [Build; 2] = [|asm| asm.rdtsc(), |asm| asm.rdtscp()];
     for form in forms {
-        assert_eq!(outcome(form, GuestMode::Kernel, 0), DONE);
-        assert_eq!(outcome(form, GuestMode::User, 0), DONE);
+        for (mode, cr4, expected) in [
+            (GuestMode::Kernel, 0, DONE),
+            (GuestMode::Kernel, CR4_TSD, DONE),
+            (GuestMode::User, !CR4_TSD, DONE),
+            (GuestMode::User, CR4_TSD, Outcome::NotHandled),
+        ] {
+            let mut machine = Machine::new(&assemble(form));
+            (machine.mode, machine.cr4) = (mode, cr4);
+            assert_eq!(
+                privileged::emulate(&mut machine),
+                expected,
+                "{mode:?} {cr4:#x}"
+            );
+        }
     }
 }
 

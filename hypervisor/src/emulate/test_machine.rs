@@ -43,8 +43,13 @@ pub(super) enum Event {
 /// What happens between a read of memory and the compare-exchange after it.
 pub(super) type Interference = fn(&mut Machine, u64);
 
+/// Control register 0; the others read as this and their number.
+const CR: u64 = 0x1111_2222_8005_0031;
+
 #[derive(Clone)]
 pub(super) struct Machine {
+    /// Control register 4 as it reads.
+    pub(super) cr4: u64,
     pub(super) gprs: [u64; 16],
     pub(super) rip: u64,
     pub(super) rflags: u64,
@@ -67,6 +72,7 @@ impl Machine {
     /// 64-bit code at [`CODE`], two pages of data at [`DATA`], a kernel that may do I/O.
     pub(super) fn new(code: &[u8]) -> Self {
         let mut machine = Self {
+            cr4: CR + 4,
             gprs: [0; 16],
             rip: CODE,
             rflags: 0x202,
@@ -236,8 +242,11 @@ impl InsnMachine for Machine {
         u64::from(self.io_breakpoint == Some(port))
     }
     fn read_cr(&mut self, number: u8) -> Result<u64, Stop> {
-        self.refusal
-            .map_or(Ok(0x1111_2222_8005_0031 + u64::from(number)), Err)
+        let value = match number {
+            4 => self.cr4,
+            number => CR + u64::from(number),
+        };
+        self.refusal.map_or(Ok(value), Err)
     }
     fn write_cr(&mut self, number: u8, value: u64) -> Result<(), Stop> {
         self.event(Event::Cr(number, value), ())

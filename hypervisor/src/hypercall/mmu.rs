@@ -128,7 +128,7 @@ fn settle(domain: &Domain, owed: Owed) {
 /// Flushes the processors of those vCPUs for which `wanted` holds, as their guest asks for: which vCPU is where
 /// is its own business, and one that moves meanwhile flushes by that.
 fn flush_vcpus(domain: &Domain, wanted: impl Fn(VcpuId) -> bool) {
-    tlb::flush(|cpu| {
+    tlb::flush(domain.id(), |cpu| {
         domain
             .vcpus()
             .iter()

@@ -55,6 +55,8 @@ pub struct Processor {
     /// The domain of which a root is loaded, or about to be, as its number plus 1; 0 for none. Written by the
     /// processor itself.
     guest: AtomicU32,
+    /// The domain of which a root was loaded before that, as long as its translations may be there; as `guest`.
+    leaving: AtomicU32,
     /// Somebody wants a flush. Set by anybody, taken by the processor.
     asked: AtomicBool,
 }
@@ -92,6 +94,7 @@ impl Processor {
             Self {
                 flushed: AtomicU32::new(0),
                 guest: AtomicU32::new(0),
+                leaving: AtomicU32::new(0),
                 asked: AtomicBool::new(false),
             }
         }
@@ -112,11 +115,20 @@ impl Processor {
         }
     }
 
-    /// A root of `domain` is going to be loaded. Followed by a flush.
+    /// A root of `domain` is going to be loaded. Followed by a flush, then by [`Self::left_guest`].
     #[inline]
     pub fn enter_guest(&self, domain: DomId) {
+        // First: who looks meanwhile looks at the other one first, and finds the old domain in one of the two.
+        self.leaving
+            .store(self.guest.load(Ordering::Relaxed), Ordering::SeqCst);
         self.guest.store(u32::from(domain.0) + 1, Ordering::SeqCst);
         model_fence();
+    }
+
+    /// The root that was loaded before the latest [`Self::enter_guest`] is no more, and a flush has ended since.
+    #[inline]
+    pub fn left_guest(&self) {
+        self.leaving.store(0, Ordering::SeqCst);
     }
 
     /// No guest's root is loaded any more, and a flush has ended since the last one was.
@@ -130,7 +142,8 @@ impl Processor {
     #[inline]
     #[must_use]
     pub fn runs(&self, domain: DomId) -> bool {
-        self.guest.load(Ordering::SeqCst) == u32::from(domain.0) + 1
+        let wanted = u32::from(domain.0) + 1;
+        self.guest.load(Ordering::SeqCst) == wanted || self.leaving.load(Ordering::SeqCst) == wanted
     }
 
     /// Whether it may hold translations from before `stamp`. Whatever took those translations away was done
@@ -201,6 +214,19 @@ mod tests {
         processor.end(clock.begin());
         processor.leave_guest();
         assert!(!processor.is_suspect(clock.stamp()) && !processor.runs(DomId(0)));
+    }
+
+    #[test]
+    fn a_domain_is_left_when_the_flush_is_over() {
+        let (clock, processor) = (FlushClock::new(), Processor::new());
+        processor.enter_guest(DomId(1));
+        processor.left_guest();
+        processor.enter_guest(DomId(2));
+        assert!(processor.runs(DomId(1)) && processor.runs(DomId(2)));
+        processor.end(clock.begin());
+        assert!(processor.runs(DomId(1)));
+        processor.left_guest();
+        assert!(!processor.runs(DomId(1)) && processor.runs(DomId(2)));
     }
 
     #[test]

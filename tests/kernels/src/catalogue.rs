@@ -54,6 +54,8 @@ pub struct Case {
     pub runs_for_s: u32,
     /// More of the machine: what QEMU's `-device` takes.
     pub devices: &'static [&'static str],
+    /// More options of the hypervisor.
+    pub options: &'static str,
     /// Another processor model than usual, as QEMU's `-cpu` takes it.
     pub cpu: Option<&'static str>,
     /// It runs on one, two and four processors, always.
@@ -75,6 +77,11 @@ impl Case {
 
     const fn on_cpu(mut self, cpu: &'static str) -> Self {
         self.cpu = Some(cpu);
+        self
+    }
+
+    const fn under(mut self, options: &'static str) -> Self {
+        self.options = options;
         self
     }
 
@@ -105,6 +112,7 @@ macro_rules! cases {
                 arguments: "",
                 runs_for_s: 0,
                 devices: &[],
+                options: "",
                 cpu: None,
                 is_about_processors: false,
                 #[cfg(target_os = "none")]
@@ -359,6 +367,8 @@ cases! {
     "segment/ldt-window" = segment::ldt_window;
     "segment/selectors-survive" = segment::selectors_survive, on_many(());
     "segment/stack-switch" = segment::stack_switch;
+    "segment/nmi-return" = segment::nmi_return, under("watchdog"), on_many(());
+    "segment/table-of-tasks" = segment::table_of_tasks;
     "segment/update-descriptor" = segment::update_descriptor;
     "segment/user-gs-selector" = segment::user_gs_selector;
 

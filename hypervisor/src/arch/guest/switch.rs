@@ -146,8 +146,12 @@ pub(in crate::arch) fn enter(info: &mut CpuInfo, before: Option<&Running>, mut r
         .domain
         .per_domain()
         .show_tables(running.vcpu.id(), info.cpu);
+    // The new root may not map the descriptors in use: another domain's, or another vCPU's that never ran.
+    // SAFETY: `save` has taken the guest's selectors away.
+    unsafe { tables::load_hypervisor_gdt(info.cpu) };
     tlb::enter_guest(running.domain.id());
     load_root_and_flush(current_root(&running.context));
+    tlb::left_guest();
     // SAFETY: the area of this vCPU is mapped by every root of its domain, its last two pages are this
     // processor's descriptors (`show_tables`).
     unsafe {

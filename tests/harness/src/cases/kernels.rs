@@ -127,7 +127,10 @@ fn judge(
         Extent::WholeProduct if case.runs_for_s != 0 => LONG_S,
         _ => case.runs_for_s,
     };
-    let mut line = format!("test={} {}{end}", case.name, case.arguments);
+    let mut line = format!(
+        "test={} processors={processors} {}{end}",
+        case.name, case.arguments
+    );
     if seconds != 0 {
         line += &format!(" seconds={seconds}");
     }
@@ -137,6 +140,9 @@ fn judge(
     }
     let image = hypervisor.image();
     let mut options = hypervisor.options();
+    for word in case.options.split_whitespace() {
+        options = format!("{options} {word}");
+    }
     if case.runs_for_s != 0 {
         // It would fill the console with its mistakes.
         options += " guest_loglvl=none/error";

@@ -12,8 +12,10 @@ pub(crate) mod ldt_absent_page;
 pub(crate) mod ldt_bad_page;
 pub(crate) mod ldt_refusals;
 pub(crate) mod ldt_window;
+pub(crate) mod nmi_return;
 pub(crate) mod selectors_survive;
 pub(crate) mod stack_switch;
+pub(crate) mod table_of_tasks;
 pub(crate) mod update_descriptor;
 pub(crate) mod user_gs_selector;
 
