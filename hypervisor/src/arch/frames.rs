@@ -313,10 +313,11 @@ fn order_of(bytes: usize) -> Option<Order> {
     )
 }
 
-/// A zeroed block of at least `bytes` bytes for the hypervisor itself, to be given back by [`unkeep`].
+/// A block of at least `bytes` bytes for the hypervisor itself, to be given back by [`unkeep`]. There may be anything
+/// in it.
 pub(super) fn keep(bytes: usize) -> Option<Mfn> {
     let block = ALLOCATOR.lock().allocate(table(), own(order_of(bytes)?))?;
-    Some(block.clean(table(), &Machine, &Zero).keep(table()))
+    Some(block.keep(table(), &Machine))
 }
 
 /// Takes back what [`keep`] gave for `bytes` bytes.

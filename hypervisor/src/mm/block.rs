@@ -104,18 +104,7 @@ impl UncleanBlock {
     /// Makes every frame of the block clean: flushes translations of former owners that are still owed
     /// a flush, and zeroes what is not zero already. No lock is needed.
     pub fn clean(self, table: FrameTable<'_>, tlb: &impl Tlb, scrub: &impl Scrub) -> CleanBlock {
-        let mut newest: Option<FlushStamp> = None;
-        for (_, frame) in self.entries(table) {
-            if frame.owner() != Owner::NONE {
-                let stamp = TypeWord::load(frame).stamp();
-                newest = Some(newest.map_or(stamp, |newest| newest.later(stamp)));
-            }
-        }
-        if let Some(stamp) = newest {
-            // Frames of several owners, and grant mappings by others: all processors are suspects, and
-            // the stamp filters those that have flushed since.
-            tlb.flush_since(Suspects::Everyone, stamp);
-        }
+        self.flush(table, tlb);
         for (mfn, frame) in self.entries(table) {
             if frame.refs.load(Ordering::Relaxed) & refs::CLEAN == 0 {
                 scrub.scrub(mfn);
@@ -129,6 +118,35 @@ impl UncleanBlock {
         CleanBlock {
             head: self.head,
             order: self.order,
+        }
+    }
+
+    /// Keeps the block for the hypervisor itself, as [`CleanBlock::keep`], with whatever bytes are in it: for memory
+    /// that is written before it is read.
+    #[must_use]
+    pub fn keep(self, table: FrameTable<'_>, tlb: &impl Tlb) -> Mfn {
+        self.flush(table, tlb);
+        for (_, frame) in self.entries(table) {
+            frame.owner.store(Owner::NONE.raw(), Ordering::Relaxed);
+            frame.typ.store(0, Ordering::Relaxed);
+            frame.refs.store(refs::HELD, Ordering::Release);
+        }
+        self.mfn()
+    }
+
+    /// Flushes translations of former owners that are still owed a flush.
+    fn flush(&self, table: FrameTable<'_>, tlb: &impl Tlb) {
+        let mut newest: Option<FlushStamp> = None;
+        for (_, frame) in self.entries(table) {
+            if frame.owner() != Owner::NONE {
+                let stamp = TypeWord::load(frame).stamp();
+                newest = Some(newest.map_or(stamp, |newest| newest.later(stamp)));
+            }
+        }
+        if let Some(stamp) = newest {
+            // Frames of several owners, and grant mappings by others: all processors are suspects, and
+            // the stamp filters those that have flushed since.
+            tlb.flush_since(Suspects::Everyone, stamp);
         }
     }
 }
