@@ -1,15 +1,17 @@
-# Run in the first domain: reads and writes every disk and sends over every network card, all at once, while the
-# interrupts of all of them go from processor to processor.
-ROUNDS=3
+# sh devices.sh SECONDS, in the first domain: reads and writes every disk and sends over every network card, all at once
+# and for so long, while the interrupts of all of them go from processor to processor.
 BLOCKS=16
+PLACES=16
+# Whole seconds since the start.
+now() { cut -d. -f1 /proc/uptime; }
 modprobe -a virtio_pci virtio_blk nvme ahci sd_mod virtio_net e1000e
 
 # disk NAME: writes what nobody has seen, reads it back from the device, compares.
 disk() {
     name=$1 round=0 bad=0
-    while [ $round -lt $ROUNDS ]; do
+    while [ $round = 0 ] || [ $(now) -lt $end ]; do
         dd if=/dev/urandom of=/tmp/$name bs=64k count=$BLOCKS 2>/dev/null
-        at=$((round * BLOCKS))
+        at=$((round % PLACES * BLOCKS))
         dd if=/tmp/$name of=/dev/$name bs=64k count=$BLOCKS seek=$at conv=fsync,notrunc 2>/dev/null
         echo 1 >/proc/sys/vm/drop_caches
         wanted=$(md5sum </tmp/$name)
@@ -25,7 +27,7 @@ network() {
     name=$1 round=0 bad=0
     dd if=/dev/urandom of=/tmp/$name bs=64k count=8 2>/dev/null
     wanted=$(md5sum </tmp/$name)
-    while [ $round -lt $ROUNDS ]; do
+    while [ $round = 0 ] || [ $(now) -lt $end ]; do
         found=$(nc $2 7 </tmp/$name | head -c 524288 | md5sum)
         [ "$wanted" = "$found" ] || bad=$((bad + 1))
         round=$((round + 1))
@@ -56,6 +58,7 @@ for path in /sys/class/net/eth*; do
     number=$((number + 1))
 done
 sleep 3
+end=$(($(now) + $1))
 move_interrupts &
 mover=$!
 workers=
@@ -72,4 +75,6 @@ touch /tmp/over
 wait $mover
 grep xen-pirq /proc/interrupts | grep -v i8042
 dmesg | grep -iE 'lost|timed out|timeout|nobody cared|spurious' | sed 's/^/suspicious: /'
+# What the kernel calls at least a warning.
+dmesg -r | sed -n 's/^<\([0-4]\)>/level \1 /p'
 echo "devices: over"

@@ -7,6 +7,7 @@ pub mod devices;
 pub mod dom0;
 pub mod dom0_load;
 pub mod dom0_matrix;
+mod kernel_log;
 pub mod kernels;
 pub mod keys;
 pub mod machines;

@@ -17,7 +17,7 @@ const KERNEL_LINE: &str = "console=hvc0 earlyprintk=xen";
 /// What the shell asks with.
 pub(super) const PROMPT: &str = r"dom0# $";
 /// From QEMU's start to the shell: half a minute where there is nothing else to do.
-const SHELL_LIMIT: Duration = Duration::from_secs(300);
+const SHELL_LIMIT: Duration = Duration::from_secs(900);
 /// From a command to its end.
 pub(super) const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 /// From `poweroff` to the machine's end: processes are given time to end.
@@ -143,22 +143,6 @@ pub(super) struct Shell {
 }
 
 impl Shell {
-    /// Boots the distribution's newest kernel on `machine` to its shell, with more options and more words on the kernel's
-    /// command line.
-    pub(super) fn boot_machine(
-        context: &Context<'_>,
-        machine: &Machine,
-        options: &str,
-        words: &str,
-    ) -> Result<Self, Verdict> {
-        let boot = Boot {
-            options,
-            words,
-            ..Boot::of(machine)
-        };
-        boot.shell(context)
-    }
-
     /// Types on the serial line.
     pub(super) fn send(&mut self, text: &str) -> Result<(), Verdict> {
         self.run
