@@ -7,6 +7,7 @@ pub mod devices;
 pub mod dom0;
 pub mod dom0_load;
 pub mod dom0_matrix;
+pub mod dom0_speed;
 mod kernel_log;
 pub mod kernels;
 pub mod keys;
@@ -42,6 +43,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(dom0_matrix::cases(extent));
     cases.extend(dom0::cases());
     cases.extend(dom0_load::cases(extent));
+    cases.extend(dom0_speed::cases());
     cases.extend(devices::cases(extent));
     cases.extend(keys::cases());
     cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));
