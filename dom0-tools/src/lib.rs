@@ -1,14 +1,18 @@
 //! What administrators run in the first domain: the rooms that its programs are made of.
 //!
 //! * [`store`] is the store's logic, [`daemon`] carries its messages;
+//! * [`client`] talks to it;
 //! * [`console`] has the guests' consoles;
-//! * [`client`] talks to it, [`command_line`] says how all programs are called;
+//! * [`builder`] builds domains, [`control`] has what is asked of the hypervisor;
+//! * [`command_line`] says how the daemons are called;
 //! * [`device`] is the only room that touches the kernel's devices, and has all `unsafe`.
 #![deny(unsafe_code)]
 
+pub mod builder;
 pub mod client;
 pub mod command_line;
 pub mod console;
+pub mod control;
 pub mod daemon;
 pub mod device;
 pub mod store;

@@ -6,7 +6,12 @@
 
 pub mod consoles;
 pub mod domain_status;
+mod domctl;
 pub mod event_channels;
+pub mod foreign_frames;
 pub mod machine;
+mod memory;
+pub mod privcmd;
 pub mod shared_frame;
+mod sysctl;
 pub mod terminal;

@@ -1,0 +1,78 @@
+//! Why a guest is not built, as people are told.
+
+use crate::control::error::ControlError;
+use guest_abi::ids::Mfn;
+use hypervisor::image::ImageError;
+use hypervisor::image::command_line::CommandLineTooLong;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a guest is not built.
+#[derive(Debug)]
+pub enum BuildError {
+    /// A file of it can't be read.
+    File(PathBuf, io::Error),
+    /// The kernel can't be used.
+    Image(ImageError),
+    /// The kernel's command line does not fit.
+    CommandLine(CommandLineTooLong),
+    /// The hypervisor refuses a step.
+    Control(ControlError),
+    /// The machine has not the memory.
+    NoMemory {
+        /// What the guest needs.
+        wanted_kib: u64,
+        /// What it got.
+        got_kib: u64,
+    },
+    /// The layout has no place for rings, which is a mistake of ours.
+    NoRings,
+    /// The domain went away while it was built.
+    Vanished,
+    /// A frame's number does not fit into a grant.
+    FrameTooHigh(Mfn),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Image(error) => error.fmt(f),
+            Self::CommandLine(error) => error.fmt(f),
+            Self::Control(error) => error.fmt(f),
+            Self::NoMemory {
+                wanted_kib,
+                got_kib,
+            } => write!(f, "I need {wanted_kib} KiB but only have {got_kib}."),
+            Self::NoRings => f.write_str("the guest has no place for its rings"),
+            Self::Vanished => f.write_str("the domain went away while it was built"),
+            Self::FrameTooHigh(mfn) => {
+                write!(
+                    f,
+                    "the guest's ring is at {mfn}, which a grant has no room for"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+impl From<ImageError> for BuildError {
+    fn from(error: ImageError) -> Self {
+        Self::Image(error)
+    }
+}
+
+impl From<CommandLineTooLong> for BuildError {
+    fn from(error: CommandLineTooLong) -> Self {
+        Self::CommandLine(error)
+    }
+}
+
+impl From<ControlError> for BuildError {
+    fn from(error: ControlError) -> Self {
+        Self::Control(error)
+    }
+}
