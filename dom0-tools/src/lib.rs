@@ -3,6 +3,7 @@
 //! * [`store`] is the store's logic, [`daemon`] carries its messages;
 //! * [`client`] talks to it;
 //! * [`console`] has the guests' consoles;
+//! * [`config`] reads configurations of domains, [`sxp`] the s-expressions of the old tools;
 //! * [`builder`] builds domains, [`control`] has what is asked of the hypervisor;
 //! * [`command_line`] says how the daemons are called;
 //! * [`device`] is the only room that touches the kernel's devices, and has all `unsafe`.
@@ -11,8 +12,10 @@
 pub mod builder;
 pub mod client;
 pub mod command_line;
+pub mod config;
 pub mod console;
 pub mod control;
 pub mod daemon;
 pub mod device;
 pub mod store;
+pub mod sxp;

@@ -1,0 +1,197 @@
+//! Finding and reading configuration files.
+
+use super::domain::{Action, DomainConfig, Uuid, is_valid_name};
+use super::evaluate::evaluate;
+use super::keys::{ConfigError, Options, Overrides};
+use crate::sxp::Sxp;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// The longest configuration file.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// A configuration that was read.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Loaded {
+    /// What the domain is to be.
+    pub config: DomainConfig,
+    /// What the file has printed.
+    pub printed: Vec<String>,
+}
+
+/// A new identity.
+///
+/// # Errors
+///
+/// If the kernel gives no random bytes.
+pub fn random_uuid() -> io::Result<Uuid> {
+    let mut bytes = [0; 16];
+    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    // Version 4, and the variant that says so.
+    bytes[6] = bytes[6] & 0x0F | 0x40;
+    bytes[8] = bytes[8] & 0x3F | 0x80;
+    Ok(Uuid(bytes))
+}
+
+/// Where the file is that a command line names: as it says, or in one of the directories.
+#[must_use]
+pub fn find(name: &str, directories: &str) -> Option<PathBuf> {
+    let path = Path::new(name);
+    let is_there = |path: &Path| path.exists() && !path.is_dir();
+    if path.is_absolute() || is_there(path) {
+        return Some(path.to_owned()).filter(|path| is_there(path));
+    }
+    directories
+        .split(':')
+        .map(|directory| Path::new(directory).join(name))
+        .find(|path| is_there(path))
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let failed =
+        |_| ConfigError::Sentence(format!("Unable to open config file: {}", path.display()));
+    let mut bytes = Vec::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes))
+        .map_err(failed)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Reads a file in the language of Python.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
+    let name = path.display().to_string();
+    let source = read(path)?;
+    if source.starts_with('<') {
+        return Err(ConfigError::Sentence(format!(
+            "{name}: definitions in XML are not offered; write a configuration file"
+        )));
+    }
+    let evaluated = evaluate(&name, &source, &overrides.script_variables())
+        .map_err(|error| ConfigError::Sentence(error.to_string()))?;
+    let random =
+        random_uuid().map_err(|error| ConfigError::Sentence(format!("/dev/urandom: {error}")))?;
+    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+    let default_name = file_name.strip_suffix(".cfg").unwrap_or(&file_name);
+    let options = Options::new(&name, &evaluated.variables, overrides)?;
+    Ok(Loaded {
+        config: options.domain(default_name, random)?,
+        printed: evaluated.printed,
+    })
+}
+
+/// Reads a file of s-expressions, as `create --dryrun` and `list --long` print them.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn load_sxp(path: &Path) -> Result<DomainConfig, ConfigError> {
+    let name = path.display().to_string();
+    let sentence = |text: String| ConfigError::Sentence(format!("{name}: {text}"));
+    let read = Sxp::read(&read(path)?).map_err(|wrong| sentence(wrong.to_string()))?;
+    let vm = read
+        .iter()
+        .find(|sxp| matches!(sxp.head(), Some("vm" | "domain")))
+        .ok_or_else(|| sentence("it has no (vm ...)".into()))?;
+    from_sxp(vm).map_err(sentence)
+}
+
+fn from_sxp(vm: &Sxp) -> Result<DomainConfig, String> {
+    let text = |key: &str| vm.value(key).unwrap_or_default().to_owned();
+    let number = |key: &str, default: u64| match vm.value(key) {
+        None | Some("") => Ok(default),
+        Some(text) => text
+            .parse::<f64>()
+            .ok()
+            .filter(|number| (0.0..1e9).contains(number))
+            .map(|number| number as u64)
+            .ok_or_else(|| format!("{key} = {text}: write a number")),
+    };
+    let action = |key: &str, default| match vm.value(key) {
+        None | Some("") => Ok(default),
+        Some(name) => Action::named(name)
+            .ok_or_else(|| format!("Invalid Configuration: Invalid event handling mode: {name}")),
+    };
+    let name = text("name");
+    if !is_valid_name(&name) {
+        return Err("Invalid VM Name".to_owned());
+    }
+    let uuid = match vm.value("uuid") {
+        None | Some("") => random_uuid().map_err(|error| error.to_string())?,
+        Some(text) => Uuid::parse(text).map_err(|wrong| wrong.to_string())?,
+    };
+    let linux = vm
+        .children("image")
+        .flat_map(|image| image.children("linux"))
+        .next()
+        .ok_or("it has no (image (linux ...))")?;
+    let image = |key: &str| linux.value(key).unwrap_or_default().to_owned();
+    if vm
+        .children("device")
+        .any(|device| !matches!(device.rest().first().and_then(Sxp::head), Some("console")))
+    {
+        return Err(
+            "devices are not read from s-expressions yet; give a configuration file".into(),
+        );
+    }
+    let cpus = vm
+        .children("cpus")
+        .flat_map(Sxp::rest)
+        .flat_map(|lists| match lists {
+            Sxp::List(lists) => lists.clone(),
+            Sxp::Atom(_) => Vec::new(),
+        });
+    let cpus = cpus.filter_map(|list| match list {
+        Sxp::List(cpus) if cpus.is_empty() => None,
+        Sxp::List(cpus) => {
+            let cpus: Vec<_> = cpus
+                .into_iter()
+                .filter_map(|cpu| match cpu {
+                    Sxp::Atom(cpu) => Some(cpu),
+                    Sxp::List(_) => None,
+                })
+                .collect();
+            Some(cpus.join(","))
+        }
+        Sxp::Atom(cpu) => Some(cpu),
+    });
+    let memory_mib = number("memory", 128)?;
+    let vcpus = number("vcpus", 1)?.clamp(1, 4096) as u32;
+    Ok(DomainConfig {
+        name,
+        uuid,
+        description: text("description"),
+        kernel: image("kernel"),
+        ramdisk: image("ramdisk"),
+        command_line: image("args"),
+        memory_mib,
+        maxmem_mib: number("maxmem", memory_mib)?.max(memory_mib),
+        vcpus,
+        online_vcpus: (number("online_vcpus", vcpus.into())? as u32).clamp(1, vcpus),
+        cpus: cpus.collect(),
+        cpu_weight: number("cpu_weight", 256)?.clamp(1, 65535) as u16,
+        cpu_cap: number("cpu_cap", 0)?.min(65534) as u16,
+        pool: text("pool_name"),
+        features: text("features"),
+        on_poweroff: action("on_poweroff", Action::Destroy)?,
+        on_reboot: action("on_reboot", Action::Restart)?,
+        on_crash: action("on_crash", Action::Restart)?,
+        on_xend_start: text("on_xend_start"),
+        on_xend_stop: text("on_xend_stop"),
+        tsc_mode: linux
+            .value("tsc_mode")
+            .and_then(|mode| mode.parse().ok())
+            .unwrap_or(0),
+        nomigrate: linux.value("nomigrate") == Some("1"),
+        localtime: vm.value("localtime") == Some("1"),
+        rtc_timeoffset: vm
+            .value("rtc_timeoffset")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0),
+        devices: Vec::new(),
+    })
+}

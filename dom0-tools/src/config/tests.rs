@@ -1,0 +1,222 @@
+//! Configuration files as administrators have them, and what is told of wrong ones.
+
+use super::domain::{Action, DomainConfig, Uuid};
+use super::evaluate::evaluate;
+use super::keys::{KEYS, Options, Overrides};
+use std::collections::BTreeMap;
+
+const UUID: Uuid = Uuid([0x11; 16]);
+
+fn overrides(words: &[&str]) -> Overrides {
+    let pairs = words.iter().map(|word| {
+        let (key, value) = word.split_once('=').unwrap();
+        (key.to_owned(), value.to_owned())
+    });
+    Overrides(pairs.collect())
+}
+
+fn domain_with(source: &str, words: &[&str]) -> Result<DomainConfig, String> {
+    let overrides = overrides(words);
+    let evaluated = evaluate("/etc/xen/etch", source, &overrides.script_variables())
+        .map_err(|error| error.to_string())?;
+    Options::new("/etc/xen/etch", &evaluated.variables, &overrides)
+        .and_then(|options| options.domain("etch", UUID))
+        .map_err(|error| error.to_string())
+}
+
+fn domain(source: &str) -> Result<DomainConfig, String> {
+    domain_with(&format!("kernel = '/boot/vmlinuz'\n{source}"), &[])
+}
+
+fn refusal(source: &str) -> String {
+    domain(source).unwrap_err()
+}
+
+#[test]
+fn a_plain_file_is_a_domain() {
+    let config = domain(
+        "# comment é\r\nramdisk='/boot/initrd'\nmemory = '256'\nname=\"etch-1\"\nvcpus = '2'\n\
+         cpus = \"0-3,^1\"\nroot = '/dev/xvda2 ro'\nextra = 'console=hvc0'\nprivate = {'a': 1}\n\
+         on_poweroff = 'preserve'\non_crash = 'coredump-restart'\nlocaltime=True\n",
+    )
+    .unwrap();
+    assert_eq!(
+        (&*config.name, config.memory_mib, config.maxmem_mib),
+        ("etch-1", 256, 256)
+    );
+    assert_eq!((config.vcpus, config.online_vcpus), (2, 2));
+    assert_eq!(config.command_line, "root=/dev/xvda2 ro console=hvc0");
+    assert_eq!(config.on_poweroff, Action::Preserve);
+    assert_eq!(
+        (config.on_reboot, config.on_crash),
+        (Action::Restart, Action::CoredumpRestart)
+    );
+    assert_eq!(config.cpus, ["0-3,^1"]);
+    assert!(config.localtime);
+    assert_eq!(domain("").unwrap().name, "etch");
+}
+
+#[test]
+fn files_are_programs() {
+    let config = domain(
+        "import os, re\narch = os.uname()[4]\nif re.search('64', arch):\n    extra = 'lib64'\nelse:\n    extra = 'lib'\n\
+         def names(n):\n    all = []\n    for i in range(n):\n        all.append('x%02d' % i)\n    return all\n\
+         name = '-'.join(names(3)) ; memory = 1024/3\n\
+         disk = ['phy:vg/%s,xvd%s,w' % (n, l) for n, l in [('root', 'a'), ('swap', 'b')]]\n\
+         disk += [ 'file:/srv/' 'x.img,xvdc,r',\n  # comment\n]\n\
+         if not config_is_there: pass\n"
+            .replace("if not config_is_there: pass\n", "")
+            .as_str(),
+    )
+    .unwrap();
+    assert_eq!((&*config.name, config.memory_mib), ("x00-x01-x02", 341));
+    assert_eq!(config.command_line, "lib64");
+    assert_eq!(config.devices.len(), 3);
+}
+
+#[test]
+fn files_can_ask_for_variables() {
+    let source = "kernel = '/k'\ndef vmid_check(var, val):\n    val = int(val)\n    if val <= 0:\n        raise ValueError\n    return val\n\
+         xm_vars.var('vmid', use=\"Virtual machine id.\", check=vmid_check)\nxm_vars.check()\n\
+         name = \"VM%d\" % vmid\ndisk = ['phy:sda%d,sda1,w' % (7+vmid), 'phy:sda6,sda6,r']\n\
+         extra = \"4 VMID=%d usr=/dev/sda6\" % vmid\n";
+    let config = domain_with(source, &["vmid=3"]).unwrap();
+    assert_eq!(
+        (&*config.name, &*config.command_line),
+        ("VM3", "4 VMID=3 usr=/dev/sda6")
+    );
+    let refused = domain_with(source, &["vmid=0"]).unwrap_err();
+    assert_eq!(refused, "vmid - ValueError");
+}
+
+#[test]
+fn the_command_line_wins() {
+    let source =
+        "kernel = '/k'\nname = 'file'\nmemory = 64\ndisk = ['phy:a,xvda,w']\nextra = mine\n";
+    let words = [
+        "name=line",
+        "memory=0x100",
+        "disk=phy:b,xvdb,w",
+        "disk=phy:c,xvdc,w",
+        "mine=a=b",
+    ];
+    let config = domain_with(source, &words).unwrap();
+    assert_eq!(
+        (&*config.name, config.memory_mib, &*config.command_line),
+        ("line", 256, "a=b")
+    );
+    assert_eq!(config.devices.len(), 2);
+    let refused = domain_with(source, &["memory=x", "mine="]).unwrap_err();
+    assert_eq!(refused, "Invalid value: x");
+    let nothing = domain_with("", &["kernel=/k", "localtime=yes"]).unwrap();
+    assert!(nothing.localtime);
+}
+
+#[test]
+fn wrong_values_are_told_with_file_line_key_and_what_is_right() {
+    for (source, complaint) in [
+        (
+            "memory = 'much'\n",
+            "/etc/xen/etch, line 2: memory = 'much': write a whole number from 1 to 16777216",
+        ),
+        (
+            "\n\nvcpus = 0\n",
+            "/etc/xen/etch, line 4: vcpus = 0: write a whole number from 1 to 4096",
+        ),
+        (
+            "on_reboot = 'shutdown'\n",
+            "/etc/xen/etch, line 2: on_reboot = 'shutdown': Invalid Configuration: Invalid event handling mode: \
+             shutdown; write destroy, restart, preserve, rename-restart",
+        ),
+        (
+            "if 1:\n  disk = ['phy:x,foo,w']\n",
+            "/etc/xen/etch, line 3: disk = ['phy:x,foo,w']: Unable to find number for device (foo)",
+        ),
+        (
+            "builder = 'hvm'\n",
+            "/etc/xen/etch, line 2: builder = 'hvm': fully virtualized guests are not offered; write 'linux' and a \
+             paravirtualized kernel",
+        ),
+        (
+            "vcpus = 2\ncpus = ['0']\n",
+            "/etc/xen/etch, line 3: cpus = ['0']: vcpus and the item number of cpus are not same: write 2 items, or \
+             one string for all",
+        ),
+        (
+            "cpus = '0-x'\n",
+            "/etc/xen/etch, line 2: cpus = '0-x': '0-x' is no list of processors; write numbers, ranges and \
+             exceptions such as 0-3,5,^1",
+        ),
+        (
+            "uuid = '12'\n",
+            "/etc/xen/etch, line 2: uuid = '12': a uuid has 32 hexadecimal digits",
+        ),
+        ("name = 'a b'\n", "Invalid VM Name"),
+        ("nfs_root = '/srv'\n", "Must set nfs root and nfs server"),
+    ] {
+        assert_eq!(refusal(source), complaint);
+    }
+}
+
+#[test]
+fn what_is_no_program_is_told_by_line() {
+    assert_eq!(
+        refusal("a = 1\nb = = 2\n"),
+        "Errors were found at line 3 while processing /etc/xen/etch:\n\tb = = 2"
+    );
+    assert_eq!(
+        refusal("a = 'x\n"),
+        "Errors were found at line 2 while processing /etc/xen/etch:\n\ta = 'x"
+    );
+    assert_eq!(
+        refusal("a = nothing + 1\n"),
+        "name 'nothing' is not defined"
+    );
+    assert_eq!(
+        refusal("a = 1\nb = a + 'x'\n").split(": ").next(),
+        Some("/etc/xen/etch, line 3")
+    );
+    assert_eq!(
+        refusal("import subprocess\n"),
+        "/etc/xen/etch, line 2: there is no module subprocess; os, re and sys are"
+    );
+}
+
+#[test]
+fn files_reach_nothing_else() {
+    for source in [
+        "a = os.popen('id')\n",
+        "execfile('/etc/xen/common')\n",
+        "a = open('/etc/passwd')\n",
+    ] {
+        assert!(refusal(source).contains("is not available"), "{source}");
+    }
+}
+
+#[test]
+fn endless_programs_end() {
+    assert!(domain("def f(n):\n    return f(n)\na = f(1)\n").is_err());
+}
+
+#[test]
+fn keys_are_there_once() {
+    let names: BTreeMap<_, _> = KEYS.iter().map(|key| (key.name, key.meaning)).collect();
+    assert_eq!(names.len(), KEYS.len());
+}
+
+#[test]
+fn a_dry_run_is_read_back() {
+    let config =
+        domain("name = 'etch'\nmemory = 64\nextra = \"it's\"\nvcpus = 2\ncpus = ['0', '1']\n")
+            .unwrap();
+    let text = config.sxp().pretty();
+    assert!(
+        text.lines().any(|line| line.trim() == "(name etch)"),
+        "{text}"
+    );
+    assert!(text.starts_with("(vm\n"), "{text}");
+    let path = std::env::temp_dir().join(format!("dryrun-{}.sxp", std::process::id()));
+    std::fs::write(&path, text).unwrap();
+    assert_eq!(super::file::load_sxp(&path), Ok(config));
+    std::fs::remove_file(&path).unwrap();
+}
