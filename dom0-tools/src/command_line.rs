@@ -218,6 +218,79 @@ impl XenconsoledOptions {
     }
 }
 
+/// The daemon that owns the life cycle of guests
+///
+/// It builds guests for `xm create`, and does what their configurations say when they end. It may be stopped and
+/// started again, or be killed, while guests run: they go on, and the next one takes them over.
+///
+/// Signals: TERM and INT stop it, HUP opens the log file again.
+#[derive(Parser, Debug)]
+#[command(name = "xend", version)]
+pub struct XendOptions {
+    /// What to do
+    #[arg(value_enum, default_value = "start")]
+    pub action: XendAction,
+    /// Stay in the foreground
+    #[arg(short = 'N', long)]
+    pub no_fork: bool,
+    /// Log what clients ask
+    #[arg(long)]
+    pub trace: bool,
+    /// Where records of running guests are
+    #[arg(
+        long,
+        value_name = "DIRECTORY",
+        default_value = "/var/lib/xend/running"
+    )]
+    pub records: PathBuf,
+    /// Where unpacked kernels are kept
+    #[arg(
+        long,
+        value_name = "DIRECTORY",
+        default_value = "/var/cache/xend/kernels"
+    )]
+    pub cache: PathBuf,
+    /// This is the process in the background
+    #[arg(long, hide = true)]
+    pub is_background: bool,
+}
+
+/// What `xend` is to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum XendAction {
+    /// Serve
+    Start,
+    /// End; guests go on
+    Stop,
+    /// End, and serve anew
+    Restart,
+    /// Open the log file again
+    Reload,
+    /// Succeed if it serves
+    Status,
+}
+
+impl XendOptions {
+    /// Where clients connect.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        let named = std::env::var_os(crate::xend::protocol::SOCKET_VARIABLE);
+        named.map_or_else(|| crate::xend::protocol::SOCKET.into(), PathBuf::from)
+    }
+
+    /// Where to log.
+    #[must_use]
+    pub fn log_file(&self) -> PathBuf {
+        "/var/log/xen/xend.log".into()
+    }
+
+    /// Where the process number goes.
+    #[must_use]
+    pub fn pid_file(&self) -> PathBuf {
+        "/var/run/xend.pid".into()
+    }
+}
+
 /// The socket by which the store is reached.
 #[must_use]
 pub fn socket_path() -> PathBuf {
@@ -364,6 +437,7 @@ pub fn programs() -> Vec<clap::Command> {
         XenstoredOptions::command(),
         XenconsoledOptions::command(),
         XenconsoleOptions::command(),
+        XendOptions::command(),
     ];
     for tool in xenstore.get_subcommands() {
         let name: &'static str = format!("xenstore-{}", tool.get_name()).leak();

@@ -5,6 +5,7 @@
 //! * [`console`] has the guests' consoles;
 //! * [`config`] reads configurations of domains, [`sxp`] the s-expressions of the old tools;
 //! * [`builder`] builds domains, [`control`] has what is asked of the hypervisor;
+//! * [`xend`] owns their life cycle;
 //! * [`command_line`] says how the daemons are called;
 //! * [`device`] is the only room that touches the kernel's devices, and has all `unsafe`.
 #![deny(unsafe_code)]
@@ -19,3 +20,4 @@ pub mod daemon;
 pub mod device;
 pub mod store;
 pub mod sxp;
+pub mod xend;

@@ -1,0 +1,260 @@
+//! Making domains, and cleaning up what is left of them.
+
+use super::Xend;
+use super::lifecycle::reason_name;
+use super::protocol::{Fault, Response};
+use super::record::{Phase, Record};
+use super::store_tree;
+use super::table::Taken;
+use crate::config::domain::{DomainConfig, Uuid, is_valid_name};
+use guest_abi::domctl_domain::DomainInfoFlags;
+use guest_abi::ids::{DomId, Mfn, PAGE_SIZE};
+use std::path::Path;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Memory that a guest takes beyond its own: vCPUs, page tables, grant tables.
+const OVERHEAD_KIB: u64 = 2 << 10;
+/// How long a new guest is watched for a death at once, unless it shows life before.
+const WATCHED: Duration = Duration::from_millis(300);
+const GLANCE: Duration = Duration::from_millis(5);
+/// Lines of a dead guest's output that are shown.
+const LAST_LINES: usize = 12;
+
+/// Whether a new domain runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Start {
+    /// It runs.
+    Running,
+    /// It waits for an administrator.
+    Paused,
+}
+
+/// Seconds since 1970.
+#[must_use]
+pub fn now() -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0.0, |now| now.as_secs_f64())
+}
+
+fn id_text(domid: Option<u16>) -> String {
+    domid.map_or("None".to_owned(), |domid| domid.to_string())
+}
+
+impl Xend {
+    /// Makes a domain. If that fails, there is nothing of it.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no new domain.
+    pub fn create(&self, config: DomainConfig, start: Start) -> Result<Response, Fault> {
+        check(&config)?;
+        let name = config.name.clone();
+        let mut record = Record::new(config, self.table.boot_id());
+        self.check_others(&name)?;
+        let lock = self.table.insert(&record).map_err(|taken| match taken {
+            Taken::Name(domid) => Fault::text(format!(
+                "Domain '{name}' already exists with ID '{}'",
+                id_text(domid)
+            )),
+            Taken::Uuid(other, domid) => Fault::text(format!(
+                "Domain '{other}' already exists with ID '{}' and has this uuid",
+                id_text(domid)
+            )),
+        })?;
+        let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let brought_up = self.bring_up(&mut record, start);
+        if brought_up.is_err() {
+            self.table.remove(record.config.uuid);
+        }
+        let domain = brought_up?;
+        self.die_at_once(&record, domain, start)?;
+        Ok(Response::Created {
+            domid: domain.0,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// Domains of other tools have names too.
+    fn check_others(&self, name: &str) -> Result<(), Fault> {
+        let taken = self
+            .domain_views()?
+            .into_iter()
+            .find(|view| view.name == name);
+        match taken {
+            Some(view) => Err(Fault::text(format!(
+                "Domain '{name}' already exists with ID '{}'",
+                view.domid
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Builds the domain of a record that is in the table. The caller has the domain's lock. If it fails, there is
+    /// nothing of the domain but the record.
+    pub(super) fn bring_up(&self, record: &mut Record, start: Start) -> Result<DomId, Fault> {
+        record.phase = Phase::Building;
+        record.domid = None;
+        record.paused_by_admin = start == Start::Paused;
+        // Before the first step: who finds a domain of this identity knows that it is unfinished.
+        self.table.put(record);
+        let images = self.machine.images(&record.config)?;
+        self.check_memory(&record.config)?;
+        let domain = self.machine.create(&record.config)?;
+        record.domid = Some(domain.0);
+        record.start_time = now();
+        self.table.put(record);
+        let finished = self.finish(domain, record, &images, start);
+        if let Err(fault) = finished {
+            log::warn!("{}: not built: {fault}", record.config.name);
+            self.clean_up(domain, Some(record.config.uuid));
+            record.domid = None;
+            return Err(fault);
+        }
+        log::info!("{}: started as domain {}", record.config.name, domain.0);
+        Ok(domain)
+    }
+
+    fn finish(
+        &self,
+        domain: DomId,
+        record: &mut Record,
+        images: &super::machine::Images,
+        start: Start,
+    ) -> Result<(), Fault> {
+        self.machine.set_up(domain, &record.config)?;
+        let built = self.machine.build(domain, &record.config, images)?;
+        record.store_mfn = built.store.mfn.0;
+        record.console_mfn = built.console.mfn.0;
+        store_tree::describe(&mut *self.connect_store()?, domain, record, &built)?;
+        record.phase = Phase::Running;
+        self.table.put(record);
+        if start == Start::Running {
+            self.machine.unpause(domain)?;
+        }
+        Ok(())
+    }
+
+    fn check_memory(&self, config: &DomainConfig) -> Result<(), Fault> {
+        let machine = self.machine.physical()?;
+        let free_pages = machine.free_pages.saturating_sub(machine.outstanding_pages);
+        let free_kib = free_pages * (PAGE_SIZE as u64 >> 10);
+        let needed_kib = (config.memory_mib << 10) + OVERHEAD_KIB;
+        if free_kib < needed_kib {
+            return Err(Fault::text(format!(
+                "Not enough free memory and enable-dom0-ballooning is False, so I cannot release any more.  \
+                 I need {needed_kib} KiB but only have {free_kib}."
+            )));
+        }
+        Ok(())
+    }
+
+    /// A guest that ends before anybody could look at it is told with its last words.
+    fn die_at_once(&self, record: &Record, domain: DomId, start: Start) -> Result<(), Fault> {
+        let console = Mfn(record.console_mfn);
+        let began = Instant::now();
+        while start == Start::Running && began.elapsed() < WATCHED {
+            let info = self.machine.domain(domain)?;
+            let ended = info.as_ref().and_then(|info| info.shutdown_reason());
+            let is_gone = info.is_none_or(|info| info.flags.contains(DomainInfoFlags::DYING));
+            let output = self
+                .machine
+                .last_output(domain, console)
+                .unwrap_or_default();
+            match ended {
+                Some(reason) if reason_name(reason) == "crash" => {
+                    self.clean_up(domain, Some(record.config.uuid));
+                    self.table.remove(record.config.uuid);
+                    return Err(Fault::text(format!(
+                        "the guest's kernel has crashed at once.{}",
+                        last_words(&output)
+                    )));
+                }
+                // Its life cycle is not this call's affair.
+                Some(_) => break,
+                None if is_gone || !output.is_empty() => break,
+                None => std::thread::sleep(GLANCE),
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn create_is_watched(&self, record: &Record, domid: u16) -> Result<(), Fault> {
+        self.die_at_once(record, DomId(domid), Start::Running)
+    }
+
+    /// Ends a domain, and removes what is said of it. Each step is tried whatever becomes of the others.
+    pub(super) fn clean_up(&self, domain: DomId, uuid: Option<Uuid>) {
+        let destroyed = self.machine.destroy(domain);
+        if let Err(error) = destroyed
+            && !error.is_no_domain()
+        {
+            log::error!("domain {}: {error}", domain.0);
+        }
+        let forgotten = self
+            .connect_store()
+            .and_then(|mut store| store_tree::forget(&mut *store, domain, uuid));
+        if let Err(fault) = forgotten {
+            log::error!(
+                "domain {}: nodes may be left in the store: {fault}",
+                domain.0
+            );
+        }
+    }
+}
+
+/// What of a configuration can be checked before anything is made.
+fn check(config: &DomainConfig) -> Result<(), Fault> {
+    if config.name.is_empty() {
+        return Err(Fault::text("Missing VM Name"));
+    }
+    if !is_valid_name(&config.name) {
+        return Err(Fault::text("Invalid VM Name"));
+    }
+    if config.name == "Domain-0" {
+        return Err(Fault::text("Domain 'Domain-0' already exists with ID '0'"));
+    }
+    if let Some(device) = config.devices.first() {
+        return Err(Fault::text(format!(
+            "a device of kind {} can't be connected: devices are not there yet; leave out disk, vif, vfb and pci",
+            device.kind()
+        )));
+    }
+    if !Path::new(&config.kernel).is_file() {
+        return Err(Fault::text(format!(
+            "Kernel image does not exist: {}",
+            config.kernel
+        )));
+    }
+    if !config.ramdisk.is_empty() && !Path::new(&config.ramdisk).is_file() {
+        return Err(Fault::text(format!(
+            "Kernel ramdisk does not exist: {}",
+            config.ramdisk
+        )));
+    }
+    Ok(())
+}
+
+/// The last lines of a guest's output, as they are shown behind a sentence.
+pub(super) fn last_words(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    let lines: Vec<_> = text
+        .lines()
+        .map(|line| {
+            line.trim_end_matches('\r')
+                .replace(|c: char| c.is_control() && c != '\t', "?")
+        })
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    if lines.is_empty() {
+        return " It has printed nothing.".to_owned();
+    }
+    let start = lines.len().saturating_sub(LAST_LINES);
+    let last: String = lines
+        .iter()
+        .skip(start)
+        .map(|line| format!("\n    {line}"))
+        .collect();
+    format!(" Its last words:{last}")
+}

@@ -1,0 +1,212 @@
+//! The ends of domains, and what a killed daemon has left half done.
+
+use super::Xend;
+use super::create::{Start, now};
+use super::domains::is_former;
+use super::lifecycle::{Decision, Dump, LEAST_LIFE, decide, reason_name};
+use super::protocol::Fault;
+use super::record::{Phase, Record};
+use super::store_tree::{self, home, vm};
+use crate::config::domain::Uuid;
+use crate::config::file::random_uuid;
+use guest_abi::domctl_domain::{DomainInfo, DomainInfoFlags};
+use guest_abi::ids::DomId;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+impl Xend {
+    /// Takes over what a former daemon has left: unfinished domains are destroyed, others go on.
+    ///
+    /// # Errors
+    ///
+    /// The hypervisor's or the store's.
+    pub fn take_over(&self) -> Result<(), Fault> {
+        let infos = self.machine.domains()?;
+        for record in self.table.all() {
+            let uuid = record.config.uuid;
+            let domain = infos.iter().find(|info| {
+                info.handle == uuid.0 && record.domid.is_none_or(|domid| domid == info.domain.0)
+            });
+            match (domain, record.phase) {
+                (Some(info), Phase::Building) => {
+                    log::warn!(
+                        "{}: domain {} was not finished, and is destroyed",
+                        record.config.name,
+                        info.domain.0
+                    );
+                    self.clean_up(info.domain, Some(uuid));
+                    self.table.remove(uuid);
+                }
+                (Some(_), _) => log::info!("{}: goes on", record.config.name),
+                (None, _) => {
+                    if let Some(domid) = record.domid {
+                        self.clean_up(DomId(domid), Some(uuid));
+                    }
+                    self.table.remove(uuid);
+                }
+            }
+        }
+        let first = infos.iter().find(|info| info.domain == DomId::DOM0);
+        let (kib, vcpus) = first.map_or((0, 1), |info| {
+            (info.tot_pages * 4, info.max_vcpu_id.wrapping_add(1))
+        });
+        store_tree::describe_first(&mut *self.connect_store()?, kib, vcpus)
+    }
+
+    /// Looks which domains have ended, and has each seen to by a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// The hypervisor's.
+    pub fn look_at_domains(self: &Arc<Self>) -> Result<(), Fault> {
+        let infos = self.machine.domains()?;
+        for record in self.table.all() {
+            let Some(domid) = record.domid else { continue };
+            if record.phase != Phase::Running {
+                continue;
+            }
+            let info = infos.iter().find(|info| info.domain.0 == domid);
+            let has_ended = info.is_none_or(|info| {
+                is_former(info, &record)
+                    || info
+                        .flags
+                        .intersects(DomainInfoFlags::DYING | DomainInfoFlags::SHUTDOWN)
+            });
+            if has_ended {
+                let xend = Arc::clone(self);
+                let uuid = record.config.uuid;
+                std::thread::spawn(move || xend.see_to_end(uuid, domid));
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what is to be done about a domain that has ended, unless somebody else has done it.
+    pub fn see_to_end(&self, uuid: Uuid, domid: u16) {
+        let Some(lock) = self.table.lock_of(uuid) else {
+            return;
+        };
+        let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let record = self.table.get(uuid);
+        let Some(record) =
+            record.filter(|record| record.domid == Some(domid) && record.phase == Phase::Running)
+        else {
+            return;
+        };
+        let domain = DomId(domid);
+        let info = match self.machine.domain(domain) {
+            Ok(info) => info.filter(|info| !is_former(info, &record)),
+            Err(error) => {
+                log::error!("{}: {error}", record.config.name);
+                return;
+            }
+        };
+        match info {
+            Some(info) if !info.flags.contains(DomainInfoFlags::DYING) => {
+                self.end(record, &info);
+            }
+            // Somebody has destroyed it: only the store is left to be cleaned.
+            _ => {
+                log::info!("{}: domain {domid} is gone", record.config.name);
+                self.clean_up(domain, Some(uuid));
+                self.table.remove(uuid);
+            }
+        }
+    }
+
+    fn end(&self, record: Record, info: &DomainInfo) {
+        let Some(reason) = info.shutdown_reason() else {
+            return;
+        };
+        let name = record.config.name.clone();
+        let domain = info.domain;
+        let seconds = (now() - record.start_time).max(0.0);
+        let (decision, dump) = decide(reason, &record.config, Duration::from_secs_f64(seconds));
+        log::info!(
+            "{name}: domain {} has ended: {}; {decision:?}",
+            domain.0,
+            reason_name(reason)
+        );
+        if let Ok(mut store) = self.connect_store() {
+            let node = format!("{}/xend/last_shutdown_reason", vm(record.config.uuid));
+            let _ = store.write(&node, reason_name(reason));
+        }
+        if dump == Dump::First {
+            log::warn!("{name}: core dumps are not there yet: none is written");
+        }
+        match decision {
+            Decision::Leave => {}
+            Decision::Destroy => self.forget(&record, domain),
+            Decision::RefuseToRestart => {
+                log::error!(
+                    "VM {name} restarting too fast (Elapsed time: {seconds:.6} seconds). \
+                     Refusing to restart to avoid loops."
+                );
+                log::info!(
+                    "a domain that is to be restarted has to live {} seconds",
+                    LEAST_LIFE.as_secs()
+                );
+                self.forget(&record, domain);
+            }
+            Decision::Preserve => {
+                let mut record = record;
+                record.phase = Phase::Preserved;
+                self.table.put(&record);
+                if let Ok(mut store) = self.connect_store() {
+                    let _ =
+                        store.write(&format!("{}/xend/shutdown_completed", home(domain)), "True");
+                }
+            }
+            Decision::Restart => {
+                self.clean_up(domain, Some(record.config.uuid));
+                self.start_again(record);
+            }
+            Decision::RenameAndRestart => self.rename_and_restart(record, domain),
+        }
+    }
+
+    fn forget(&self, record: &Record, domain: DomId) {
+        self.clean_up(domain, Some(record.config.uuid));
+        self.table.remove(record.config.uuid);
+    }
+
+    fn start_again(&self, mut record: Record) {
+        record.restart_count += 1;
+        if let Err(fault) = self.bring_up(&mut record, Start::Running) {
+            log::error!("{}: it is not started again: {fault}", record.config.name);
+            self.table.remove(record.config.uuid);
+        }
+    }
+
+    /// The dead one is kept under another name and identity, without its successor's nodes.
+    fn rename_and_restart(&self, record: Record, domain: DomId) {
+        let mut dead = record.clone();
+        let Ok(uuid) = random_uuid() else {
+            log::error!("{}: there is no new identity for it", record.config.name);
+            return;
+        };
+        dead.config.uuid = uuid;
+        dead.config.name = format!("Domain-{uuid}");
+        dead.phase = Phase::Preserved;
+        if let Err(error) = self.machine.set_handle(domain, uuid.0) {
+            log::error!("{}: it can't be kept: {error}", record.config.name);
+            self.forget(&record, domain);
+            return;
+        }
+        let mut record = record;
+        record.domid = None;
+        self.table.put(&record);
+        // Its name is new, so nobody else has it.
+        let _ = self.table.insert(&dead);
+        self.table.put(&dead);
+        let renamed = self.connect_store().and_then(|mut store| {
+            store.write(&format!("{}/name", home(domain)), &dead.config.name)?;
+            store.write(&format!("{}/vm", home(domain)), &vm(uuid))?;
+            store.write(&format!("{}/name", vm(uuid)), &dead.config.name)
+        });
+        if let Err(fault) = renamed {
+            log::error!("{}: {fault}", dead.config.name);
+        }
+        self.start_again(record);
+    }
+}

@@ -1,0 +1,242 @@
+//! The hypervisor, as `xend` uses it.
+
+use crate::builder::error::BuildError;
+use crate::builder::image_cache::{ImageCache, read};
+use crate::builder::{Built, Plan, build};
+use crate::config::domain::DomainConfig;
+use crate::control::cpu_list::CpuList;
+use crate::control::error::ControlError;
+use crate::control::machine_info::{Topology, Version};
+use crate::device::foreign_frames::ForeignFrames;
+use crate::device::privcmd::Privcmd;
+use guest_abi::console_ring::{ConsoleRing, OUT_SIZE};
+use guest_abi::domctl_domain::{CreateDomain, DomainInfo};
+use guest_abi::domctl_vcpu::{SchedulerCredit, VcpuState};
+use guest_abi::ids::{DomId, Mfn};
+use guest_abi::sysctl::PhysInfo;
+use std::path::Path;
+use zerocopy::FromZeros;
+
+/// A kernel and its RAM disk, ready to be built from.
+#[derive(Clone, Debug, Default)]
+pub struct Images {
+    /// The unpacked kernel.
+    pub kernel: Vec<u8>,
+    /// The RAM disk; empty for none.
+    pub ramdisk: Vec<u8>,
+}
+
+/// What the hypervisor does. Errors are the hypervisor's.
+#[allow(missing_docs, clippy::missing_errors_doc)] // names say it; the calls are described in `device`
+pub trait Machine: Send + Sync {
+    fn domains(&self) -> Result<Vec<DomainInfo>, ControlError>;
+    fn domain(&self, domain: DomId) -> Result<Option<DomainInfo>, ControlError>;
+    /// Reads the files of a domain. The files are as large as they are, so this may take seconds.
+    fn images(&self, config: &DomainConfig) -> Result<Images, BuildError>;
+    /// Makes a domain of this identity, empty and paused.
+    fn create(&self, config: &DomainConfig) -> Result<DomId, ControlError>;
+    /// Gives it vCPUs, limits and a place.
+    fn set_up(&self, domain: DomId, config: &DomainConfig) -> Result<(), ControlError>;
+    fn build(
+        &self,
+        domain: DomId,
+        config: &DomainConfig,
+        images: &Images,
+    ) -> Result<Built, BuildError>;
+    fn destroy(&self, domain: DomId) -> Result<(), ControlError>;
+    fn pause(&self, domain: DomId) -> Result<(), ControlError>;
+    fn unpause(&self, domain: DomId) -> Result<(), ControlError>;
+    fn set_handle(&self, domain: DomId, handle: [u8; 16]) -> Result<(), ControlError>;
+    fn vcpu(&self, domain: DomId, vcpu: u32) -> Result<Option<VcpuState>, ControlError>;
+    fn affinity(&self, domain: DomId, vcpu: u32, nr_cpus: u32) -> Result<CpuList, ControlError>;
+    fn pin(&self, domain: DomId, vcpu: u32, cpus: &CpuList) -> Result<(), ControlError>;
+    fn physical(&self) -> Result<PhysInfo, ControlError>;
+    fn topology(&self) -> Result<Topology, ControlError>;
+    fn version(&self) -> Result<Version, ControlError>;
+    fn scheduler(&self) -> Result<u32, ControlError>;
+    fn console(&self) -> Result<Vec<u8>, ControlError>;
+    fn clear_console(&self) -> Result<(), ControlError>;
+    fn debug_keys(&self, keys: &[u8]) -> Result<(), ControlError>;
+    /// What the console's ring still holds of a guest's last output.
+    fn last_output(&self, domain: DomId, console: Mfn) -> Result<Vec<u8>, ControlError>;
+}
+
+/// The highest port of a guest.
+const MAX_PORT: u32 = 1023;
+/// What guests may have beyond their memory, for the hypervisor's rounding.
+const SLACK_KIB: u64 = 1024;
+
+/// The hypervisor itself.
+pub struct Hypervisor {
+    privcmd: Privcmd,
+    cache: ImageCache,
+}
+
+impl Hypervisor {
+    /// By the kernel's devices; unpacked kernels are kept in a directory.
+    ///
+    /// # Errors
+    ///
+    /// If this is not the first domain.
+    pub fn open(cache: &Path) -> std::io::Result<Self> {
+        Ok(Self {
+            privcmd: Privcmd::open()?,
+            cache: ImageCache::new(cache),
+        })
+    }
+}
+
+impl Machine for Hypervisor {
+    fn domains(&self) -> Result<Vec<DomainInfo>, ControlError> {
+        self.privcmd.domains()
+    }
+
+    fn domain(&self, domain: DomId) -> Result<Option<DomainInfo>, ControlError> {
+        self.privcmd.domain_info(domain)
+    }
+
+    fn images(&self, config: &DomainConfig) -> Result<Images, BuildError> {
+        let (kernel, source) = self.cache.unpacked(Path::new(&config.kernel))?;
+        log::info!("{}: kernel {} ({source:?})", config.name, config.kernel);
+        let ramdisk = match &*config.ramdisk {
+            "" => Vec::new(),
+            path => read(Path::new(path))?,
+        };
+        Ok(Images { kernel, ramdisk })
+    }
+
+    fn create(&self, config: &DomainConfig) -> Result<DomId, ControlError> {
+        let mut create = CreateDomain::new_zeroed();
+        create.handle = config.uuid.0;
+        create.max_vcpus = config.vcpus;
+        create.max_evtchn_port = MAX_PORT;
+        create.max_grant_frames = -1;
+        create.max_maptrack_frames = -1;
+        create.grant_opts = 1;
+        self.privcmd.create_domain(&create)
+    }
+
+    fn set_up(&self, domain: DomId, config: &DomainConfig) -> Result<(), ControlError> {
+        self.privcmd.set_max_vcpus(domain, config.vcpus)?;
+        let kib = config.memory_mib.max(config.maxmem_mib) << 10;
+        self.privcmd.set_max_memory(domain, kib + SLACK_KIB)?;
+        self.privcmd.set_tsc_mode(domain, config.tsc_mode)?;
+        if config.rtc_timeoffset != 0 {
+            self.privcmd
+                .set_time_offset(domain, config.rtc_timeoffset)?;
+        }
+        if (config.cpu_weight, config.cpu_cap) != (256, 0) {
+            let credit = SchedulerCredit {
+                weight: config.cpu_weight,
+                cap: config.cpu_cap,
+            };
+            self.privcmd.set_credit(domain, credit)?;
+        }
+        let nr_cpus = self.privcmd.machine()?.nr_cpus;
+        for vcpu in 0..config.vcpus {
+            let lists = &config.cpus;
+            let list = lists.get(vcpu as usize).filter(|_| lists.len() > 1);
+            let Some(list) = list.or(lists.first()).filter(|list| !list.is_empty()) else {
+                continue;
+            };
+            if let Ok(cpus) = CpuList::parse(list, nr_cpus) {
+                self.privcmd.set_affinity(domain, vcpu, &cpus)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn build(
+        &self,
+        domain: DomId,
+        config: &DomainConfig,
+        images: &Images,
+    ) -> Result<Built, BuildError> {
+        let plan = Plan {
+            kernel: &images.kernel,
+            ramdisk: &images.ramdisk,
+            command_line: &config.command_line,
+            memory_mib: config.memory_mib,
+            maxmem_mib: config.maxmem_mib,
+        };
+        build(&self.privcmd, domain, &plan)
+    }
+
+    fn destroy(&self, domain: DomId) -> Result<(), ControlError> {
+        self.privcmd.destroy_domain(domain)
+    }
+
+    fn pause(&self, domain: DomId) -> Result<(), ControlError> {
+        self.privcmd.pause_domain(domain)
+    }
+
+    fn unpause(&self, domain: DomId) -> Result<(), ControlError> {
+        self.privcmd.unpause_domain(domain)
+    }
+
+    fn set_handle(&self, domain: DomId, handle: [u8; 16]) -> Result<(), ControlError> {
+        self.privcmd.set_handle(domain, handle)
+    }
+
+    fn vcpu(&self, domain: DomId, vcpu: u32) -> Result<Option<VcpuState>, ControlError> {
+        self.privcmd.vcpu_state(domain, vcpu)
+    }
+
+    fn affinity(&self, domain: DomId, vcpu: u32, nr_cpus: u32) -> Result<CpuList, ControlError> {
+        self.privcmd.affinity_of(domain, vcpu, nr_cpus)
+    }
+
+    fn pin(&self, domain: DomId, vcpu: u32, cpus: &CpuList) -> Result<(), ControlError> {
+        self.privcmd.set_affinity(domain, vcpu, cpus)
+    }
+
+    fn physical(&self) -> Result<PhysInfo, ControlError> {
+        self.privcmd.machine()
+    }
+
+    fn topology(&self) -> Result<Topology, ControlError> {
+        let machine = self.privcmd.machine()?;
+        self.privcmd
+            .topology(machine.max_cpu_id + 1, machine.max_node_id + 1)
+    }
+
+    fn version(&self) -> Result<Version, ControlError> {
+        self.privcmd.version()
+    }
+
+    fn scheduler(&self) -> Result<u32, ControlError> {
+        self.privcmd.scheduler()
+    }
+
+    fn console(&self) -> Result<Vec<u8>, ControlError> {
+        self.privcmd.read_console()
+    }
+
+    fn clear_console(&self) -> Result<(), ControlError> {
+        self.privcmd.clear_console()
+    }
+
+    fn debug_keys(&self, keys: &[u8]) -> Result<(), ControlError> {
+        self.privcmd.debug_keys(keys)
+    }
+
+    fn last_output(&self, domain: DomId, console: Mfn) -> Result<Vec<u8>, ControlError> {
+        let page = ForeignFrames::of(&self.privcmd, domain, &[console])?;
+        let mut output = vec![0; OUT_SIZE];
+        page.read(0, std::mem::offset_of!(ConsoleRing, output), &mut output);
+        let mut produced = [0; 4];
+        page.read(
+            0,
+            std::mem::offset_of!(ConsoleRing, out_prod),
+            &mut produced,
+        );
+        let produced = u32::from_le_bytes(produced) as usize;
+        if produced < OUT_SIZE {
+            output.truncate(produced);
+        } else {
+            // The oldest byte is where the next one would go.
+            output.rotate_left(produced % OUT_SIZE);
+        }
+        Ok(output)
+    }
+}

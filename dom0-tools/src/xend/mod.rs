@@ -1,0 +1,85 @@
+//! `xend`: owns the life cycle of guests.
+//!
+//! [`Xend`] does what clients ask ([`protocol`]), one thread each, and what the ends of domains ask ([`lifecycle`]
+//! decides). What it knows of a domain is a [`record`] in a file that is written before the step that it describes, so
+//! that a daemon that is killed at any moment is continued by the next one: a domain that was not finished is
+//! destroyed, all others go on. The store's nodes are written by [`store_tree`]. Hypervisor and store are behind
+//! [`machine::Machine`] and [`nodes::Nodes`], so all of it runs in tests.
+//!
+//! Locks, in this order: a domain's own (one operation at a time on a domain), then the table of records (short; never
+//! held while the hypervisor or the store works).
+#![forbid(unsafe_code)]
+
+pub mod create;
+pub mod domains;
+pub mod end;
+pub mod host;
+pub mod lifecycle;
+pub mod machine;
+pub mod nodes;
+pub mod protocol;
+pub mod record;
+pub mod server;
+pub mod store_tree;
+pub mod table;
+pub mod view;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use machine::Machine;
+use nodes::Nodes;
+use protocol::Fault;
+use std::path::PathBuf;
+use std::sync::Arc;
+use table::Table;
+
+/// Makes a connection to the store.
+pub type StoreConnector = Box<dyn Fn() -> Result<Box<dyn Nodes>, Fault> + Send + Sync>;
+
+/// Where things are.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// Records of domains.
+    pub records: PathBuf,
+    /// The log, for `xm log`.
+    pub log: PathBuf,
+    /// Core dumps.
+    pub dumps: PathBuf,
+}
+
+/// See the module.
+pub struct Xend {
+    machine: Box<dyn Machine>,
+    store: StoreConnector,
+    table: Table,
+    places: Places,
+}
+
+impl Xend {
+    /// Begins with what a former one has left.
+    ///
+    /// # Errors
+    ///
+    /// If the records can't be read.
+    pub fn new(
+        machine: Box<dyn Machine>,
+        store: StoreConnector,
+        places: Places,
+        boot_id: &str,
+    ) -> std::io::Result<Arc<Self>> {
+        let table = Table::open(&places.records, boot_id)?;
+        Ok(Arc::new(Self {
+            machine,
+            store,
+            table,
+            places,
+        }))
+    }
+
+    fn connect_store(&self) -> Result<Box<dyn Nodes>, Fault> {
+        (self.store)()
+    }
+}

@@ -1,0 +1,133 @@
+//! The store, as `xend` uses it.
+
+use super::protocol::Fault;
+use crate::client::connection::{Connection, Failure};
+use guest_abi::ids::{DomId, Mfn, Port};
+use guest_abi::store_wire::MessageType;
+
+/// A connection to the store.
+pub trait Nodes {
+    /// Sets a value; makes the node and those above it.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    fn write(&mut self, path: &str, value: &str) -> Result<(), Fault>;
+
+    /// A node's value; `None` if there is no such node.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    fn read(&mut self, path: &str) -> Result<Option<String>, Fault>;
+
+    /// Removes a node and all below it, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    fn remove(&mut self, path: &str) -> Result<(), Fault>;
+
+    /// The names of a node's children.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    fn children(&mut self, path: &str) -> Result<Vec<String>, Fault>;
+
+    /// Sets permissions, such as `n0 r3`.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    fn set_perms(&mut self, path: &str, perms: &[String]) -> Result<(), Fault>;
+
+    /// Tells the store of a new domain's ring.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    fn introduce(&mut self, domain: DomId, ring: Mfn, port: Port) -> Result<(), Fault>;
+
+    /// Tells the store that a domain is gone.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    fn release(&mut self, domain: DomId) -> Result<(), Fault>;
+}
+
+fn fault(doing: &str, path: &str, failure: &Failure) -> Fault {
+    match failure {
+        Failure::Refused(name) if name == "EQUOTA" || name == "ENOSPC" => Fault::Text(format!(
+            "the store's quota is hit: {path} is not {doing}; `xenstore-control quota` shows the limits"
+        )),
+        Failure::Refused(_) => {
+            Fault::Text(format!("{path} is not {doing} in the store: {failure}"))
+        }
+        _ => Fault::Text(format!(
+            "the store does not answer: {failure}; is xenstored running?"
+        )),
+    }
+}
+
+fn decimal_texts(numbers: &[u64]) -> Vec<String> {
+    numbers.iter().map(u64::to_string).collect()
+}
+
+impl Nodes for Connection {
+    fn write(&mut self, path: &str, value: &str) -> Result<(), Fault> {
+        Self::write(self, 0, path, value.as_bytes())
+            .map_err(|failure| fault("written", path, &failure))
+    }
+
+    fn read(&mut self, path: &str) -> Result<Option<String>, Fault> {
+        match Self::read(self, 0, path) {
+            Ok(value) => Ok(Some(String::from_utf8_lossy(&value).into_owned())),
+            Err(failure) if failure.is("ENOENT") => Ok(None),
+            Err(failure) => Err(fault("read", path, &failure)),
+        }
+    }
+
+    fn remove(&mut self, path: &str) -> Result<(), Fault> {
+        match self.ask_texts(MessageType::Rm, 0, &[path]) {
+            Ok(_) => Ok(()),
+            Err(failure) if failure.is("ENOENT") => Ok(()),
+            Err(failure) => Err(fault("removed", path, &failure)),
+        }
+    }
+
+    fn children(&mut self, path: &str) -> Result<Vec<String>, Fault> {
+        match Self::children(self, 0, path) {
+            Ok(names) => Ok(names),
+            Err(failure) if failure.is("ENOENT") => Ok(Vec::new()),
+            Err(failure) => Err(fault("listed", path, &failure)),
+        }
+    }
+
+    fn set_perms(&mut self, path: &str, perms: &[String]) -> Result<(), Fault> {
+        let mut texts = vec![path];
+        texts.extend(perms.iter().map(String::as_str));
+        self.ask_texts(MessageType::SetPerms, 0, &texts)
+            .map(drop)
+            .map_err(|failure| fault("given its permissions", path, &failure))
+    }
+
+    fn introduce(&mut self, domain: DomId, ring: Mfn, port: Port) -> Result<(), Fault> {
+        let numbers = decimal_texts(&[domain.0.into(), ring.0, port.0.into()]);
+        let texts: Vec<_> = numbers.iter().map(String::as_str).collect();
+        self.ask_texts(MessageType::Introduce, 0, &texts)
+            .map(drop)
+            .map_err(|failure| fault("introduced", "the domain", &failure))
+    }
+
+    fn release(&mut self, domain: DomId) -> Result<(), Fault> {
+        let number = domain.0.to_string();
+        match self.ask_texts(MessageType::Release, 0, &[&number]) {
+            Ok(_) => Ok(()),
+            // It has noticed by itself that the domain is gone.
+            Err(Failure::Refused(_)) => Ok(()),
+            Err(failure) => Err(fault("released", "the domain", &failure)),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What clients and `xend` say to each other: a line of JSON each way for each call, over a Unix socket.
+
+use super::view::{DomainView, HostView, VcpuView};
+use crate::config::domain::DomainConfig;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Where `xend` listens, unless [`SOCKET_VARIABLE`] says otherwise.
+pub const SOCKET: &str = "/var/run/xend/api.sock";
+/// Names the socket.
+pub const SOCKET_VARIABLE: &str = "XEND_SOCKET";
+/// The longest line.
+pub const MAX_LINE: u64 = 4 << 20;
+
+/// What is asked. A domain is a name, a number or an identity.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "call", rename_all = "kebab-case")]
+pub enum Request {
+    /// Nothing.
+    Ping,
+    /// All domains, or those that are named, in this order.
+    List {
+        /// Which; none for all.
+        domains: Vec<String>,
+    },
+    /// Builds a domain.
+    Create {
+        /// What it is to be.
+        config: Box<DomainConfig>,
+        /// It does not run yet.
+        paused: bool,
+    },
+    /// Ends a domain at once.
+    Destroy {
+        /// Which.
+        domain: String,
+    },
+    /// Stops a domain.
+    Pause {
+        /// Which.
+        domain: String,
+    },
+    /// Lets a domain go on.
+    Unpause {
+        /// Which.
+        domain: String,
+    },
+    /// Asks a domain's kernel to end.
+    Shutdown {
+        /// Which.
+        domain: String,
+        /// `poweroff`, `reboot` or `halt`.
+        reason: String,
+    },
+    /// Builds a domain anew.
+    Reset {
+        /// Which.
+        domain: String,
+    },
+    /// Gives a domain another name.
+    Rename {
+        /// Which.
+        domain: String,
+        /// Its new name.
+        name: String,
+    },
+    /// Describes virtual processors of all domains, or of those that are named.
+    Vcpus {
+        /// Which; none for all.
+        domains: Vec<String>,
+    },
+    /// Asks a domain's kernel to use so many of its virtual processors.
+    SetVcpus {
+        /// Which.
+        domain: String,
+        /// How many.
+        count: i64,
+    },
+    /// Says where virtual processors may run.
+    PinVcpu {
+        /// Which.
+        domain: String,
+        /// Which of its virtual processors; `None` for all.
+        vcpu: Option<u32>,
+        /// A list of processors, as administrators write it.
+        cpus: String,
+    },
+    /// Sends a magic key to a domain's kernel.
+    Sysrq {
+        /// Which.
+        domain: String,
+        /// The letter.
+        letter: String,
+    },
+    /// Writes a domain's memory to a file.
+    DumpCore {
+        /// Which.
+        domain: String,
+        /// The file; `None` for one of the usual name.
+        file: Option<String>,
+        /// The domain goes on meanwhile.
+        live: bool,
+        /// What happens to the domain afterwards.
+        then: AfterDump,
+    },
+    /// Describes the machine.
+    Host,
+    /// What the hypervisor has printed.
+    Dmesg {
+        /// And forget it.
+        clear: bool,
+    },
+    /// What `xend` has logged.
+    Log,
+    /// Presses keys on the hypervisor's console.
+    DebugKeys {
+        /// The letters.
+        keys: String,
+    },
+}
+
+/// What happens to a domain after its memory was written to a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AfterDump {
+    /// It goes on.
+    GoOn,
+    /// It is destroyed.
+    Destroy,
+    /// It is built anew.
+    Reset,
+}
+
+/// What is answered.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Response {
+    /// It is done.
+    Done,
+    /// Domains.
+    Domains(Vec<DomainView>),
+    /// A domain that was built.
+    Created {
+        /// Its number.
+        domid: u16,
+        /// What else there is to say.
+        warnings: Vec<String>,
+    },
+    /// Virtual processors.
+    Vcpus(Vec<VcpuView>),
+    /// The machine.
+    Host(Box<HostView>),
+    /// A text.
+    Text(String),
+    /// It is not done.
+    Fault(Fault),
+}
+
+/// Why something is not done.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// There is no such domain.
+    NoDomain(String),
+    /// A sentence.
+    Text(String),
+}
+
+impl Fault {
+    /// A sentence.
+    #[must_use]
+    pub fn text(text: impl ToString) -> Self {
+        Self::Text(text.to_string())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDomain(name) => write!(f, "Domain '{name}' does not exist."),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<crate::control::error::ControlError> for Fault {
+    fn from(error: crate::control::error::ControlError) -> Self {
+        Self::text(error)
+    }
+}
+
+impl From<crate::builder::error::BuildError> for Fault {
+    fn from(error: crate::builder::error::BuildError) -> Self {
+        Self::text(error)
+    }
+}

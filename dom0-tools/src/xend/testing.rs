@@ -1,0 +1,291 @@
+//! A hypervisor and a store for tests.
+
+use super::machine::{Images, Machine};
+use super::nodes::Nodes;
+use super::protocol::Fault;
+use super::{Places, Xend};
+use crate::builder::Built;
+use crate::builder::error::BuildError;
+use crate::config::domain::{Action, DomainConfig, Uuid};
+use crate::control::cpu_list::CpuList;
+use crate::control::error::ControlError;
+use crate::control::machine_info::{Topology, Version};
+use guest_abi::domctl_domain::{DomainInfo, DomainInfoFlags};
+use guest_abi::domctl_vcpu::VcpuState;
+use guest_abi::ids::{DomId, Mfn, Port};
+use guest_abi::sysctl::PhysInfo;
+use hypervisor::image::start::Ring;
+use nix::errno::Errno;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use zerocopy::FromZeros;
+
+/// A configuration whose kernel is a file that exists.
+pub(super) fn config(name: &str) -> DomainConfig {
+    let mut uuid = [7; 16];
+    for (to, from) in uuid.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    DomainConfig {
+        name: name.to_owned(),
+        uuid: Uuid(uuid),
+        description: String::new(),
+        kernel: std::env::current_exe().unwrap().display().to_string(),
+        ramdisk: String::new(),
+        command_line: "console=hvc0".to_owned(),
+        memory_mib: 64,
+        maxmem_mib: 64,
+        vcpus: 2,
+        online_vcpus: 2,
+        cpus: Vec::new(),
+        cpu_weight: 256,
+        cpu_cap: 0,
+        pool: "Pool-0".to_owned(),
+        features: String::new(),
+        on_poweroff: Action::Destroy,
+        on_reboot: Action::Restart,
+        on_crash: Action::Restart,
+        on_xend_start: "ignore".to_owned(),
+        on_xend_stop: "ignore".to_owned(),
+        tsc_mode: 0,
+        nomigrate: false,
+        localtime: false,
+        rtc_timeoffset: 0,
+        devices: Vec::new(),
+    }
+}
+
+/// What the hypervisor has, and at which step it refuses.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) domains: BTreeMap<u16, DomainInfo>,
+    pub(super) nodes: BTreeMap<String, String>,
+    pub(super) introduced: Vec<u16>,
+    last: u16,
+    /// The steps that were done since `refuse_at` was set.
+    steps: usize,
+    pub(super) refuse_at: Option<usize>,
+    pub(super) output: Vec<u8>,
+}
+
+impl State {
+    fn step(&mut self) -> Result<(), ControlError> {
+        self.steps += 1;
+        if Some(self.steps) == self.refuse_at {
+            return Err(ControlError::new("a step of the test", Errno::EIO));
+        }
+        Ok(())
+    }
+
+    pub(super) fn refuse_at(&mut self, step: usize) {
+        (self.steps, self.refuse_at) = (0, Some(step));
+    }
+
+    /// The domain ends.
+    pub(super) fn end(&mut self, domain: u16, reason: u32) {
+        let info = self.domains.get_mut(&domain).unwrap();
+        info.flags = DomainInfoFlags::SHUTDOWN | DomainInfoFlags::from_bits_retain(reason << 16);
+    }
+}
+
+/// Shared by the test, the hypervisor's and the store's stand-ins.
+#[derive(Clone, Default)]
+pub(super) struct World(pub(super) Arc<Mutex<State>>);
+
+impl World {
+    pub(super) fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// A daemon over this world, with records in a directory of the test's name.
+    pub(super) fn xend(&self, test: &str) -> Arc<Xend> {
+        let store = self.clone();
+        let places = Places {
+            records: self.directory(test),
+            log: PathBuf::from("/nonexistent/log"),
+            dumps: PathBuf::from("/nonexistent/dumps"),
+        };
+        let connect = move || Ok(Box::new(store.clone()) as Box<dyn Nodes>);
+        Xend::new(Box::new(self.clone()), Box::new(connect), places, "boot").unwrap()
+    }
+
+    pub(super) fn directory(&self, test: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("xend-{test}-{}", std::process::id()))
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> Result<T, ControlError> {
+        let mut state = self.state();
+        state.step()?;
+        Ok(act(&mut state))
+    }
+
+    fn change(&self, domain: DomId, act: impl FnOnce(&mut DomainInfo)) -> Result<(), ControlError> {
+        self.with(|state| match state.domains.get_mut(&domain.0) {
+            Some(info) => {
+                act(info);
+                Ok(())
+            }
+            None => Err(ControlError::new("a test", Errno::ESRCH)),
+        })?
+    }
+}
+
+impl Machine for World {
+    fn domains(&self) -> Result<Vec<DomainInfo>, ControlError> {
+        Ok(self.state().domains.values().copied().collect())
+    }
+
+    fn domain(&self, domain: DomId) -> Result<Option<DomainInfo>, ControlError> {
+        Ok(self.state().domains.get(&domain.0).copied())
+    }
+
+    fn images(&self, _: &DomainConfig) -> Result<Images, BuildError> {
+        Ok(self.with(|_| Images::default())?)
+    }
+
+    fn create(&self, config: &DomainConfig) -> Result<DomId, ControlError> {
+        self.with(|state| {
+            state.last += 1;
+            let mut info = DomainInfo::new_zeroed();
+            info.domain = DomId(state.last);
+            info.handle = config.uuid.0;
+            info.flags = DomainInfoFlags::PAUSED;
+            info.max_vcpu_id = config.vcpus - 1;
+            state.domains.insert(state.last, info);
+            DomId(state.last)
+        })
+    }
+
+    fn set_up(&self, domain: DomId, _: &DomainConfig) -> Result<(), ControlError> {
+        self.change(domain, |_| {})
+    }
+
+    fn build(&self, domain: DomId, _: &DomainConfig, _: &Images) -> Result<Built, BuildError> {
+        self.change(domain, |info| info.tot_pages = 16384)?;
+        let ring = |number: u32| Ring {
+            mfn: Mfn(number.into()),
+            port: Port(number),
+        };
+        Ok(Built {
+            store: ring(1),
+            console: ring(2),
+        })
+    }
+
+    fn destroy(&self, domain: DomId) -> Result<(), ControlError> {
+        match self.state().domains.remove(&domain.0) {
+            Some(_) => Ok(()),
+            None => Err(ControlError::new("a test", Errno::ESRCH)),
+        }
+    }
+
+    fn pause(&self, domain: DomId) -> Result<(), ControlError> {
+        self.change(domain, |info| info.flags |= DomainInfoFlags::PAUSED)
+    }
+
+    fn unpause(&self, domain: DomId) -> Result<(), ControlError> {
+        self.change(domain, |info| {
+            info.flags = DomainInfoFlags::BLOCKED;
+        })
+    }
+
+    fn set_handle(&self, domain: DomId, handle: [u8; 16]) -> Result<(), ControlError> {
+        self.change(domain, |info| info.handle = handle)
+    }
+
+    fn vcpu(&self, _: DomId, vcpu: u32) -> Result<Option<VcpuState>, ControlError> {
+        let mut state = VcpuState::new_zeroed();
+        (state.vcpu, state.online, state.blocked) = (vcpu, 1, 1);
+        Ok(Some(state))
+    }
+
+    fn affinity(&self, _: DomId, _: u32, nr_cpus: u32) -> Result<CpuList, ControlError> {
+        Ok(CpuList::first(nr_cpus))
+    }
+
+    fn pin(&self, domain: DomId, _: u32, _: &CpuList) -> Result<(), ControlError> {
+        self.change(domain, |_| {})
+    }
+
+    fn physical(&self) -> Result<PhysInfo, ControlError> {
+        let mut info = PhysInfo::new_zeroed();
+        info.nr_cpus = 2;
+        info.free_pages = 1 << 18;
+        Ok(info)
+    }
+
+    fn topology(&self) -> Result<Topology, ControlError> {
+        Ok(Topology::default())
+    }
+
+    fn version(&self) -> Result<Version, ControlError> {
+        Ok(Version::default())
+    }
+
+    fn scheduler(&self) -> Result<u32, ControlError> {
+        Ok(5)
+    }
+
+    fn console(&self) -> Result<Vec<u8>, ControlError> {
+        Ok(b"booted\n".to_vec())
+    }
+
+    fn clear_console(&self) -> Result<(), ControlError> {
+        Ok(())
+    }
+
+    fn debug_keys(&self, _: &[u8]) -> Result<(), ControlError> {
+        Ok(())
+    }
+
+    fn last_output(&self, _: DomId, _: Mfn) -> Result<Vec<u8>, ControlError> {
+        Ok(self.state().output.clone())
+    }
+}
+
+impl Nodes for World {
+    fn write(&mut self, path: &str, value: &str) -> Result<(), Fault> {
+        self.with(|state| state.nodes.insert(path.to_owned(), value.to_owned()))?;
+        Ok(())
+    }
+
+    fn read(&mut self, path: &str) -> Result<Option<String>, Fault> {
+        Ok(self.state().nodes.get(path).cloned())
+    }
+
+    fn remove(&mut self, path: &str) -> Result<(), Fault> {
+        let below = format!("{path}/");
+        self.state()
+            .nodes
+            .retain(|node, _| node != path && !node.starts_with(&below));
+        Ok(())
+    }
+
+    fn children(&mut self, path: &str) -> Result<Vec<String>, Fault> {
+        let below = format!("{path}/");
+        let state = self.state();
+        let children = state.nodes.keys().filter_map(|node| {
+            let rest = node.strip_prefix(&below)?;
+            Some(rest.split('/').next().unwrap_or_default().to_owned())
+        });
+        let mut children: Vec<_> = children.collect();
+        children.dedup();
+        Ok(children)
+    }
+
+    fn set_perms(&mut self, _: &str, _: &[String]) -> Result<(), Fault> {
+        self.with(|_| ())?;
+        Ok(())
+    }
+
+    fn introduce(&mut self, domain: DomId, _: Mfn, _: Port) -> Result<(), Fault> {
+        self.with(|state| state.introduced.push(domain.0))?;
+        Ok(())
+    }
+
+    fn release(&mut self, domain: DomId) -> Result<(), Fault> {
+        self.state().introduced.retain(|&one| one != domain.0);
+        Ok(())
+    }
+}

@@ -1,0 +1,355 @@
+//! The life of domains, over a hypervisor and a store that refuse at any step.
+
+use super::Xend;
+use super::create::Start;
+use super::protocol::{Fault, Request, Response};
+use super::server::answer;
+use super::testing::{World, config};
+use crate::config::domain::Action;
+use guest_abi::domctl_domain::DomainInfoFlags;
+
+fn create(xend: &Xend, name: &str) -> Result<u16, Fault> {
+    match xend.create(config(name), Start::Running)? {
+        Response::Created { domid, .. } => Ok(domid),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// As if the domain had been running for a long time.
+fn age(xend: &Xend) {
+    for mut record in xend.table.all() {
+        record.start_time -= 3600.0;
+        xend.table.put(&record);
+    }
+}
+
+fn end(world: &World, xend: &Xend, domid: u16, reason: u32) {
+    world.state().end(domid, reason);
+    let uuid = xend
+        .table
+        .all()
+        .into_iter()
+        .find(|record| record.domid == Some(domid))
+        .unwrap()
+        .config
+        .uuid;
+    xend.see_to_end(uuid, domid);
+}
+
+fn is_nothing_left(world: &World, xend: &Xend) {
+    let state = world.state();
+    assert!(state.domains.is_empty(), "{:?}", state.domains);
+    assert!(state.nodes.is_empty(), "{:?}", state.nodes);
+    assert!(state.introduced.is_empty());
+    assert!(xend.table.all().is_empty());
+}
+
+#[test]
+fn a_domain_is_made_listed_and_destroyed() {
+    let world = World::default();
+    world.state().output = b"Linux".to_vec();
+    let xend = world.xend("made");
+    let domid = create(&xend, "etch").unwrap();
+    let view = xend.resolve("etch").unwrap();
+    assert_eq!(
+        (view.domid, &*view.state, view.memory_mib),
+        (domid, "-b----", 64)
+    );
+    for same in [domid.to_string(), view.uuid.clone()] {
+        assert_eq!(xend.resolve(&same), Ok(view.clone()));
+    }
+    assert_eq!(xend.resolve("sarge"), Err(Fault::NoDomain("sarge".into())));
+    assert_eq!(
+        world
+            .state()
+            .nodes
+            .get(&format!("/local/domain/{domid}/memory/target")),
+        Some(&"65536".to_owned())
+    );
+    let destroy = |domain: &str| {
+        answer(
+            &xend,
+            Request::Destroy {
+                domain: domain.into(),
+            },
+        )
+    };
+    assert_eq!(destroy("etch"), Response::Done);
+    assert_eq!(
+        destroy("etch"),
+        Response::Fault(Fault::NoDomain("etch".into()))
+    );
+    is_nothing_left(&world, &xend);
+}
+
+#[test]
+fn a_create_that_fails_at_any_step_leaves_nothing() {
+    let world = World::default();
+    world.state().output = b"Linux".to_vec();
+    let xend = world.xend("fails");
+    let mut step = 0;
+    loop {
+        step += 1;
+        world.state().refuse_at(step);
+        let created = create(&xend, "etch");
+        if created.is_ok() {
+            break;
+        }
+        world.state().refuse_at = None;
+        is_nothing_left(&world, &xend);
+    }
+    // Files, creation, set-up, building, some nodes, introduction, unpausing.
+    assert!(step > 20, "{step}");
+    world.state().refuse_at = None;
+    assert_eq!(
+        answer(
+            &xend,
+            Request::Destroy {
+                domain: "etch".into()
+            }
+        ),
+        Response::Done
+    );
+    is_nothing_left(&world, &xend);
+}
+
+#[test]
+fn names_are_unique() {
+    let world = World::default();
+    world.state().output = b"x".to_vec();
+    let xend = world.xend("unique");
+    let domid = create(&xend, "etch").unwrap();
+    assert_eq!(
+        create(&xend, "etch"),
+        Err(Fault::text(format!(
+            "Domain 'etch' already exists with ID '{domid}'"
+        )))
+    );
+    create(&xend, "sarge").unwrap();
+    let rename = |name: &str| {
+        answer(
+            &xend,
+            Request::Rename {
+                domain: "sarge".into(),
+                name: name.into(),
+            },
+        )
+    };
+    assert_eq!(
+        rename("etch"),
+        Response::Fault(Fault::text(format!(
+            "VM name 'etch' already exists as domain {domid}"
+        )))
+    );
+    assert_eq!(
+        rename("a b"),
+        Response::Fault(Fault::text("Invalid VM Name"))
+    );
+    assert_eq!(rename("woody"), Response::Done);
+    assert!(xend.resolve("woody").is_ok() && xend.resolve("sarge").is_err());
+}
+
+#[test]
+fn a_reboot_keeps_name_and_identity() {
+    let world = World::default();
+    world.state().output = b"x".to_vec();
+    let xend = world.xend("reboot");
+    let domid = create(&xend, "etch").unwrap();
+    let before = xend.resolve("etch").unwrap();
+    age(&xend);
+    end(&world, &xend, domid, 1);
+    let after = xend.resolve("etch").unwrap();
+    assert_eq!((after.uuid, after.restart_count), (before.uuid, 1));
+    assert_ne!(after.domid, domid);
+    // The next one comes too soon.
+    end(&world, &xend, after.domid, 1);
+    is_nothing_left(&world, &xend);
+}
+
+#[test]
+fn what_is_preserved_stays_until_it_is_destroyed() {
+    let world = World::default();
+    world.state().output = b"x".to_vec();
+    let xend = world.xend("preserved");
+    let mut kept = config("etch");
+    kept.on_crash = Action::Preserve;
+    xend.create(kept, Start::Running).unwrap();
+    let domid = xend.resolve("etch").unwrap().domid;
+    end(&world, &xend, domid, 3);
+    assert_eq!(xend.resolve("etch").unwrap().state, "----c-");
+    assert_eq!(
+        answer(
+            &xend,
+            Request::Destroy {
+                domain: "etch".into()
+            }
+        ),
+        Response::Done
+    );
+    is_nothing_left(&world, &xend);
+}
+
+#[test]
+fn a_renamed_one_stays_and_another_starts() {
+    let world = World::default();
+    world.state().output = b"x".to_vec();
+    let xend = world.xend("renamed");
+    let mut kept = config("etch");
+    kept.on_crash = Action::RenameRestart;
+    let uuid = kept.uuid.to_string();
+    xend.create(kept, Start::Running).unwrap();
+    let domid = xend.resolve("etch").unwrap().domid;
+    age(&xend);
+    end(&world, &xend, domid, 3);
+    let fresh = xend.resolve("etch").unwrap();
+    assert_eq!(fresh.uuid, uuid);
+    let dead = xend.resolve(&domid.to_string()).unwrap();
+    assert_eq!(dead.name, format!("Domain-{}", dead.uuid));
+    assert_eq!(dead.state, "----c-");
+}
+
+#[test]
+fn a_killed_daemon_is_continued() {
+    let world = World::default();
+    world.state().output = b"x".to_vec();
+    let xend = world.xend("killed");
+    let domid = create(&xend, "etch").unwrap();
+    // Killed between making a domain and knowing its number.
+    let mut unfinished = super::record::Record::new(config("sarge"), "boot");
+    unfinished.config.memory_mib = 1;
+    use super::machine::Machine;
+    world.create(&unfinished.config).unwrap();
+    super::record::save(&world.directory("killed"), &unfinished).unwrap();
+    drop(xend);
+    let next = world.xend("killed");
+    next.take_over().unwrap();
+    assert_eq!(next.resolve("etch").unwrap().domid, domid);
+    assert!(next.resolve("sarge").is_err());
+    assert_eq!(world.state().domains.len(), 1);
+    // Ended while nobody looked.
+    world.state().domains.remove(&domid);
+    drop(next);
+    let last = world.xend("killed");
+    last.take_over().unwrap();
+    assert!(last.table.all().is_empty());
+    let left: Vec<_> = world
+        .state()
+        .nodes
+        .keys()
+        .filter(|node| node.starts_with(&format!("/local/domain/{domid}/")))
+        .cloned()
+        .collect();
+    assert_eq!(left, [""; 0]);
+}
+
+#[test]
+fn records_of_another_boot_are_forgotten() {
+    let world = World::default();
+    let directory = world.directory("boot");
+    super::record::save(
+        &directory,
+        &super::record::Record::new(config("etch"), "former"),
+    )
+    .unwrap();
+    assert!(world.xend("boot").table.all().is_empty());
+    assert_eq!(std::fs::read_dir(directory).unwrap().count(), 0);
+}
+
+#[test]
+fn a_kernel_that_dies_at_once_is_told_with_its_last_words() {
+    let world = World::default();
+    let xend = world.xend("dies");
+    let paused = xend.create(config("etch"), Start::Paused);
+    let Ok(Response::Created { domid, .. }) = paused else {
+        panic!("{paused:?}")
+    };
+    let record = xend.table.all().pop().unwrap();
+    world.state().output = b"one\r\n\r\ntwo\r\n".to_vec();
+    world.state().end(domid, 3);
+    let refused = xend
+        .create_is_watched(&record, domid)
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        refused,
+        "the guest's kernel has crashed at once. Its last words:\n    one\n    two"
+    );
+    is_nothing_left(&world, &xend);
+}
+
+#[test]
+fn the_first_domain_is_left_alone() {
+    let world = World::default();
+    let xend = world.xend("first");
+    let first = {
+        use super::machine::Machine;
+        world.create(&config("x")).unwrap();
+        let mut state = world.state();
+        let mut info = state.domains.remove(&1).unwrap();
+        info.domain = guest_abi::ids::DomId(0);
+        info.flags = DomainInfoFlags::RUNNING;
+        state.domains.insert(0, info);
+        info
+    };
+    assert_eq!(super::domains::state_of(&first), "r-----");
+    let domain = || "Domain-0".to_owned();
+    for (request, complaint) in [
+        (
+            Request::Destroy { domain: domain() },
+            "Cannot destroy privileged domain Domain-0",
+        ),
+        (
+            Request::Pause { domain: domain() },
+            "Cannot pause privileged domain Domain-0",
+        ),
+        (
+            Request::Unpause { domain: domain() },
+            "Cannot unpause privileged domain Domain-0",
+        ),
+        (
+            Request::Reset { domain: domain() },
+            "Cannot reset privileged domain Domain-0",
+        ),
+        (
+            Request::Shutdown {
+                domain: domain(),
+                reason: "poweroff".into(),
+            },
+            "Domain 0 cannot be shutdown",
+        ),
+    ] {
+        assert_eq!(
+            answer(&xend, request),
+            Response::Fault(Fault::text(complaint))
+        );
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let world = World::default();
+    let xend = world.xend("refused");
+    let refused = |change: fn(&mut crate::config::domain::DomainConfig)| {
+        let mut config = config("etch");
+        change(&mut config);
+        xend.create(config, Start::Running).unwrap_err().to_string()
+    };
+    assert_eq!(
+        refused(|config| config.memory_mib = 1 << 20),
+        "Not enough free memory and enable-dom0-ballooning is False, so I cannot release any more.  \
+         I need 1073743872 KiB but only have 1048576."
+    );
+    assert_eq!(
+        refused(|config| config.kernel = "/nonexistent/vmlinuz".into()),
+        "Kernel image does not exist: /nonexistent/vmlinuz"
+    );
+    assert_eq!(
+        refused(|config| config.ramdisk = "/nonexistent/initrd".into()),
+        "Kernel ramdisk does not exist: /nonexistent/initrd"
+    );
+    assert_eq!(
+        refused(|config| config.name = "a b".into()),
+        "Invalid VM Name"
+    );
+    is_nothing_left(&world, &xend);
+}

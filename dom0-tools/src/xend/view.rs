@@ -1,0 +1,71 @@
+//! What clients are shown of domains and of the machine.
+
+use crate::config::domain::DomainConfig;
+use serde::{Deserialize, Serialize};
+
+/// A domain.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct DomainView {
+    /// Its number.
+    pub domid: u16,
+    /// Its name.
+    pub name: String,
+    /// Its identity.
+    pub uuid: String,
+    /// Memory that it should have.
+    pub memory_mib: u64,
+    /// Memory that it may grow to.
+    pub maxmem_mib: u64,
+    /// Virtual processors that are online.
+    pub online_vcpus: u32,
+    /// Virtual processors that were built.
+    pub vcpus: u32,
+    /// Running, blocked, paused, shut down, crashed, dying: a letter or a hyphen each.
+    pub state: String,
+    /// Processor time since it was made.
+    pub cpu_seconds: f64,
+    /// When it was started, in seconds since 1970; 0 if that is not known.
+    pub start_time: f64,
+    /// An administrator has paused it.
+    pub paused_by_admin: bool,
+    /// How often it was built again.
+    pub restart_count: u32,
+    /// The frame of its ring to the store.
+    pub store_mfn: u64,
+    /// The frame of its console's ring.
+    pub console_mfn: u64,
+    /// What it was to be; `None` for the first domain and for those that other tools have made.
+    pub config: Option<DomainConfig>,
+}
+
+/// A virtual processor.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct VcpuView {
+    /// Its domain's name.
+    pub name: String,
+    /// Its domain's number.
+    pub domid: u16,
+    /// Its number.
+    pub vcpu: u32,
+    /// The processor that has last run it, if it is online.
+    pub cpu: Option<u32>,
+    /// Running, blocked, paused: a letter or a hyphen each.
+    pub state: String,
+    /// Processor time since its domain was made.
+    pub cpu_seconds: f64,
+    /// Where it may run.
+    pub affinity: String,
+}
+
+/// The machine and the hypervisor.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct HostView {
+    /// Names and values, in the order in which they are shown.
+    pub fields: Vec<(String, String)>,
+    /// Of each processor: core, socket, node.
+    pub cpu_topology: Vec<(u32, u32, u32)>,
+    /// Of each node: MiB, free MiB, distances.
+    pub nodes: Vec<(u64, u64, Vec<u32>)>,
+    /// Settings of `xend`.
+    pub settings: Vec<(String, String)>,
+}
