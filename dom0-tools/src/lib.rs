@@ -5,7 +5,7 @@
 //! * [`console`] has the guests' consoles;
 //! * [`config`] reads configurations of domains, [`sxp`] the s-expressions of the old tools;
 //! * [`builder`] builds domains, [`control`] has what is asked of the hypervisor;
-//! * [`xend`] owns their life cycle;
+//! * [`xend`] owns their life cycle, [`xm`] is what administrators type;
 //! * [`command_line`] says how the daemons are called;
 //! * [`device`] is the only room that touches the kernel's devices, and has all `unsafe`.
 #![deny(unsafe_code)]
@@ -21,3 +21,4 @@ pub mod device;
 pub mod store;
 pub mod sxp;
 pub mod xend;
+pub mod xm;

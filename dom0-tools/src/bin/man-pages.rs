@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 fn write_all(directory: &PathBuf) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     for program in programs() {
-        let is_daemon = matches!(program.get_name(), "xenstored" | "xenconsoled");
+        let is_daemon = matches!(program.get_name(), "xenstored" | "xenconsoled" | "xend");
         let section = if is_daemon { "8" } else { "1" };
         let path = directory.join(format!("{}.{section}", program.get_name()));
         let mut page = Vec::new();
@@ -32,5 +32,5 @@ fn write_all(directory: &PathBuf) -> io::Result<()> {
             .render(&mut page)?;
         fs::write(path, page)?;
     }
-    Ok(())
+    fs::write(directory.join("xm.1"), dom0_tools::xm::help::manual())
 }

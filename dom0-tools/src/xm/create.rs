@@ -1,0 +1,160 @@
+//! `create`.
+
+use super::arguments::Arguments;
+use super::domain::terminal_key;
+use super::failure::Failure;
+use super::host::unexpected;
+use super::run::Session;
+use crate::client::connection::Connection;
+use crate::config::domain::DomainConfig;
+use crate::config::file::{find, load, load_sxp};
+use crate::config::keys::{KEYS, Overrides, Shape};
+use crate::console::attach::attach;
+use crate::xend::protocol::{Request, Response};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const DEFAULT_PATH: &str = ".:/etc/xen";
+const DEFAULT_FILE: &str = "xmdefconfig";
+/// How long the console daemon may take.
+const CONSOLE_PATIENCE: Duration = Duration::from_secs(10);
+const GLANCE: Duration = Duration::from_millis(10);
+
+pub(super) fn create(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Failure> {
+    if arguments.has("help_config") {
+        session.print(&help_config());
+        return Ok(());
+    }
+    for option in ["xmldryrun", "skipdtd"] {
+        if arguments.has(option) {
+            return Err(Failure::error(format!(
+                "--{option} is not offered: there is no XML"
+            )));
+        }
+    }
+    for option in ["vncviewer", "vncviewer-autopass"] {
+        if arguments.has(option) {
+            return Err(Failure::error(format!("--{option} is not there yet")));
+        }
+    }
+    let config = config(arguments, session)?;
+    if arguments.has("dryrun") {
+        if arguments.has("json") {
+            session.print_json(&config);
+        } else {
+            session.print(&config.sxp().pretty());
+        }
+        return Ok(());
+    }
+    let has_console = arguments.has("console_autoconnect");
+    let stays_paused = arguments.has("paused");
+    let name = config.name.clone();
+    let request = Request::Create {
+        config: Box::new(config),
+        // Who looks at the console sees the first line: it runs when it is looked at.
+        paused: stays_paused || has_console,
+    };
+    let answer = session.ask(&request).map_err(|failure| match failure {
+        Failure::NoDomain(name) => Failure::error(format!("the domain '{name}' does not exist.")),
+        // A wrong kernel is no question of how the command is spelt.
+        Failure::Error(text, _) => Failure::error(text),
+        other => other,
+    })?;
+    let Response::Created { domid, warnings } = answer else {
+        return Err(unexpected());
+    };
+    for warning in warnings {
+        let _ = writeln!(session.err, "Warning: {warning}");
+    }
+    if !arguments.has("quiet") {
+        session.print(&format!("Started domain {name} (id={domid})\n"));
+        let _ = session.out.flush();
+    }
+    if has_console {
+        return console(domid, stays_paused, session);
+    }
+    Ok(())
+}
+
+/// The configuration that the command line names.
+fn config(arguments: &Arguments, session: &mut Session<'_>) -> Result<DomainConfig, Failure> {
+    let mut overrides = Overrides::default();
+    let mut file = arguments.value("defconfig").map(str::to_owned);
+    for word in &arguments.words {
+        match word.split_once('=') {
+            Some((key, value)) => overrides.0.push((key.to_owned(), value.to_owned())),
+            None => file = Some(word.clone()),
+        }
+    }
+    let directories = arguments.value("path").unwrap_or(DEFAULT_PATH);
+    let is_quiet = arguments.has("quiet");
+    let open = |name: &str| {
+        find(name, directories)
+            .ok_or_else(|| Failure::error(format!("Unable to open config file: {name}")))
+    };
+    if let Some(name) = arguments.value("config") {
+        let path = open(name)?;
+        return load_sxp(&path).map_err(|error| Failure::error(error.to_string()));
+    }
+    let path = open(file.as_deref().unwrap_or(DEFAULT_FILE))?;
+    if !is_quiet && !arguments.has("json") {
+        session.print(&format!("Using config file \"{}\".\n", path.display()));
+    }
+    let loaded = load(&path, &overrides).map_err(|error| Failure::error(error.to_string()))?;
+    for line in loaded.printed {
+        let _ = writeln!(session.err, "{line}");
+    }
+    let mut config = loaded.config;
+    for (path, what) in [
+        (&mut config.kernel, "kernel"),
+        (&mut config.ramdisk, "ramdisk"),
+    ] {
+        if path.is_empty() {
+            continue;
+        }
+        let found = std::path::absolute(Path::new(path.as_str()))
+            .ok()
+            .filter(|path| path.exists());
+        let Some(found) = found else {
+            return Err(Failure::error(format!("Cannot find {what} \"{path}\"")));
+        };
+        *path = found.display().to_string();
+    }
+    Ok(config)
+}
+
+/// Attaches to the console of a domain that waits for it, unless it is to wait longer.
+fn console(domid: u16, stays_paused: bool, session: &mut Session<'_>) -> Result<(), Failure> {
+    let key = terminal_key(domid, 0);
+    let began = Instant::now();
+    let has_terminal = || {
+        let mut store = Connection::open().ok()?;
+        store.read(0, &key).ok().filter(|path| !path.is_empty())
+    };
+    while has_terminal().is_none() && began.elapsed() < CONSOLE_PATIENCE {
+        std::thread::sleep(GLANCE);
+    }
+    if !stays_paused {
+        session.ask(&Request::Unpause {
+            domain: domid.to_string(),
+        })?;
+    }
+    if has_terminal().is_none() {
+        return Err(Failure::error("Could not start console"));
+    }
+    attach(&key).map_err(Failure::error)
+}
+
+fn help_config() -> String {
+    let mut text = String::from("The configuration file variables:\n\n");
+    for key in KEYS {
+        let shape = match key.shape {
+            Shape::Text | Shape::TextOrList => "STRING",
+            Shape::Integer => "NUMBER",
+            Shape::Boolean => "0|1",
+            Shape::List => "[STRING, ...]",
+        };
+        text.push_str(&format!("{}={shape}\n    {}\n", key.name, key.meaning));
+    }
+    text
+}

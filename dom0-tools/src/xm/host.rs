@@ -1,0 +1,64 @@
+//! Subcommands about the machine.
+
+use super::arguments::Arguments;
+use super::failure::Failure;
+use super::output;
+use super::run::{Session, expect};
+use crate::xend::protocol::{Request, Response};
+
+pub(super) fn run(
+    name: &str,
+    arguments: &Arguments,
+    session: &mut Session<'_>,
+) -> Result<(), Failure> {
+    let is_json = arguments.has("json");
+    match name {
+        "dmesg" => {
+            if !arguments.words.is_empty() {
+                return Err(Failure::with_usage("No parameter required"));
+            }
+            let clear = arguments.has("clear");
+            print_text(&Request::Dmesg { clear }, is_json, session)
+        }
+        "log" => {
+            expect(name, arguments, 0, 0)?;
+            print_text(&Request::Log, is_json, session)
+        }
+        "debug-keys" => {
+            expect(name, arguments, 1, 1)?;
+            let keys = arguments.words.concat();
+            session.ask(&Request::DebugKeys { keys }).map(drop)
+        }
+        _ => {
+            expect(name, arguments, 0, 0)?;
+            let Response::Host(host) = session.ask(&Request::Host)? else {
+                return Err(unexpected());
+            };
+            if is_json {
+                session.print_json(&host);
+            } else if arguments.has("config") {
+                session.print(&output::settings(&host));
+            } else {
+                session.print(&output::info(&host, arguments.has("numa")));
+            }
+            Ok(())
+        }
+    }
+}
+
+fn print_text(request: &Request, is_json: bool, session: &mut Session<'_>) -> Result<(), Failure> {
+    let Response::Text(text) = session.ask(request)? else {
+        return Err(unexpected());
+    };
+    if is_json {
+        session.print_json(&text);
+    } else {
+        session.print(&text);
+    }
+    Ok(())
+}
+
+/// An answer to another question.
+pub(super) fn unexpected() -> Failure {
+    Failure::error("xend's answer is not understood: xm and xend are of different versions")
+}

@@ -1,0 +1,21 @@
+//! `xm`: what administrators type.
+//!
+//! [`commands`] lists the subcommands, [`run`] reads a command line and does what it says, by [`domain`], [`host`],
+//! [`create`] and [`wait`]; texts are made by [`output`] and [`help`]. What answers is behind
+//! [`client::Xend`], and output goes where the caller says, so everything is tested without a daemon.
+#![forbid(unsafe_code)]
+
+pub mod arguments;
+pub mod client;
+pub mod commands;
+pub mod create;
+pub mod domain;
+pub mod failure;
+pub mod help;
+pub mod host;
+pub mod output;
+pub mod run;
+pub mod wait;
+
+#[cfg(test)]
+mod tests;

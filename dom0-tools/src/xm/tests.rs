@@ -1,0 +1,399 @@
+//! Command lines, and everything they print, against a `xend` that has two guests.
+
+use super::client::Xend;
+use super::run::{Session, run};
+use crate::xend::protocol::{Fault, Request, Response};
+use crate::xend::view::{DomainView, HostView, VcpuView};
+use std::io;
+
+/// What was asked, and what is answered.
+#[derive(Default)]
+struct Stub {
+    asked: Vec<Request>,
+    is_away: bool,
+    /// Domains that are gone when they are listed again.
+    is_ending: bool,
+}
+
+fn view(name: &str, domid: u16, state: &str) -> DomainView {
+    DomainView {
+        domid,
+        name: name.to_owned(),
+        uuid: format!("00000000-0000-0000-0000-00000000000{domid}"),
+        memory_mib: 128,
+        maxmem_mib: 128,
+        online_vcpus: 1,
+        vcpus: 2,
+        state: state.to_owned(),
+        cpu_seconds: 12.7,
+        start_time: 0.0,
+        paused_by_admin: true,
+        restart_count: 0,
+        store_mfn: 0,
+        console_mfn: 0,
+        config: None,
+    }
+}
+
+fn all() -> Vec<DomainView> {
+    vec![
+        view("Domain-0", 0, "r-----"),
+        view("etch", 3, "-b----"),
+        view("sarge", 4, "--p---"),
+    ]
+}
+
+impl Xend for Stub {
+    fn ask(&mut self, request: &Request) -> io::Result<Response> {
+        if self.is_away {
+            return Err(io::Error::from_raw_os_error(
+                nix::errno::Errno::ECONNREFUSED as i32,
+            ));
+        }
+        self.asked.push(request.clone());
+        let known = |domain: &String| {
+            let found = all()
+                .into_iter()
+                .find(|view| view.name == *domain || view.domid.to_string() == *domain);
+            found.ok_or_else(|| Fault::NoDomain(domain.clone()))
+        };
+        let answer = match request {
+            Request::List { domains } if domains.is_empty() => {
+                let mut views = all();
+                if self.is_ending {
+                    views.truncate(1);
+                }
+                self.is_ending = self
+                    .asked
+                    .iter()
+                    .any(|asked| matches!(asked, Request::Shutdown { .. }));
+                if self.is_ending {
+                    views.truncate(1);
+                }
+                Ok(Response::Domains(views))
+            }
+            Request::List { domains } => domains
+                .iter()
+                .map(known)
+                .collect::<Result<_, _>>()
+                .map(Response::Domains),
+            Request::Vcpus { .. } => Ok(Response::Vcpus(vec![VcpuView {
+                name: "etch".into(),
+                domid: 3,
+                vcpu: 0,
+                cpu: Some(1),
+                state: "-b-".into(),
+                cpu_seconds: 1.25,
+                affinity: "any cpu".into(),
+            }])),
+            Request::Host => Ok(Response::Host(Box::new(HostView {
+                fields: vec![("host".into(), "talon".into())],
+                ..HostView::default()
+            }))),
+            Request::Dmesg { .. } | Request::Log => Ok(Response::Text("(XEN) booted\n".into())),
+            Request::Destroy { domain }
+            | Request::Pause { domain }
+            | Request::Unpause { domain } => known(domain).and_then(|view| match view.domid {
+                0 => Err(Fault::text("Cannot pause privileged domain Domain-0")),
+                _ => Ok(Response::Done),
+            }),
+            _ => Ok(Response::Done),
+        };
+        Ok(answer.unwrap_or_else(Response::Fault))
+    }
+}
+
+/// Standard output, standard error, status.
+fn typed(line: &str) -> (String, String, u8) {
+    typed_with(line, &mut Stub::default())
+}
+
+fn typed_with(line: &str, stub: &mut Stub) -> (String, String, u8) {
+    let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let status = run(
+        &words,
+        &mut Session {
+            xend: stub,
+            out: &mut out,
+            err: &mut err,
+        },
+    );
+    (
+        String::from_utf8(out).unwrap(),
+        String::from_utf8(err).unwrap(),
+        status,
+    )
+}
+
+fn asked(line: &str) -> Vec<Request> {
+    let mut stub = Stub::default();
+    let (out, err, status) = typed_with(line, &mut stub);
+    assert_eq!((&*out, &*err, status), ("", "", 0), "{line}");
+    stub.asked
+}
+
+const PAUSE_USAGE: &str = "Usage: xm pause <Domain>\n\nPause execution of a domain.\n\n";
+
+#[test]
+fn lists_are_printed() {
+    let header =
+        "Name                                        ID   Mem VCPUs      State   Time(s)\n";
+    let etch = "etch                                         3   128     1     -b----     12.7\n";
+    assert_eq!(
+        typed("list etch"),
+        (format!("{header}{etch}"), String::new(), 0)
+    );
+    assert_eq!(typed("list").0.lines().count(), 4);
+    assert_eq!(typed("list --state=paused").0.lines().count(), 2);
+    assert_eq!(typed("list --state=nonsense").0, header);
+    let (out, err, status) = typed("list etch woody");
+    assert_eq!(
+        (&*out, &*err, status),
+        ("", "Error: Domain 'woody' does not exist.\n", 3)
+    );
+    let (out, err, _) = typed("list -v");
+    assert_eq!(err, "xm list -v is deprecated.  Please use xm vcpu-list.\n");
+    assert!(out.starts_with("Name                                ID  VCPU"));
+    let (_, err, status) = typed("list --state=running etch");
+    assert_eq!(
+        (&*err, status),
+        (
+            "Error: You may specify either a state or a particular VM, but not both\n",
+            1
+        )
+    );
+    let json: Vec<DomainView> = serde_json::from_str(&typed("list --json").0).unwrap();
+    assert_eq!(json, all());
+    assert!(typed("list -l etch").0.contains("\n    (status 2)\n"));
+}
+
+#[test]
+fn names_numbers_and_states_are_printed() {
+    assert_eq!(typed("domid etch").0, "3\n");
+    assert_eq!(typed("domname 4").0, "sarge\n");
+    assert_eq!(typed("domstate etch").0, "idle\n");
+    assert_eq!(typed("domstate sarge").0, "paused by admin\n");
+    assert_eq!(typed("domid etch --json").0, "\"3\"\n");
+    assert_eq!(
+        typed("uptime etch").0.lines().nth(1),
+        Some("etch                                 3  0:00:00")
+    );
+}
+
+#[test]
+fn the_machine_is_printed() {
+    assert_eq!(typed("info").0, "host                   : talon\n");
+    assert_eq!(typed("dmesg"), ("(XEN) booted\n".into(), String::new(), 0));
+    assert_eq!(typed("log").0, "(XEN) booted\n");
+    assert_eq!(typed("dmesg x").1, "Error: No parameter required\n");
+    assert_eq!(asked("debug R"), [Request::DebugKeys { keys: "R".into() }]);
+}
+
+#[test]
+fn actions_are_silent() {
+    let domain = || "etch".to_owned();
+    assert_eq!(asked("pause etch"), [Request::Pause { domain: domain() }]);
+    assert_eq!(
+        asked("unpause etch"),
+        [Request::Unpause { domain: domain() }]
+    );
+    assert_eq!(
+        asked("destroy etch"),
+        [Request::Destroy { domain: domain() }]
+    );
+    assert_eq!(asked("reset etch"), [Request::Reset { domain: domain() }]);
+    let name = || "woody".to_owned();
+    assert_eq!(
+        asked("rename etch woody"),
+        [Request::Rename {
+            domain: domain(),
+            name: name()
+        }]
+    );
+    assert_eq!(
+        asked("sysrq etch s"),
+        [Request::Sysrq {
+            domain: domain(),
+            letter: "s".into()
+        }]
+    );
+    assert_eq!(
+        asked("vcpu-set etch 2"),
+        [Request::SetVcpus {
+            domain: domain(),
+            count: 2
+        }]
+    );
+    assert_eq!(
+        asked("vcpu-pin etch all 0-1"),
+        [Request::PinVcpu {
+            domain: domain(),
+            vcpu: None,
+            cpus: "0-1".into()
+        }]
+    );
+}
+
+#[test]
+fn errors_go_to_standard_error_and_usage_to_standard_output() {
+    for (line, out, err, status) in [
+        (
+            "pause woody",
+            "",
+            "Error: Domain 'woody' does not exist.\n",
+            3,
+        ),
+        (
+            "pause Domain-0",
+            PAUSE_USAGE,
+            "Error: Cannot pause privileged domain Domain-0\n",
+            1,
+        ),
+        (
+            "pause",
+            PAUSE_USAGE,
+            "Error: 'xm pause' requires 1 argument.\n\n",
+            1,
+        ),
+        (
+            "pause -z",
+            PAUSE_USAGE,
+            "Error: option -z not recognized\n",
+            1,
+        ),
+        (
+            "pause --zz",
+            PAUSE_USAGE,
+            "Error: option --zz not recognized\n",
+            1,
+        ),
+        ("pause -h", PAUSE_USAGE, "", 1),
+        ("pause --help", PAUSE_USAGE, "", 1),
+        (
+            "migrate etch host",
+            "",
+            "Error: xm migrate is not there yet.\n",
+            1,
+        ),
+        ("console -q woody", "", "", 1),
+    ] {
+        assert_eq!(
+            typed(line),
+            (out.to_owned(), err.to_owned(), status),
+            "{line}"
+        );
+    }
+    assert_eq!(
+        typed("rename etch").1,
+        "Error: 'xm rename' requires 2 arguments.\n\n"
+    );
+    assert_eq!(typed("vcpu-set etch x").1, "Error: Invalid argument.\n");
+    assert_eq!(typed("vcpu-pin etch 0 3-1").1, "Error: Invalid argument.\n");
+    let crossed = typed("dump-core -CR etch").1;
+    assert_eq!(
+        crossed,
+        "Error: You may not specify more than one '-CR' option\n"
+    );
+    assert_eq!(typed("dump-core").1, "Error: Expects 1 or 2 argument(s)\n");
+    let (out, err, status) = typed("foo");
+    assert_eq!((&*err, status), ("Error: Subcommand foo not found!\n", 1));
+    assert_eq!(out, super::help::short());
+    assert_eq!(typed("").2, 1);
+    assert_eq!(typed("help whatever").2, 0);
+    let (_, err, _) = typed("balloon etch 5");
+    assert!(err.starts_with("Command balloon is deprecated.  Please use xm mem-set instead.\n"));
+}
+
+#[test]
+fn a_missing_daemon_is_told() {
+    let mut stub = Stub {
+        is_away: true,
+        ..Stub::default()
+    };
+    let (out, err, status) = typed_with("list", &mut stub);
+    assert_eq!(
+        (&*out, &*err, status),
+        (
+            "",
+            "Error: Unable to connect to xend: Connection refused. Is xend running?\n",
+            1
+        )
+    );
+}
+
+#[test]
+fn shutdowns_are_asked_for_and_waited_for() {
+    let shutdown = |domain: &str, reason: &str| Request::Shutdown {
+        domain: domain.into(),
+        reason: reason.into(),
+    };
+    assert_eq!(asked("shutdown etch")[1], shutdown("3", "poweroff"));
+    assert_eq!(asked("shutdown -H etch")[1], shutdown("3", "halt"));
+    assert_eq!(asked("reboot etch")[1], shutdown("3", "reboot"));
+    assert_eq!(
+        asked("shutdown -a")[1..],
+        [shutdown("3", "poweroff"), shutdown("4", "poweroff")]
+    );
+    assert_eq!(
+        typed("shutdown -wa"),
+        (
+            "Domain etch terminated\nDomain sarge terminated\nAll domains terminated\n".into(),
+            String::new(),
+            0
+        )
+    );
+    assert_eq!(
+        typed("shutdown -H -R etch").1,
+        "Error: Can't specify halt and reboot\n"
+    );
+    assert_eq!(typed("shutdown").1, "Error: No domain parameter given\n");
+    assert_eq!(
+        typed("shutdown a b").1,
+        "Error: No multiple domain parameters allowed\n"
+    );
+}
+
+#[test]
+fn domains_are_created_from_files() {
+    let directory = std::env::temp_dir().join(format!("xm-create-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = directory.join("etch.cfg");
+    let kernel = std::env::current_exe().unwrap().display().to_string();
+    std::fs::write(&file, format!("kernel = '{kernel}'\nmemory = 64\n")).unwrap();
+    let path = file.display();
+    let (out, err, status) = typed(&format!("create -q --dryrun --defconfig {path}"));
+    assert_eq!((&*err, status), ("", 0));
+    assert!(
+        out.lines().any(|line| line.trim() == "(name etch)"),
+        "{out}"
+    );
+    let (out, _, _) = typed(&format!("create -n {path} name=woody"));
+    assert!(
+        out.starts_with(&format!("Using config file \"{path}\".\n(vm\n")),
+        "{out}"
+    );
+    assert!(out.contains("(name woody)"));
+    let (_, err, status) = typed(&format!("create {path} kernel=/nonexistent/vmlinuz"));
+    assert_eq!(
+        (&*err, status),
+        ("Error: Cannot find kernel \"/nonexistent/vmlinuz\"\n", 1)
+    );
+    let (_, err, status) = typed("create /nonexistent/etch");
+    assert_eq!(
+        (&*err, status),
+        ("Error: Unable to open config file: /nonexistent/etch\n", 1)
+    );
+    let (out, _, status) = typed("create --help_config");
+    assert!(status == 0 && out.contains("memory=NUMBER\n"));
+    std::fs::write(&file, "memory = \n").unwrap();
+    let (_, err, status) = typed(&format!("create -q {path}"));
+    assert_eq!(
+        (&*err, status),
+        (
+            &*format!("Error: Errors were found at line 1 while processing {path}:\n\tmemory =\n"),
+            1
+        )
+    );
+    std::fs::remove_dir_all(&directory).unwrap();
+}
