@@ -8,6 +8,7 @@ pub mod dom0;
 pub mod dom0_load;
 pub mod dom0_matrix;
 pub mod dom0_speed;
+pub mod guests;
 mod kernel_log;
 pub mod kernels;
 pub mod keys;
@@ -46,6 +47,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(dom0_speed::cases());
     cases.extend(devices::cases(extent));
     cases.extend(keys::cases());
+    cases.extend(guests::cases());
     cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));
     cases.push(costs::none_is_dearer());
     cases

@@ -152,10 +152,23 @@ impl Shell {
 
     /// Waits for a line.
     pub(super) fn must_say(&mut self, text: &str) -> Result<(), Verdict> {
+        self.must_say_within(text, COMMAND_LIMIT)
+    }
+
+    /// As [`Self::must_say`], for what takes its time.
+    pub(super) fn must_say_within(&mut self, text: &str, limit: Duration) -> Result<(), Verdict> {
         self.run
-            .wait_for(&pattern(text)?, COMMAND_LIMIT)
+            .wait_for(&pattern(text)?, limit)
             .map(|_| ())
             .map_err(|missing| no_line(&format!("'{text}'"), &missing))
+    }
+
+    /// Waits for somebody else's prompt.
+    pub(super) fn must_ask(&mut self, prompt: &str, limit: Duration) -> Result<(), Verdict> {
+        self.run
+            .wait_for_prompt(&pattern(prompt)?, limit)
+            .map(|_| ())
+            .map_err(|missing| no_line(&format!("the prompt '{prompt}'"), &missing))
     }
 
     /// Waits for the next prompt: what is typed before it comes is shown twice.

@@ -1,0 +1,181 @@
+//! Guests of a stock Debian kernel under `xm`: to their shell and through their life, from outside and from inside.
+
+use super::shell::{Boot, Shell};
+use crate::machine::{Board, Machine};
+use crate::suite::Case;
+use crate::verdict::Verdict;
+use std::time::Duration;
+
+/// What the guest's shell asks with.
+const GUEST_PROMPT: &str = r"guest# $";
+/// From a guest's creation to its shell, two kernels on one emulated processor.
+const GUEST_LIMIT: Duration = Duration::from_secs(200);
+/// Waits until there is no guest.
+const GONE: &str = "while xm domid demo 2>/dev/null; do sleep 1; done";
+/// Ctrl-], which leaves a console.
+const LEAVE: &str = "\x1d";
+
+/// All cases.
+pub fn cases() -> Vec<Case> {
+    vec![
+        case("shell", 1, |shell| shell_works(shell, 1)),
+        case("shell-smp", 2, |shell| shell_works(shell, 4)),
+        case("life", 2, life),
+        case("refusals", 1, refusals),
+        case("killed-daemons", 2, killed_daemons),
+    ]
+}
+
+fn case(
+    name: &str,
+    processors: u32,
+    judge: impl Fn(&mut Shell) -> Result<(), Verdict> + Send + Sync + 'static,
+) -> Case {
+    Case::new(format!("guests/{name}"), move |context| {
+        let machine = Machine {
+            board: Board::Q35,
+            processors,
+            ..Machine::default()
+        };
+        let judged = Boot::of(&machine).shell(context).and_then(|mut shell| {
+            judge(&mut shell)?;
+            shell.must_be_healthy()?;
+            shell.send("poweroff\n")?;
+            shell.must_end()?;
+            Ok(Verdict::Pass("guests lived and died".into()))
+        });
+        judged.unwrap_or_else(|verdict| verdict)
+    })
+}
+
+/// Creates the demonstration guest, and waits for its shell.
+fn create(shell: &mut Shell, more: &str) -> Result<(), Verdict> {
+    shell.send(&format!("xm create -c demo {more}\n"))?;
+    shell.must_say_within(r"^Started domain demo \(id=\d+\)", GUEST_LIMIT)?;
+    shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)
+}
+
+fn leave(shell: &mut Shell) -> Result<(), Verdict> {
+    shell.send(LEAVE)?;
+    shell.must_prompt()
+}
+
+/// The guest's shell works on all its processors, and the console can be left and taken up again.
+fn shell_works(shell: &mut Shell, vcpus: u32) -> Result<(), Verdict> {
+    create(shell, &format!("vcpus={vcpus}"))?;
+    shell.send("echo there are $(nproc)\n")?;
+    shell.must_say(&format!("^there are {vcpus}$"))?;
+    shell.send("cat /sys/hypervisor/type\n")?;
+    shell.must_say("^xen$")?;
+    leave(shell)?;
+    shell.must_print(
+        "xm list demo | awk 'NR == 2 { print NF, $1, $3, $4 }'",
+        &format!("6 demo 128 {vcpus}"),
+    )?;
+    shell.must_print("xm vcpu-list demo | wc -l", &(vcpus + 1).to_string())?;
+    shell.send("xm console demo\n")?;
+    shell.send("\n")?;
+    shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
+    leave(shell)?;
+    shell.output("xm destroy demo")?;
+    nothing_is_left(shell)
+}
+
+fn nothing_is_left(shell: &mut Shell) -> Result<(), Verdict> {
+    shell.must_print("xm list | awk 'NR > 1 { print $1 }'", "Domain-0")?;
+    shell.must_print("xenstore-list /local/domain", "0")?;
+    shell.must_print("ls /var/lib/xend/running | wc -l", "0")
+}
+
+/// Pause, shutdown and reboot, from outside and from inside.
+fn life(shell: &mut Shell) -> Result<(), Verdict> {
+    create(shell, "on_poweroff=destroy")?;
+    leave(shell)?;
+    shell.output("xm pause demo")?;
+    shell.must_print("xm list demo | awk 'NR == 2 { print $5 }'", "--p---")?;
+    shell.must_print("xm domstate demo", "paused by admin")?;
+    shell.output("xm unpause demo")?;
+    shell.output("xm rename demo renamed && xm rename renamed demo")?;
+    let lines = shell.output_within("xm shutdown -w demo", GUEST_LIMIT)?;
+    if lines != ["Domain demo terminated", "All domains terminated"] {
+        return Err(Verdict::Fail(format!("xm shutdown -w prints {lines:?}")));
+    }
+    nothing_is_left(shell)?;
+    // The kernel is unpacked by now.
+    create(shell, "")?;
+    shell.send("poweroff\n")?;
+    shell.must_prompt()?;
+    shell.output_within(GONE, GUEST_LIMIT)?;
+    nothing_is_left(shell)?;
+    // One that has not lived for a minute is not started again.
+    create(shell, "on_reboot=restart")?;
+    shell.send("reboot\n")?;
+    shell.must_prompt()?;
+    shell.output_within(GONE, GUEST_LIMIT)?;
+    shell.must_print("grep -c 'restarting too fast' /var/log/xen/xend.log", "1")?;
+    nothing_is_left(shell)
+}
+
+/// Mistakes are told in a sentence, and leave nothing behind.
+fn refusals(shell: &mut Shell) -> Result<(), Verdict> {
+    shell.output("head -c 1000000 /boot/vmlinuz > /tmp/cut")?;
+    shell.output("echo 'memory = = 1' > /tmp/wrong")?;
+    for (command, sentence) in [
+        ("xm create none", "Error: Unable to open config file: none"),
+        (
+            "xm create -q demo kernel=/none",
+            "Error: Cannot find kernel \"/none\"",
+        ),
+        (
+            "xm create -q demo memory=4000",
+            "Error: Not enough free memory",
+        ),
+        (
+            "xm create -q demo memory=16",
+            "Error: the kernel and what it starts with take",
+        ),
+        (
+            "xm create -q demo kernel=/tmp/cut",
+            "Error: the bzImage is truncated",
+        ),
+        (
+            "xm create -q demo name=Domain-0",
+            "Error: Domain 'Domain-0' already exists",
+        ),
+        (
+            "xm create -q /tmp/wrong",
+            "Error: Errors were found at line 1 while processing /tmp/wrong:",
+        ),
+        ("xm destroy demo", "Error: Domain 'demo' does not exist."),
+    ] {
+        let lines = shell.output(&format!("{command} 2>&1 || true"))?;
+        if !lines.iter().any(|line| line.starts_with(sentence)) {
+            return Err(Verdict::Fail(format!(
+                "'{command}' prints {lines:?} instead of '{sentence}'"
+            )));
+        }
+        nothing_is_left(shell)?;
+    }
+    Ok(())
+}
+
+/// Daemons are killed and started again, and the guest goes on.
+fn killed_daemons(shell: &mut Shell) -> Result<(), Verdict> {
+    create(shell, "")?;
+    shell.send("i=0; while sleep 1; do i=$((i + 1)); done &\n")?;
+    leave(shell)?;
+    shell.output("kill -9 $(cat /run/xend.pid) && xend start")?;
+    shell.must_print("xm domid demo | grep -c '^[0-9]'", "1")?;
+    shell.output("kill -9 $(cat /run/xenstored.pid) && xenstored")?;
+    shell.output("kill -9 $(cat /run/xenconsoled.pid)")?;
+    shell.output("xenconsoled --log=guest")?;
+    shell.output("xm list demo")?;
+    shell.send("xm console demo\n")?;
+    shell.send("\n")?;
+    shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
+    shell.send("echo still $(jobs | wc -l)\n")?;
+    shell.must_say("^still 1$")?;
+    leave(shell)?;
+    shell.output_within("xm shutdown -w demo", GUEST_LIMIT)?;
+    nothing_is_left(shell)
+}
