@@ -63,7 +63,10 @@ impl ImageCache {
         }
         let file = read(path)?;
         let payload = match bzimage::open(&file).map_err(ImageError::from)? {
-            KernelFile::Elf(elf) => return Ok((elf.to_vec(), Source::Plain)),
+            KernelFile::Elf(elf) => {
+                Kernel::parse(elf).map_err(ImageError::from)?;
+                return Ok((elf.to_vec(), Source::Plain));
+            }
             KernelFile::Packed(payload) => payload,
         };
         let kept = self
@@ -226,7 +229,7 @@ mod tests {
             cache.unpacked(&path).map(drop).unwrap_err().to_string()
         };
         assert!(refusal(Some(b"hello, world")).contains("68 65 6c 6c"));
-        assert!(refusal(Some(b"\x7FELF")).contains("no kernel") || !refusal(Some(b"")).is_empty());
+        assert!(refusal(Some(b"\x7FELF")).contains("file header"));
         let missing = refusal(None);
         assert!(
             missing.contains("vmlinuz") && missing.contains("No such file"),

@@ -1,6 +1,6 @@
 //! Guests of a stock Debian kernel under `xm`: to their shell and through their life, from outside and from inside.
 
-use super::shell::{Boot, Shell};
+use super::shell::{Boot, PROMPT, Shell};
 use crate::machine::{Board, Machine};
 use crate::suite::Case;
 use crate::verdict::Verdict;
@@ -14,6 +14,10 @@ const GUEST_LIMIT: Duration = Duration::from_secs(200);
 const GONE: &str = "while xm domid demo 2>/dev/null; do sleep 1; done";
 /// Ctrl-], which leaves a console.
 const LEAVE: &str = "\x1d";
+/// How long nothing else is typed behind it.
+const ALONE: Duration = Duration::from_secs(1);
+const LEAVE_LIMIT: Duration = Duration::from_secs(10);
+const TRIES: u32 = 6;
 
 /// All cases.
 pub fn cases() -> Vec<Case> {
@@ -21,6 +25,7 @@ pub fn cases() -> Vec<Case> {
         case("shell", 1, |shell| shell_works(shell, 1)),
         case("shell-smp", 2, |shell| shell_works(shell, 4)),
         case("life", 2, life),
+        case("reboot", 2, reboot),
         case("refusals", 1, refusals),
         case("killed-daemons", 2, killed_daemons),
     ]
@@ -55,9 +60,19 @@ fn create(shell: &mut Shell, more: &str) -> Result<(), Verdict> {
     shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)
 }
 
+/// Leaves the guest's console. The key counts only if it comes alone, and the prompt is seen only on a line of its own.
 fn leave(shell: &mut Shell) -> Result<(), Verdict> {
-    shell.send(LEAVE)?;
-    shell.must_prompt()
+    let mut left = Ok(());
+    for _ in 0..TRIES {
+        shell.send(LEAVE)?;
+        std::thread::sleep(ALONE);
+        shell.send("\n")?;
+        left = shell.must_ask(PROMPT, LEAVE_LIMIT);
+        if left.is_ok() {
+            break;
+        }
+    }
+    left
 }
 
 /// The guest's shell works on all its processors, and the console can be left and taken up again.
@@ -113,6 +128,25 @@ fn life(shell: &mut Shell) -> Result<(), Verdict> {
     shell.must_prompt()?;
     shell.output_within(GONE, GUEST_LIMIT)?;
     shell.must_print("grep -c 'restarting too fast' /var/log/xen/xend.log", "1")?;
+    nothing_is_left(shell)
+}
+
+/// A guest that has lived for a minute is built again, with its name and identity.
+fn reboot(shell: &mut Shell) -> Result<(), Verdict> {
+    create(shell, "")?;
+    leave(shell)?;
+    shell.output("xm list --long demo | grep uuid > /tmp/before")?;
+    shell.output_within("sleep 61", GUEST_LIMIT)?;
+    let lines = shell.output_within("xm reboot -w demo", GUEST_LIMIT)?;
+    if lines != ["Domain demo rebooted", "All domains rebooted"] {
+        return Err(Verdict::Fail(format!("xm reboot -w prints {lines:?}")));
+    }
+    shell.output("xm list --long demo | grep uuid > /tmp/after")?;
+    shell.output("cmp /tmp/before /tmp/after")?;
+    shell.send("xm console demo\n")?;
+    shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
+    leave(shell)?;
+    shell.output("xm destroy demo")?;
     nothing_is_left(shell)
 }
 
