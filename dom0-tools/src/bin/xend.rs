@@ -133,11 +133,8 @@ fn run(options: &XendOptions) -> io::Result<()> {
     log::info!("xend {} serves", env!("CARGO_PKG_VERSION"));
     background::write_pid_file(&options.pid_file());
     background::is_started(options.is_background);
-    loop {
-        match mask.wait()? {
-            Signal::SIGHUP => logging::reopen(),
-            _ => break,
-        }
+    while mask.wait()? == Signal::SIGHUP {
+        logging::reopen();
     }
     log::info!("xend stops; guests go on");
     let _ = std::fs::remove_file(options.pid_file());
