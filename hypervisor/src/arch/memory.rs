@@ -298,7 +298,7 @@ pub(crate) fn share_info_frame(owner: DomId) -> Option<SharedInfoPlace> {
     Some(SharedInfoPlace(unsafe { SharedPlace::new(mfn, 0) }))
 }
 
-/// The `shared_info` of domains that have none any more.
+/// The `shared_info` of domains that have none any more. Called first while there is memory for it, at boot.
 pub(crate) fn nobodys_shared_info() -> SharedInfoPlace {
     static FRAME: Once<Mfn> = Once::new();
     let mfn = *FRAME.call_once(|| boot_memory::zeroed_frames(1));

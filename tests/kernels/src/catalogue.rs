@@ -294,10 +294,13 @@ cases! {
     "domain/create" = domain::create;
     "domain/create-refusals" = domain::create_refusals;
     "domain/cycles" = domain::cycles, on_many(());
+    "domain/destroy-long" = domain::destroy_long, on_many(());
     "domain/destroy-mapped" = domain::destroy_mapped, on_many(());
     "domain/events" = domain::events, on_many(());
     "domain/grants" = domain::grants;
     "domain/info" = domain::info;
+    "domain/many" = domain::many;
+    "domain/out-of-memory" = domain::out_of_memory;
     "domain/pause" = domain::pause, on_many(());
     "domain/privileges" = domain::privileges;
     "domain/shutdown" = domain::shutdown, on_many(());

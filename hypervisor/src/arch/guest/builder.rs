@@ -1,7 +1,7 @@
 //! Building the first domain: its kernel is the loader's first module, its initial RAM disk the second.
 
 use crate::arch::boot::LOW_END;
-use crate::arch::memory::mm;
+use crate::arch::memory::{self, mm};
 use crate::arch::{fpu, frames, paging, scheduler, smp};
 use crate::console;
 use crate::control::create::Plan;
@@ -312,6 +312,7 @@ fn build(
         max_maptrack_frames: DEFAULT_MAX_MAPTRACK_FRAMES,
         has_relaxed_msrs: false,
     };
+    let _ = memory::nobodys_shared_info();
     let domain = Domain::new(DomId::DOM0, policy, &plan)
         .map_err(|NoMemory| BuildError::NoMemory { wanted: 1, got: 0 })?;
     let shared_info = domain.shared_info_frame();

@@ -24,9 +24,9 @@ const fn is_of_machine(operation: PhysdevOp) -> bool {
         | PhysdevOp::IrqUnmaskNotify
         | PhysdevOp::PirqEoiGmfnV1
         | PhysdevOp::PirqEoiGmfnV2
-        | PhysdevOp::GetFreePirq
         | PhysdevOp::FreeIrqVector => false,
         PhysdevOp::ApicRead
+        | PhysdevOp::GetFreePirq
         | PhysdevOp::ApicWrite
         | PhysdevOp::AllocIrqVector
         | PhysdevOp::MapPirq
