@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        let refused: [(fn(&mut CreateDomain), Errno); 13] = [
+        type Case = (fn(&mut CreateDomain), Errno);
+        let refused: [Case; 13] = [
             (|wish| wish.flags = CreateFlags::HVM, Errno::EINVAL),
             (|wish| wish.flags = CreateFlags::HAP, Errno::EINVAL),
             (|wish| wish.flags = CreateFlags::IOMMU, Errno::EINVAL),
