@@ -64,10 +64,7 @@ fn read_mask(lists: &mut CpuPolicy) -> Result<Mask, Errno> {
             .0
             .checked_add(index * size_of::<MsrEntry>() as u64);
         let entry: MsrEntry = read(at.ok_or(Errno::EFAULT)?)?;
-        policy_list::check_msr(&entry).map_err(|errno| {
-            lists.err_msr = entry.idx;
-            errno
-        })?;
+        policy_list::check_msr(&entry).inspect_err(|_| lists.err_msr = entry.idx)?;
     }
     Ok(mask)
 }
