@@ -18,7 +18,8 @@ pub(crate) fn run() {
     wish.interface_version = guest_abi::domctl::INTERFACE_VERSION;
     assert_eq!(hypercall!(Domctl, &mut wish), Err(Errno::ESRCH));
 
-    let refused: [(fn(&mut CreateDomain), Errno); 10] = [
+    type Case = (fn(&mut CreateDomain), Errno);
+    let refused: [Case; 10] = [
         (|wish| wish.flags = CreateFlags::HAP, Errno::EINVAL),
         (|wish| wish.flags = CreateFlags::IOMMU, Errno::EINVAL),
         (
