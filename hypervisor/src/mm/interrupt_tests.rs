@@ -48,12 +48,14 @@ enum Step {
     Update(usize, u16, Option<usize>),
     /// A frame is made an ordinary one by mapping it for writing in this L1 table.
     MapWritable(usize, usize),
+    /// The domain does not want it any more.
+    GiveUp(usize),
     Relinquish,
 }
 
 /// Frames are named by number: 0, 1 roots; 2, 3 L3; 4 to 6 L2; 7 to 14 L1; then data.
 const BAD: usize = 20;
-const STORY: [Step; 22] = [
+const STORY: [Step; 26] = [
     Step::Pin(0, Level::L4),
     Step::Load(1),
     Step::Unpin(0),
@@ -76,6 +78,11 @@ const STORY: [Step; 22] = [
     Step::Load(0),
     Step::MapWritable(7, 9),
     Step::Pin(3, Level::L3),
+    // A root that is pinned, a table below it, a frame with what is left of a validation, and a plain one.
+    Step::GiveUp(3),
+    Step::GiveUp(6),
+    Step::GiveUp(0),
+    Step::GiveUp(30),
     Step::Relinquish,
 ];
 
@@ -168,6 +175,7 @@ impl<'t> Tale<'t> {
                     .set_entry(frames[frame], 50, frames[BAD].address() | RW | pte::PWT);
                 Ok(())
             }
+            Step::GiveUp(frame) => mm.give_up(lock, frames[frame], &self.machine.domains[1]),
             Step::Relinquish => {
                 mm.finish_pending(lock)?;
                 for root in self.roots.drain(..) {
