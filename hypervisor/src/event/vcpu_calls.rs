@@ -7,6 +7,7 @@
 use super::test_domain::{TestDomain, TestDomains};
 use super::wait::{self, Wait};
 use super::*;
+use crate::growth::Grow;
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::time::queue::{TimerId, TimerQueue};
 use crate::time::vcpu_timers::{self, Action, Due, MAX_PERIOD_NS, MIN_PERIOD_NS, VcpuTimers};
@@ -80,7 +81,7 @@ impl Run {
     fn new() -> Self {
         let domains = TestDomains(vec![TestDomain::new(0, 64, VCPUS, 2)]);
         let domain = &domains.0[0];
-        let mut queue = TimerQueue::new();
+        let mut queue = TimerQueue::with_room(VCPUS as usize).expect("small");
         let mut vcpus = Vec::new();
         for id in 0..VCPUS {
             let vcpu = VcpuId(id);

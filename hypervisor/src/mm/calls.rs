@@ -32,14 +32,26 @@ enum Held {
 }
 
 /// Takes numbers off the bytes; zeros at their end.
-pub(super) struct Bytes<'b>(pub(super) &'b [u8]);
+pub(super) struct Bytes<'b> {
+    rest: &'b [u8],
+    /// Frames that most calls are about: so few that they meet.
+    near: Vec<Mfn>,
+}
 
-impl Bytes<'_> {
+impl<'b> Bytes<'b> {
+    pub(super) fn new(bytes: &'b [u8], near: Vec<Mfn>) -> Self {
+        Self { rest: bytes, near }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     pub(super) fn byte(&mut self) -> u8 {
-        let Some((byte, rest)) = self.0.split_first() else {
+        let Some((byte, rest)) = self.rest.split_first() else {
             return 0;
         };
-        self.0 = rest;
+        self.rest = rest;
         *byte
     }
 
@@ -48,7 +60,12 @@ impl Bytes<'_> {
     }
 
     pub(super) fn frame(&mut self) -> Mfn {
-        Mfn(u64::from(self.byte()) % (FRAMES + 8))
+        let byte = self.byte();
+        let near = self.near.get(usize::from(byte & 15));
+        match near.filter(|_| byte < 240) {
+            Some(&mfn) => mfn,
+            None => Mfn(u64::from(byte ^ self.byte()) % (FRAMES + 8)),
+        }
     }
 
     pub(super) fn slot(&mut self) -> u16 {
@@ -101,14 +118,9 @@ pub fn run(bytes: &[u8]) {
     let entries = frame_entries();
     let machine = TestMachine::new(&entries);
     let mut run = Run::new(&machine);
-    for domain in [DOM0, DOM1] {
-        for _ in 0..FRAMES_EACH {
-            assert!(machine.allocate(domain).is_some());
-        }
-    }
-    let mut bytes = Bytes(bytes);
+    let mut bytes = Bytes::new(bytes, run.fill(FRAMES_EACH));
     for _ in 0..MAX_CALLS {
-        if bytes.0.is_empty() {
+        if bytes.is_empty() {
             break;
         }
         run.call(&mut bytes);
@@ -129,6 +141,19 @@ impl<'t> Run<'t> {
             held: Vec::new(),
             rng: Rng::new(0),
         }
+    }
+
+    /// Gives each domain so many frames. Returns some of each's.
+    pub(super) fn fill(&self, frames_each: usize) -> Vec<Mfn> {
+        /// Of the domain that makes most calls, and of the other.
+        const NEAR: [(DomId, usize); 2] = [(DOM1, 8), (DOM0, 4)];
+        let mut near = Vec::new();
+        for (domain, count) in NEAR {
+            let allocate = || self.machine.allocate(domain).expect("enough for both");
+            let frames: Vec<Mfn> = (0..frames_each).map(|_| allocate()).collect();
+            near.extend(frames.into_iter().take(count));
+        }
+        near
     }
 
     /// Makes a call on page tables.

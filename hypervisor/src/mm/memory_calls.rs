@@ -49,7 +49,8 @@ impl ExchangeLists for Lists<'_, '_> {
         let mut bytes = self.bytes.borrow_mut();
         Ok(match bytes.byte() {
             255 => Mfn(u64::MAX - 1),
-            byte => Mfn(u64::from(byte) % (RAM_END + 4)),
+            byte if byte & 3 == 3 => Mfn(u64::from(byte) % (RAM_END + 4)),
+            _ => bytes.frame(),
         })
     }
 
@@ -146,14 +147,9 @@ pub fn run(bytes: &[u8]) {
     let entries = frame_entries();
     let machine = TestMachine::new(&entries);
     let mut run = Run::new(&machine);
-    for domain in [DOM0, DOM1] {
-        for _ in 0..25 {
-            assert!(machine.allocate(domain).is_some());
-        }
-    }
-    let mut bytes = Bytes(bytes);
+    let mut bytes = Bytes::new(bytes, run.fill(25));
     for _ in 0..MAX_CALLS {
-        if bytes.0.is_empty() {
+        if bytes.is_empty() {
             break;
         }
         // As many calls on tables, so that frames are in use.
