@@ -16,8 +16,6 @@ use super::{apic, clock, death, ioapic, port, scheduler, smp};
 use crate::registers::rflags;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-/// The shortest time that makes sense with one beat a second.
-pub(super) const SHORTEST_S: u32 = 2;
 const TICK_NS: u64 = 1_000_000_000;
 /// NMIs in a second.
 const CHECK_HZ: u64 = 20;
@@ -57,10 +55,7 @@ fn arm() {
 /// Switches the watchdog on for the whole machine. `gsi` is the interrupt line of the PIT; `timeout_s` how
 /// long a processor may take no timer interrupt. `false` if the line has no IO-APIC.
 pub(super) fn start(gsi: u32, timeout_s: u32) -> bool {
-    PATIENCE.store(
-        timeout_s.max(SHORTEST_S).saturating_mul(CHECK_HZ as u32),
-        Ordering::Relaxed,
-    );
+    PATIENCE.store(timeout_s.saturating_mul(CHECK_HZ as u32), Ordering::Relaxed);
     IS_ON.store(true, Ordering::Release);
     arm();
     let divisor = PIT_HZ.div_ceil(CHECK_HZ).min(u64::from(u16::MAX));

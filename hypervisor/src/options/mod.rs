@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod documentation;
+mod dom0_memory;
 mod serial;
 mod table;
 mod values;
@@ -23,12 +24,10 @@ mod warning;
 mod words;
 
 pub use documentation::documentation;
+pub use dom0_memory::{Dom0Memory, Dom0Pages, Limit, MemoryAmount, Shortfall};
 pub use serial::{Baud, Com1, Parity};
 pub use table::{Descriptor, TABLE, WITHOUT_EFFECT};
-pub use values::{
-    Consoles, Dom0Memory, Dom0Pages, LogLevel, LogThreshold, MemoryAmount, VcpuCount, Vga, VgaMode,
-    Watchdog,
-};
+pub use values::{Consoles, LogLevel, LogThreshold, VcpuCount, Vga, VgaMode, Watchdog};
 #[cfg(feature = "planted-faults")]
 pub use values::{PlantedFault, TestRequest};
 pub use warning::{Problem, Wants, Warning, WarningKind};
@@ -38,6 +37,9 @@ use table::Takes;
 
 /// Warnings that are kept word for word; more are counted. [`each_warning`] names them all.
 pub const MAX_WARNINGS: usize = 16;
+
+/// The shortest `watchdog_timeout=` that makes sense, seconds: each processor beats once a second.
+pub const WATCHDOG_SHORTEST_S: u32 = 2;
 
 /// What the administrator asked for, or the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +70,8 @@ pub struct Options {
     pub x2apic: Option<bool>,
     /// `watchdog`: whether a processor that is stuck is caught.
     pub watchdog: Watchdog,
-    /// `watchdog_timeout=`: seconds until it counts as stuck; 0 turns the watchdog off.
+    /// `watchdog_timeout=`: seconds until it counts as stuck, [`WATCHDOG_SHORTEST_S`] at least; 0 turns the
+    /// watchdog off.
     pub watchdog_timeout_s: u32,
     /// `sched_credit_tslice_ms=`: longest time slice.
     pub sched_credit_tslice_ms: u32,
@@ -199,7 +202,15 @@ fn read<'a>(command_line: &'a [u8], mut say: impl FnMut(Warning<'a>)) -> Parsed<
                 Ok(descriptor) if descriptor.is_without_effect() => {
                     without_effect.push(descriptor.name)
                 }
-                Ok(_) => {}
+                Ok(_) => {
+                    let asked_s = options.watchdog_timeout_s;
+                    if (1..WATCHDOG_SHORTEST_S).contains(&asked_s) {
+                        options.watchdog_timeout_s = WATCHDOG_SHORTEST_S;
+                        warn(WarningKind::Raised {
+                            to: WATCHDOG_SHORTEST_S,
+                        });
+                    }
+                }
                 Err(kind) => warn(kind),
             },
         }

@@ -26,7 +26,7 @@ pub struct Descriptor {
 
 /// Options that are understood and kept, but that nothing follows yet. The manual says so, and so does the
 /// console when one is given.
-pub const WITHOUT_EFFECT: &[&str] = &["sched_credit_tslice_ms", "sched_ratelimit_us"];
+pub const WITHOUT_EFFECT: &[&str] = &["sched", "sched_credit_tslice_ms", "sched_ratelimit_us"];
 
 impl Descriptor {
     /// Whether it is one of [`WITHOUT_EFFECT`].
@@ -159,7 +159,8 @@ pub static TABLE: &[Descriptor] = &[
         form: "=[<size>][,min:<size>][,max:<size>]",
         default: "",
         meaning: "Memory of the first domain: what it starts with, what it starts with at least, and what it can ever \
-                  have. A size after `-` means all memory but so much. Given twice, the parts add up. Without it, the first domain gets all memory \
+                  have. A size after `-` means all memory but so much. Given twice, the parts add up. What can't be had, or \
+                  contradicts another part, is a warning that says what it became. Without it, the first domain gets all memory \
                   but a reserve for the hypervisor.",
         is_for_tests: false,
         takes: Takes::Value(|options, value| {
@@ -191,8 +192,9 @@ pub static TABLE: &[Descriptor] = &[
     Descriptor {
         name: "sched",
         form: "=credit",
-        default: "credit",
-        meaning: "The scheduler. There is one.",
+        default: "",
+        meaning: "The scheduler. There is one, whatever is asked for: a round robin, in which a virtual processor runs \
+                  for 10 ms while others wait.",
         is_for_tests: false,
         takes: Takes::Value(|_, value| values::scheduler(value)),
     },
@@ -246,7 +248,7 @@ pub static TABLE: &[Descriptor] = &[
         name: "watchdog_timeout",
         form: "=<seconds>",
         default: "5",
-        meaning: "How long a processor may be stuck until the watchdog ends it, 2 at least; 0 turns the watchdog off.",
+        meaning: "How long a processor may be stuck until the watchdog ends it; 1 is too short and becomes 2. 0 turns the watchdog off.",
         is_for_tests: false,
         takes: Takes::Value(|options, value| {
             options.watchdog_timeout_s = values::number(value, 0, 3600)? as u32;
@@ -306,7 +308,8 @@ pub(super) fn same_name(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().map(plain).eq(b.bytes().map(plain))
 }
 
-/// The option that somebody who typed `name` probably meant: at most two letters are different.
+/// The option that somebody who typed `name` probably meant: at most two letters are different. Capitals are the
+/// same as small letters.
 pub(super) fn nearest(name: &str) -> Option<&'static Descriptor> {
     let candidates = TABLE
         .iter()
@@ -328,7 +331,7 @@ fn distance(a: &str, b: &str) -> Option<usize> {
         let mut diagonal = line;
         row[0] = line + 1;
         for (column, y) in b.bytes().enumerate() {
-            let changed = diagonal + usize::from(x != y);
+            let changed = diagonal + usize::from(!x.eq_ignore_ascii_case(&y));
             diagonal = row[column + 1];
             row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
         }

@@ -137,6 +137,83 @@ fn the_first_domain_has_pages_within_its_bounds() {
 }
 
 #[test]
+fn memory_that_the_first_domain_does_not_get_is_said() {
+    const AVAILABLE: u64 = 397 << 20;
+    let said = |value: &str| -> Vec<String> {
+        let memory = options(&format!("dom0_mem={value}")).dom0_mem;
+        memory
+            .shortfalls(AVAILABLE)
+            .map(|shortfall| shortfall.to_string())
+            .collect()
+    };
+    let too_much = "is more than the machine has free: the first domain";
+    for (value, expected) in [
+        (
+            "4G",
+            vec![format!("dom0_mem=4G {too_much} starts with 397 MiB")],
+        ),
+        (
+            "min:4G,max:1G",
+            vec![
+                format!("dom0_mem=min:4G {too_much} starts with 397 MiB"),
+                format!("dom0_mem=max:1G {too_much} can have 397 MiB"),
+            ],
+        ),
+        (
+            "64M,max:1536M",
+            vec![format!("dom0_mem=max:1536M {too_much} can have 397 MiB")],
+        ),
+        (
+            "-1G",
+            vec![format!("dom0_mem=-1G {too_much} starts with 0 MiB")],
+        ),
+        (
+            "200M,max:100M",
+            vec!["dom0_mem=200M is above the maximum asked for: the first domain starts with 100 MiB".into()],
+        ),
+        (
+            "min:200M,max:100M",
+            vec!["dom0_mem=min:200M is above the maximum asked for: the first domain starts with 100 MiB".into()],
+        ),
+        (
+            "100M,min:200M",
+            vec!["dom0_mem=100M is below the minimum asked for: the first domain starts with 200 MiB".into()],
+        ),
+    ] {
+        assert_eq!(said(value), expected, "{value}");
+    }
+    // Bounds of what is left over are there to be reached.
+    for value in [
+        "397M",
+        "-64M",
+        "-64M,max:128M",
+        "-300M,min:128M",
+        "64M,min:32M,max:128M",
+    ] {
+        assert_eq!(said(value), [""; 0], "{value}");
+    }
+}
+
+#[test]
+fn a_timeout_that_is_too_short_is_raised_and_named() {
+    let parsed = parse(b"watchdog watchdog_timeout=1");
+    assert_eq!(parsed.options.watchdog_timeout_s, 2);
+    assert_eq!(
+        sentences(&parsed),
+        ["command line: \"watchdog_timeout=1\" is too small; 2 is taken instead"]
+    );
+    assert_eq!(options("watchdog_timeout=0").watchdog_timeout_s, 0);
+    assert_eq!(options("watchdog_timeout=2").watchdog_timeout_s, 2);
+}
+
+#[test]
+fn options_that_nothing_follows_are_named() {
+    let parsed = parse(b"sched=credit noreboot sched_ratelimit_us=0");
+    let named: Vec<_> = parsed.without_effect.iter().copied().collect();
+    assert_eq!(named, ["sched", "sched_ratelimit_us"]);
+}
+
+#[test]
 fn the_parts_of_dom0_mem_add_up() {
     let memory = options("dom0_mem=min:1G,3G dom0_mem=2G").dom0_mem;
     let bytes = |gib: u64| Some(MemoryAmount::Bytes(gib << 30));
@@ -386,6 +463,8 @@ fn a_similar_name_is_suggested() {
     assert_eq!(meant("max_cpus"), Some("maxcpus"));
     assert_eq!(meant("wtachdog"), Some("watchdog"));
     assert_eq!(meant("dom0_max_vcpu"), Some("dom0_max_vcpus"));
+    assert_eq!(meant("NOSMP"), Some("nosmp"));
+    assert_eq!(meant("Dom0_Mem"), Some("dom0_mem"));
     // Two letters of four make it another name.
     assert_eq!(meant("cow9"), None);
     assert_eq!(meant("watchcat"), None);
@@ -507,7 +586,8 @@ proptest! {
         let is_known = find(&name).is_some();
         prop_assert!(is_known || parsed.warnings.len() == 1);
         if let Some(warning) = parsed.warnings.first() {
-            prop_assert_eq!(parsed.options, Options::DEFAULT);
+            let is_raised = matches!(warning.kind, WarningKind::Raised { .. });
+            prop_assert!(is_raised || parsed.options == Options::DEFAULT);
             prop_assert!(warning.to_string().contains(&word));
         }
     }

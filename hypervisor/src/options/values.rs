@@ -1,9 +1,9 @@
 //! The values that options take, and how they are read.
 #![forbid(unsafe_code)]
 
+use super::dom0_memory::{Dom0Memory, MemoryAmount};
 use super::warning::{Problem, Wants};
 use bitflags::bitflags;
-use guest_abi::ids::PAGE_SIZE;
 
 bitflags! {
     /// `console=`: where messages go.
@@ -56,69 +56,6 @@ pub struct LogThreshold {
     pub always: LogLevel,
     /// Those above it, up to this level, are printed if there are not too many; not below `always`.
     pub rate_limited: LogLevel,
-}
-
-/// An amount of memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MemoryAmount {
-    /// So many bytes.
-    Bytes(u64),
-    /// All that there is but so many bytes.
-    AllBut(u64),
-}
-
-impl MemoryAmount {
-    /// The amount where there are `available_bytes`: never more than those.
-    #[must_use]
-    pub const fn of(self, available_bytes: u64) -> u64 {
-        match self {
-            Self::Bytes(bytes) if bytes < available_bytes => bytes,
-            Self::Bytes(_) => available_bytes,
-            Self::AllBut(bytes) => available_bytes.saturating_sub(bytes),
-        }
-    }
-}
-
-/// `dom0_mem=`: memory of the first domain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dom0Memory {
-    /// What it starts with; `None` leaves the choice to the builder.
-    pub amount: Option<MemoryAmount>,
-    /// What it starts with at least.
-    pub min: Option<MemoryAmount>,
-    /// What it can ever have.
-    pub max: Option<MemoryAmount>,
-}
-
-/// Pages of the first domain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dom0Pages {
-    /// What it starts with.
-    pub initial: u64,
-    /// What it can ever have; at least `initial`.
-    pub most: u64,
-}
-
-impl Dom0Memory {
-    /// What it means where `available_bytes` can be had at all.
-    #[must_use]
-    pub fn pages(&self, available_bytes: u64) -> Dom0Pages {
-        let mut bytes = self
-            .amount
-            .map_or(available_bytes, |amount| amount.of(available_bytes));
-        if let Some(min) = self.min {
-            bytes = bytes.max(min.of(available_bytes));
-        }
-        let max = self.max.map(|max| max.of(available_bytes));
-        if let Some(max) = max {
-            bytes = bytes.min(max);
-        }
-        let initial = bytes / PAGE_SIZE as u64;
-        Dom0Pages {
-            initial,
-            most: max.map_or(initial, |max| max / PAGE_SIZE as u64),
-        }
-    }
 }
 
 /// `dom0_max_vcpus=`: as many virtual processors as there are processors, within these ends.

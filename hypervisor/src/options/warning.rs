@@ -5,7 +5,7 @@ use super::table::Descriptor;
 use crate::machine::BootText;
 use core::fmt;
 
-/// A word of the command line that changed nothing, and why.
+/// A word of the command line that changed nothing, or not what it says, and why.
 #[derive(Clone, Copy, Debug)]
 pub struct Warning<'a> {
     /// The word as it was typed.
@@ -33,6 +33,11 @@ pub enum WarningKind<'a> {
     OpenQuotation,
     /// It is not UTF-8.
     NotText,
+    /// Its number is too small; this one is taken.
+    Raised {
+        /// The smallest.
+        to: u32,
+    },
 }
 
 /// The part of a value that is wrong, and what it should be.
@@ -98,6 +103,7 @@ impl fmt::Display for Warning<'_> {
             }
             WarningKind::OpenQuotation => f.write_str(" opens a quotation that is not closed"),
             WarningKind::NotText => f.write_str(" is not text (UTF-8) and is ignored"),
+            WarningKind::Raised { to } => write!(f, " is too small; {to} is taken instead"),
         }
     }
 }

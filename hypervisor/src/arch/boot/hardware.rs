@@ -109,10 +109,7 @@ pub(super) fn start_watchdog(acpi: &Acpi, options: &Options) {
     // The PIT is ISA interrupt 0.
     let gsi = acpi.madt.as_ref().map(|madt| madt.isa_interrupt(0).0);
     if gsi.is_some_and(|gsi| watchdog::start(gsi, options.watchdog_timeout_s)) {
-        log::info!(
-            "Watchdog: on, {} s",
-            options.watchdog_timeout_s.max(watchdog::SHORTEST_S)
-        );
+        log::info!("Watchdog: on, {} s", options.watchdog_timeout_s);
     } else {
         log::warn!("watchdog: no IO-APIC has the PIT's interrupt: it stays off");
     }

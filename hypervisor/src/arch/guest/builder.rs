@@ -153,7 +153,12 @@ fn pages_wanted(options: &Options) -> Dom0Pages {
     let spare = (free / 16)
         .min(128 << 20)
         .max(frames::DMA_BYTES.min(free / 4));
-    options.dom0_mem.pages(free - spare)
+    let available = free - spare;
+    for shortfall in options.dom0_mem.shortfalls(available) {
+        // Whatever the log level, as for all that is wrong with options.
+        console::line(format_args!("warning: {shortfall}"));
+    }
+    options.dom0_mem.pages(available)
 }
 
 /// Whole frames of the RAM disk as the loader has left it, which become the domain's as they are.

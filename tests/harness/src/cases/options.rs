@@ -26,13 +26,17 @@ const NOTHING: &str = "PANIC";
 const EFFECTS: [Effect; 8] = [
     Effect {
         name: "options/mistakes-are-named",
-        options: "console=com1 loglvl=none consle=vga frobnicate maxcpus=x sched=credit2 vga=ask",
+        options: "console=com1 loglvl=none consle=vga frobnicate maxcpus=x sched=credit2 vga=ask \
+                  NOSMP watchdog_timeout=1 sched=credit",
         lines: &[
             r#"warning: command line: "consle=vga" is not an option.*did you mean "console="#,
             r#"warning: command line: "frobnicate" is not an option"#,
             r#"warning: command line: "maxcpus=x" is ignored: "x" is not a number"#,
             r#"warning: command line: "sched=credit2" is ignored: "credit2" is not offered here; offered: credit"#,
             r#"warning: command line: "vga=ask" is ignored: "ask" is not offered here"#,
+            r#"warning: command line: "NOSMP" is not an option.*did you mean "nosmp"#,
+            r#"warning: command line: "watchdog_timeout=1" is too small; 2 is taken instead"#,
+            r#"warning: command line: "sched" is understood, but has no effect yet"#,
             "boot complete: 4 processors",
         ],
         absent: "PANIC|Memory:",
@@ -57,7 +61,7 @@ const EFFECTS: [Effect; 8] = [
     Effect {
         name: "options/nosmp",
         options: "console=com1 nosmp",
-        lines: &["boot complete: 1 processors"],
+        lines: &["boot complete: 1 processor,"],
         absent: NOTHING,
     },
     Effect {
@@ -100,6 +104,9 @@ pub fn cases() -> Vec<Case> {
             })
         })
         .collect();
+    cases.push(Case::new("options/dom0-mem-is-not-there", |context| {
+        says_what_is_not_there(context).unwrap_or_else(|verdict| verdict)
+    }));
     for (name, options, screen) in [
         ("options/vga", "console=com1,vga", Screen::Released),
         (
@@ -145,6 +152,34 @@ fn has_effect(context: &Context<'_>, effect: Effect) -> Result<Verdict, Verdict>
         Some(line) => Verdict::Fail(format!("this must not come: '{}'", line.text)),
         None => Verdict::Pass(String::new()),
     })
+}
+
+/// The first domain starts with less than was asked for, and that is said whatever the log level.
+fn says_what_is_not_there(context: &Context<'_>) -> Result<Verdict, Verdict> {
+    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let machine = Machine {
+        memory_mib: 512,
+        ..Machine::default()
+    };
+    let mut recipe = Recipe::new(
+        IMAGE,
+        "console=com1 loglvl=none noreboot dom0_mem=64M,min:4G,max:1G",
+    );
+    recipe.modules.push((
+        PathBuf::from("build/kernels/kernel"),
+        "test=trap/unhandled".into(),
+    ));
+    let mut run = context.boot(&qemu, &machine, &recipe)?;
+    for line in [
+        r"warning: dom0_mem=64M is below the minimum asked for: the first domain starts with (3|4)\d\d MiB",
+        r"warning: dom0_mem=min:4G is more than the machine has free: .* starts with (3|4)\d\d MiB",
+        r"warning: dom0_mem=max:1G is more than the machine has free: .* can have (3|4)\d\d MiB",
+        LAST,
+    ] {
+        run.wait_for(&pattern(line)?, DOMAIN_LIMIT)
+            .map_err(|missing| no_line(line, &missing))?;
+    }
+    Ok(Verdict::Pass(String::new()))
 }
 
 /// What becomes of the screen when the first domain starts.
