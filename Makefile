@@ -44,7 +44,9 @@ iso: image dom0 ## build/paravane.iso, which GRUB boots on a BIOS and on UEFI: t
 	@boot/make-iso build/paravane.iso build/paravane '$(OPTIONS)' 'build/dom0/vmlinuz $(DOM0)' build/dom0/initrd
 
 # QEMU's escape character is moved from Ctrl-A, which switches between the first domain and the debug keys.
-run: iso ## boot it in QEMU, to a shell of the first domain on this terminal
+run: ## boot it in QEMU, to a shell of the first domain on this terminal
+	@echo "Building the hypervisor and its first domain: minutes the first time, seconds afterwards."
+	@$(MAKE) iso
 	@echo "The serial console follows, and a shell after half a minute. To end it: poweroff. To leave: Ctrl-], then X."
 	@echo "A guest to try there: xm create -c demo (Ctrl-] twice leaves its console), xm list, xm shutdown -w demo."
 	@$(QEMU) -nodefaults -no-user-config -machine $(MACHINE) -accel $(ACCEL) -cpu $(CPU) -smp $(CPUS) \

@@ -1,10 +1,6 @@
 //! The system tests: `systest [--list] [FILTER]...`, from the top of the repository.
 //!
-//! A filter is a part of a case's name; without one all cases run but those on the reference hypervisor
-//! (`reference/`). The environment: `FULL=1` the whole
-//! product of the boot matrix instead of a set that covers all pairs, and the tiny kernels on 1, 2 and 4
-//! processors instead of on 1, `JOBS` cases at a time, `QEMU` and
-//! `NEWER_QEMU` the emulators.
+//! `systest --help` says what the words and the environment do.
 
 use harness::cases;
 use harness::iso::Isos;
@@ -16,12 +12,33 @@ use std::time::{Duration, Instant};
 
 const LOG_DIRECTORY: &str = "build/logs";
 
+const USAGE: &str = "\
+usage: systest [--list] [FILTER]...
+
+Runs the cases that have a FILTER in their name, or without one all of them but those on the reference
+hypervisor (reference/). Run it at the top of the repository, with the images built (make image test-image).
+
+  --list        names the cases instead
+  --help        shows this
+
+In the environment:
+  FULL=1        the whole product of the boot matrix instead of a set that covers all pairs, and the tiny
+                kernels on 1, 2 and 4 processors instead of on 1
+  JOBS          how many cases run at a time; without it as many as there are processors
+  QEMU          the emulator; without it qemu-system-x86_64
+  NEWER_QEMU    one of version 9.0 or later, for x2APIC; without it what tests/newer-qemu has fetched
+";
+
 fn main() -> ExitCode {
     let mut filters: Vec<String> = std::env::args().skip(1).collect();
+    if filters.iter().any(|word| word == "--help" || word == "-h") {
+        print!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let is_list = filters.iter().any(|word| word == "--list");
     filters.retain(|word| word != "--list");
     if let Some(option) = filters.iter().find(|word| word.starts_with('-')) {
-        eprintln!("systest: {option}: unknown. usage: systest [--list] [FILTER]...");
+        eprintln!("systest: {option}: unknown; systest --help shows what there is");
         return ExitCode::from(2);
     }
 

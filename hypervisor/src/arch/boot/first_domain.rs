@@ -9,17 +9,17 @@ use crate::options::Options;
 use arrayvec::ArrayString;
 use core::fmt::Write as _;
 
-/// Builds the first domain of the loader's modules.
+/// Builds the first domain of the loader's modules; `false` if there are none.
 pub(super) fn start_first_domain(
     info: &BootInfo<'_>,
     efi_rsdp: Option<u64>,
     kernel_words: &[u8],
     options: &Options,
-) {
+) -> bool {
     let mut modules = info.modules.iter();
     let Some(kernel) = modules.next() else {
         log::info!("The loader brought no module: there is no first domain to start");
-        return;
+        return false;
     };
     let initrd = modules.next().map(|module| module.range);
     let holes = memory_holes();
@@ -49,4 +49,5 @@ pub(super) fn start_first_domain(
         );
     }
     release_screen(options);
+    true
 }

@@ -243,16 +243,19 @@ extern "C" fn boot_on_own_stack() -> ! {
     drop(acpi);
 
     let ms = clock::now_ns() / 1_000_000;
+    let plural = if processors == 1 { "" } else { "s" };
     console::line(format_args!(
-        "Paravane: boot complete: {processors} processors, {} MiB RAM, {ms} ms",
+        "Paravane: boot complete: {processors} processor{plural}, {} MiB RAM, {ms} ms",
         ram_bytes >> 20
     ));
     #[cfg(feature = "planted-faults")]
     super::planted::arm();
-    start_first_domain(&info, efi_rsdp, kernel_words, &options);
+    let has_domain = start_first_domain(&info, efi_rsdp, kernel_words, &options);
     #[cfg(feature = "planted-faults")]
     super::planted::lose_reference();
-    console_input::announce(Listener::FirstDomain);
+    if has_domain && serial::COM1.is_there() {
+        console_input::announce(Listener::FirstDomain);
+    }
     smp::start_guests();
     scheduler::run()
 }

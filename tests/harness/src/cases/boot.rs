@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// The last line of a boot.
 pub const BOOT_COMPLETE: &str =
-    r"Paravane: boot complete: (\d+) processors, (\d+) MiB RAM, (\d+(?:\.\d+)?) ms$";
+    r"Paravane: boot complete: (\d+) processors?, (\d+) MiB RAM, (\d+(?:\.\d+)?) ms$";
 
 /// From QEMU's start to the line, firmware and GRUB included, on a machine with other work to do.
 pub(super) const BOOT_LIMIT: Duration = Duration::from_secs(60);
