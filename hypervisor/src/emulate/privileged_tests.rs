@@ -64,18 +64,18 @@ fn what_traps_only_on_our_account_is_for_everyone() {
 fn the_time_stamp_is_for_user_space_unless_its_kernel_forbids_it() {
     let forms: [Build; 2] = [|asm| asm.rdtsc(), |asm| asm.rdtscp()];
     for form in forms {
-        for (mode, cr4, expected) in [
+        for (mode, control, expected) in [
             (GuestMode::Kernel, 0, DONE),
             (GuestMode::Kernel, CR4_TSD, DONE),
             (GuestMode::User, !CR4_TSD, DONE),
             (GuestMode::User, CR4_TSD, Outcome::NotHandled),
         ] {
             let mut machine = Machine::new(&assemble(form));
-            (machine.mode, machine.cr4) = (mode, cr4);
+            (machine.mode, machine.cr4) = (mode, control);
             assert_eq!(
                 privileged::emulate(&mut machine),
                 expected,
-                "{mode:?} {cr4:#x}"
+                "{mode:?} {control:#x}"
             );
         }
     }

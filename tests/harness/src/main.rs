@@ -7,7 +7,7 @@ use harness::iso::Isos;
 use harness::suite::{Case, Suite};
 use harness::verdict::Verdict;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 const LOG_DIRECTORY: &str = "build/logs";
@@ -66,6 +66,10 @@ fn main() -> ExitCode {
         eprintln!("systest: no case has {filters:?} in its name; systest --list shows the names");
         return ExitCode::from(2);
     }
+    if let Err(what) = build() {
+        eprintln!("systest: {what} has failed");
+        return ExitCode::from(2);
+    }
     match run(&cases) {
         Ok(code) => code,
         Err(error) => {
@@ -73,6 +77,23 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Builds what cases boot, so that none is judged by an image older than its sources. It costs a second where there
+/// is nothing to do.
+fn build() -> Result<(), String> {
+    let scripts: [&[&str]; 3] = [
+        &["boot/build-image"],
+        &["boot/build-image", "--planted-faults"],
+        &["tests/build-kernels"],
+    ];
+    for words in scripts {
+        let status = Command::new(words[0]).args(&words[1..]).status();
+        if !status.is_ok_and(|status| status.success()) {
+            return Err(words.join(" "));
+        }
+    }
+    Ok(())
 }
 
 fn run(cases: &[Case]) -> std::io::Result<ExitCode> {

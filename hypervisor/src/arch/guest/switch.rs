@@ -120,24 +120,12 @@ pub(in crate::arch) fn load_nobody(info: &CpuInfo) {
     tlb::leave_guest();
 }
 
-/// Leaves the page tables and descriptors of a domain for those of another one, which [`enter`] loads next.
-///
-/// In between nothing of the one is in use any more, while others may still think so: they may ask for a flush,
-/// which `enter` makes. It is the other way round that would be wrong. As soon as this processor says that it runs
-/// the other domain nobody asks it on behalf of this one, whose tables may then become anything at all.
-fn leave_domain(info: &CpuInfo) {
-    // SAFETY: nothing of the guest is in use any more; the hypervisor's root maps all that is. The descriptors come
-    // first: those of the vCPU are mapped by its own domain's roots only.
-    unsafe {
-        tables::load_hypervisor_gdt(info.cpu);
-        paging::load_root();
-    }
-}
-
 /// Starts running a vCPU, on a processor from which `before` was [saved](save).
 pub(in crate::arch) fn enter(info: &mut CpuInfo, before: Option<&Running>, mut running: Running) {
     if before.is_some_and(|before| before.domain.id() != running.domain.id()) {
-        leave_domain(info);
+        // The descriptors in use are mapped by that domain's roots only.
+        // SAFETY: `save` has taken the guest's selectors away.
+        unsafe { tables::load_hypervisor_gdt(info.cpu) };
     }
     info.guest = running.context.registers;
     // Before the root is loaded: who changes its tables looks here whom to ask for a flush.
@@ -146,9 +134,6 @@ pub(in crate::arch) fn enter(info: &mut CpuInfo, before: Option<&Running>, mut r
         .domain
         .per_domain()
         .show_tables(running.vcpu.id(), info.cpu);
-    // The new root may not map the descriptors in use: another domain's, or another vCPU's that never ran.
-    // SAFETY: `save` has taken the guest's selectors away.
-    unsafe { tables::load_hypervisor_gdt(info.cpu) };
     tlb::enter_guest(running.domain.id());
     load_root_and_flush(current_root(&running.context));
     tlb::left_guest();

@@ -14,6 +14,7 @@ pub mod kernels;
 pub mod keys;
 pub mod machines;
 pub mod options;
+pub mod pace;
 mod shell;
 
 use crate::run::Missing;
@@ -50,6 +51,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(guests::cases());
     cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));
     cases.push(costs::none_is_dearer());
+    cases.push(pace::half_of_the_reference());
     cases
 }
 
