@@ -242,13 +242,17 @@ pub mod in_memory {
             fits
         }
 
-        /// Takes up to `most` bytes that have arrived, as a guest does.
+        /// Takes up to `most` bytes that have arrived, as a guest does: none if the indices are further apart than the
+        /// ring is long.
         #[must_use]
         pub fn guest_receive(&self, most: usize) -> Vec<u8> {
             let produced = self.load(offset_of!(StoreRing, rsp_prod));
             let consumed = self.load(offset_of!(StoreRing, rsp_cons));
             let available = produced.wrapping_sub(consumed) as usize;
-            let taken = available.min(most).min(RING_SIZE);
+            if available > RING_SIZE {
+                return Vec::new();
+            }
+            let taken = available.min(most);
             let mut bytes = vec![0; taken];
             for (at, byte) in bytes.iter_mut().enumerate() {
                 let index = (consumed as usize + at) % RING_SIZE;
