@@ -71,7 +71,7 @@ impl Xend {
         self.die_at_once(&record, domain, start)?;
         Ok(Response::Created {
             domid: domain.0,
-            warnings: Vec::new(),
+            warnings: warnings(&record.config),
         })
     }
 
@@ -202,6 +202,24 @@ impl Xend {
             );
         }
     }
+}
+
+/// What of a configuration has no effect yet.
+fn warnings(config: &DomainConfig) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if config.localtime {
+        warnings.push("localtime has no effect yet: the guest's clock shows UTC".to_owned());
+    }
+    if config.pool != "Pool-0" {
+        warnings.push(format!("pool = {}: there is only Pool-0 yet", config.pool));
+    }
+    if config.on_crash.is_for_crash() {
+        warnings.push("on_crash: core dumps are not there yet, none will be written".to_owned());
+    }
+    if config.on_xend_start != "ignore" || config.on_xend_stop != "ignore" {
+        warnings.push("on_xend_start and on_xend_stop have no effect yet".to_owned());
+    }
+    warnings
 }
 
 /// What of a configuration can be checked before anything is made.

@@ -326,6 +326,21 @@ fn the_first_domain_is_left_alone() {
 }
 
 #[test]
+fn what_has_no_effect_is_told() {
+    let world = World::default();
+    world.state().output = b"x".to_vec();
+    let xend = world.xend("warns");
+    let mut warned = config("etch");
+    warned.localtime = true;
+    warned.on_crash = Action::CoredumpDestroy;
+    let Ok(Response::Created { warnings, .. }) = xend.create(warned, Start::Running) else {
+        panic!()
+    };
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].starts_with("localtime ") && warnings[1].starts_with("on_crash"));
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     let world = World::default();
     let xend = world.xend("refused");
