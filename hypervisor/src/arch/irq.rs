@@ -2,14 +2,18 @@
 //! a domain's event.
 
 use super::msi::Message;
-use super::{apic, ioapic, percpu, smp};
+use super::{apic, clock, ioapic, percpu, scheduler, smp};
 use crate::domain::Domain;
-use crate::irq::{Hardware, Irq, Lines, Mask, Signal, Target, Trigger};
-use crate::irq::{Owner, Polarity};
+use crate::event::EventDomain;
+use crate::irq::throttle::{MOST, Report, Rest, WINDOW_NS};
+use crate::irq::{Arrival, Hardware, Irq, Lines, Mask, Owner, Polarity, Signal, Target, Trigger};
 use crate::lock::IrqLock;
 use crate::machine::acpi::{self, Madt, TriggerMode};
+use crate::pci::Function;
+use crate::sched::{CpuId, Reasons};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 use guest_abi::ids::Port;
 use spin::Once;
@@ -33,9 +37,11 @@ pub(crate) fn lines() -> &'static Lines<Machine, Arc<Domain>> {
 }
 
 impl Owner for Arc<Domain> {
-    fn raise(&self, pirq: u32, port: u32) {
+    fn raise(&self, pirq: u32, port: u32) -> Option<u32> {
         // If the port has been closed meanwhile, the line will be unbound next.
         crate::event::raise_pirq(&**self, pirq, Port(port));
+        let vcpu = self.ports().snapshot(Port(port))?.vcpu;
+        self.vcpu(vcpu).map(|vcpu| vcpu.processor())
     }
 }
 
@@ -103,6 +109,14 @@ impl Hardware for Machine {
         self.with_message(irq, |message| {
             if let Some(message) = message {
                 message.mask(mask);
+            }
+        });
+    }
+
+    fn hush_message(&self, irq: Irq) {
+        self.with_message(irq, |message| {
+            if let Some(message) = message {
+                message.hush();
             }
         });
     }
@@ -195,16 +209,63 @@ pub(crate) fn nr_gsis() -> u32 {
 pub(super) fn arrived(vector: u8) {
     static REPORTS: AtomicU32 = AtomicU32::new(0);
     let cpu = percpu::current_cpu();
-    let is_known = match LINES.get() {
-        Some(lines) => lines.arrive(cpu, vector),
+    let arrival = match LINES.get() {
+        Some(lines) => lines.arrive(cpu, vector, clock::now_ns()),
         None => {
             apic::end_of_interrupt();
-            false
+            Arrival::Nobodys
         }
     };
+    if let Arrival::Rests(irq, rest) = arrival {
+        begin_rest(cpu, irq, &rest);
+    }
     // One that was on its way when its line was taken away is nothing to worry about; many are.
-    if !is_known && REPORTS.fetch_add(1, Ordering::Relaxed) < MAX_REPORTS {
+    if arrival == Arrival::Nobodys && REPORTS.fetch_add(1, Ordering::Relaxed) < MAX_REPORTS {
         log::warn!("CPU{cpu}: interrupt on vector {vector:#x}, which is nobody's");
+    }
+}
+
+/// A source has come too often: it is masked, and somebody has to wake it.
+#[cold]
+fn begin_rest(cpu: u32, irq: Irq, rest: &Rest) {
+    // On its way to a guest, or to sleep, this processor sets its timer for it.
+    scheduler::ask(CpuId(cpu), Reasons::TIMER);
+    if rest.report == Report::Keep {
+        return;
+    }
+    let sender = lines()
+        .hardware()
+        .with_message(irq, |message| message.as_ref().map(Message::function))
+        .flatten();
+    log::warn!(
+        "{}: more than {MOST} within {} ms: masked for {} ms, and for longer while it goes on",
+        Source(irq, sender),
+        WINDOW_NS / 1_000_000,
+        rest.pause_ns / 1_000_000
+    );
+}
+
+/// A source as people know it.
+struct Source(Irq, Option<Function>);
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Some(function) => write!(f, "messages of {function}"),
+            None => write!(f, "interrupt line {}", self.0.0),
+        }
+    }
+}
+
+/// When sources are to be [woken](wake_due), if any rests.
+pub(super) fn next_wake_ns() -> Option<u64> {
+    LINES.get().and_then(Lines::next_wake_ns)
+}
+
+/// Lets sources through again whose rest is over.
+pub(super) fn wake_due(now_ns: u64) {
+    if let Some(lines) = LINES.get() {
+        lines.wake_due(now_ns);
     }
 }
 

@@ -122,6 +122,15 @@ impl Message {
         }
     }
 
+    /// Keeps its sender from sending it, by its mask or else by turning such messages off.
+    pub(super) fn hush(&self) {
+        if self.is_maskable() {
+            self.mask(Mask::Masked);
+        } else {
+            self.disable();
+        }
+    }
+
     /// Whether its sender has a mask bit for it.
     pub(super) const fn is_maskable(&self) -> bool {
         match self {

@@ -32,7 +32,7 @@
 use super::guest::running::Running;
 use super::guest::switch;
 use super::percpu::{self, CpuInfo, MAX_CPUS};
-use super::{apic, clock, console_input, rendezvous, smp, timers, tlb, traps};
+use super::{apic, clock, console_input, irq, rendezvous, smp, timers, tlb, traps};
 use crate::domain::{Domains, Vcpu};
 use crate::sched::round_robin::{RoundRobin, Unit};
 use crate::sched::run_state::{Change, PauseError};
@@ -272,6 +272,7 @@ pub(super) fn work(info: &mut CpuInfo) {
     console_input::pump(info);
     let now = clock::now_ns();
     if why.contains(Reasons::TIMER) {
+        irq::wake_due(now);
         timers::expire(now);
     }
     let current = info.running.as_ref().or(info.parked.as_ref());
@@ -286,7 +287,8 @@ pub(super) fn work(info: &mut CpuInfo) {
         Pick::Idle => go_idle(info),
     }
     let look = console_input::next_look(info.cpu);
-    timers::arm(decision.until_ns.into_iter().chain(look).min());
+    let others = look.into_iter().chain(irq::next_wake_ns());
+    timers::arm(decision.until_ns.into_iter().chain(others).min());
     if info.running.is_none() && !has_work(info.cpu) {
         let asleep = clock::now_ns();
         interrupts::enable_and_hlt();

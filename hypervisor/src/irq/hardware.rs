@@ -71,6 +71,9 @@ pub trait Hardware {
     fn set_message(&self, irq: Irq, target: Target);
     /// Masks a message or lets it through. Does nothing if it has no mask.
     fn mask_message(&self, irq: Irq, mask: Mask);
+    /// Keeps a message from being sent, mask or not, until it is let through again. What its sender has to say meanwhile may
+    /// be lost.
+    fn hush_message(&self, irq: Irq);
     /// The calling processor's local APIC is done with the interrupt being handled.
     fn end_of_interrupt(&self);
     /// Whether interrupts can be sent to this processor.

@@ -3,14 +3,31 @@
 use super::error::IrqError;
 use super::hardware::{Hardware, Mask, Signal, Target, Trigger};
 use super::lines::Irq;
+use super::throttle::{Rest, Throttle};
 use super::vectors::{Route, Vectors};
 
 /// Whoever gets an interrupt as an event.
 pub trait Owner {
     /// Raises the event of interrupt `pirq` on `port`, if that is still its port. Called with interrupts off and a
-    /// line's lock held; takes no lock that anybody waits under for this one.
-    fn raise(&self, pirq: u32, port: u32);
+    /// line's lock held; takes no lock that anybody waits under for this one. Says which processor the event goes to,
+    /// if that is known.
+    fn raise(&self, pirq: u32, port: u32) -> Option<u32>;
 }
+
+/// What has become of an interrupt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arrival {
+    /// It belongs to nothing.
+    Nobodys,
+    /// It was passed on, or its line is bound to nobody any more.
+    Passed,
+    /// It was passed on, and the source is masked from now on, because there were too many.
+    Rests(Irq, Rest),
+}
+
+/// After so many interrupts in a row to another processor than the one that their events go to, a line moves there: a vCPU
+/// that runs here and there takes none along, one that has moved for good does.
+const ASTRAY: u8 = if cfg!(test) { 3 } else { 16 };
 
 /// What kind of source it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +56,8 @@ struct Binding<O> {
 /// | `Masked` | `Open` | the port is published |
 /// | `Open` | `InService` | an interrupt of a level line |
 /// | `InService` | `Open` | the guest is done with it |
+/// | `Open` | `Resting` | more interrupts of an edge or message than [`throttle`](super::throttle) allows |
+/// | `Resting` | `Open` | the rest is over |
 /// | any | `Masked` | the port is closed |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
@@ -48,6 +67,8 @@ enum Phase {
     Open,
     /// A level line, masked until the guest is done with it.
     InService,
+    /// An edge or message, masked for a while.
+    Resting,
 }
 
 /// One source.
@@ -64,6 +85,9 @@ pub struct Line<O> {
     wanted: Option<u32>,
     binding: Option<Binding<O>>,
     phase: Phase,
+    throttle: Throttle,
+    /// Interrupts in a row that another processor than the one they came to has been told of.
+    astray: u8,
 }
 
 /// What changing a line needs: the vectors and the hardware.
@@ -100,6 +124,8 @@ impl<O: Owner> Line<O> {
             wanted: None,
             binding: None,
             phase: Phase::Masked,
+            throttle: Throttle::new(),
+            astray: 0,
         }
     }
 
@@ -295,11 +321,16 @@ impl<O: Owner> Line<O> {
         Some(binding.owner)
     }
 
-    /// An interrupt has come by `route`. `false` if it is not this line's.
-    pub(super) fn arrive<H: Hardware>(&mut self, tools: &Tools<'_, H>, route: Route) -> bool {
+    /// An interrupt has come by `route`.
+    pub(super) fn arrive<H: Hardware>(
+        &mut self,
+        tools: &Tools<'_, H>,
+        route: Route,
+        now_ns: u64,
+    ) -> Arrival {
         if self.route != Some(route) && self.leaving != Some(route) {
             tools.hardware.end_of_interrupt();
-            return false;
+            return Arrival::Nobodys;
         }
         if self.needs_end() {
             // Before the local APIC is done with it: it would come again at once.
@@ -313,16 +344,66 @@ impl<O: Owner> Line<O> {
             if let Some(old) = self.leaving.take() {
                 tools.vectors.free(old);
             }
-            if let Some(cpu) = self.wanted.take() {
+            if self.phase != Phase::Resting
+                && let Some(cpu) = self.wanted.take()
+            {
                 self.move_to(tools, cpu);
             }
         }
-        if self.phase != Phase::Masked
-            && let Some(binding) = &self.binding
-        {
-            binding.owner.raise(binding.pirq, binding.port);
+        if self.phase == Phase::Masked {
+            return Arrival::Passed;
         }
-        true
+        self.raise(tools);
+        if self.phase == Phase::Open
+            && !self.needs_end()
+            && let Some(rest) = self.throttle.count(now_ns)
+        {
+            self.phase = Phase::Resting;
+            match self.kind {
+                Kind::Message { .. } => tools.hardware.hush_message(self.irq),
+                _ => tools.hardware.mask_pin(self.irq, Mask::Masked),
+            }
+            return Arrival::Rests(self.irq, rest);
+        }
+        Arrival::Passed
+    }
+
+    /// Raises the event, and lets the line follow where that goes.
+    fn raise<H: Hardware>(&mut self, tools: &Tools<'_, H>) {
+        let Some(binding) = &self.binding else { return };
+        let handled_on = binding.owner.raise(binding.pirq, binding.port);
+        match (handled_on, self.route) {
+            (Some(cpu), Some(route)) if cpu != route.cpu => {
+                self.astray += 1;
+                if self.astray >= ASTRAY {
+                    self.astray = 0;
+                    self.retarget(tools, cpu);
+                }
+            }
+            _ => self.astray = 0,
+        }
+    }
+
+    /// Lets a source through again whose rest is over, and raises its event: what came meanwhile may be lost. Says until when
+    /// it rests otherwise.
+    pub(super) fn wake<H: Hardware>(&mut self, tools: &Tools<'_, H>, now_ns: u64) -> Option<u64> {
+        if self.phase != Phase::Resting {
+            return None;
+        }
+        let until = self.throttle.rests_until_ns();
+        if now_ns < until {
+            return Some(until);
+        }
+        self.phase = Phase::Open;
+        match self.kind {
+            Kind::Message { .. } => tools.hardware.mask_message(self.irq, Mask::Open),
+            _ => tools.hardware.mask_pin(self.irq, Mask::Open),
+        }
+        if let Some(cpu) = self.wanted.take() {
+            self.retarget(tools, cpu);
+        }
+        self.raise(tools);
+        None
     }
 
     /// The guest is done with an interrupt.
@@ -340,7 +421,7 @@ impl<O: Owner> Line<O> {
 
     /// Moves the interrupt to processor `cpu`, now or when it can be.
     pub(super) fn retarget<H: Hardware>(&mut self, tools: &Tools<'_, H>, cpu: u32) {
-        if self.phase == Phase::Masked || self.phase == Phase::InService || self.leaving.is_some() {
+        if self.phase != Phase::Open || self.leaving.is_some() {
             self.wanted = Some(cpu);
             return;
         }

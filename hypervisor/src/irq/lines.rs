@@ -2,10 +2,12 @@
 
 use super::error::IrqError;
 use super::hardware::{Hardware, Signal};
-use super::line::{Line, Owner, Tools};
+use super::line::{Arrival, Line, Owner, Tools};
 use super::vectors::{Route, Vectors};
 use crate::lock::IrqLock;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 extern crate alloc;
 
@@ -21,7 +23,14 @@ pub struct Lines<H, O> {
     processors: u32,
     vectors: Vectors,
     hardware: H,
+    /// Lines that rest, a bit each; changed with the line's lock held.
+    resting: Box<[AtomicU64]>,
+    /// When the next of them is to be looked at.
+    next_wake_ns: AtomicU64,
 }
+
+/// No line rests.
+const NEVER: u64 = u64::MAX;
 
 impl<H: Hardware, O: Owner> Lines<H, O> {
     /// Every line that `signal_of` knows, by its global system interrupt below `nr_gsis`, and places for `messages` messages.
@@ -44,6 +53,10 @@ impl<H: Hardware, O: Owner> Lines<H, O> {
             processors,
             vectors: Vectors::new(processors),
             hardware,
+            resting: (0..nr_gsis.saturating_add(messages).div_ceil(64))
+                .map(|_| AtomicU64::new(0))
+                .collect(),
+            next_wake_ns: AtomicU64::new(NEVER),
         }
     }
 
@@ -186,16 +199,68 @@ impl<H: Hardware, O: Owner> Lines<H, O> {
         self.with(irq, |line, _| line.needs_end()).unwrap_or(false)
     }
 
-    /// An interrupt has come to processor `cpu` by `vector`. `false` if it belongs to nothing. Ends it at the local APIC.
-    pub fn arrive(&self, cpu: u32, vector: u8) -> bool {
+    /// An interrupt has come to processor `cpu` by `vector`. Ends it at the local APIC. If its source rests from now on,
+    /// [`wake_due`](Self::wake_due) is to be called at the end of that.
+    pub fn arrive(&self, cpu: u32, vector: u8, now_ns: u64) -> Arrival {
         let route = Route { cpu, vector };
-        let known = self
-            .vectors
-            .find(route)
-            .and_then(|irq| self.with(irq, |line, tools| line.arrive(tools, route)).ok());
-        known.unwrap_or_else(|| {
+        let arrival = self.vectors.find(route).and_then(|irq| {
+            self.with(irq, |line, tools| {
+                let arrival = line.arrive(tools, route, now_ns);
+                if let Arrival::Rests(_, rest) = arrival {
+                    self.mark_resting(irq, true);
+                    self.next_wake_ns.fetch_min(rest.until_ns, Ordering::SeqCst);
+                }
+                arrival
+            })
+            .ok()
+        });
+        arrival.unwrap_or_else(|| {
             self.hardware.end_of_interrupt();
-            false
+            Arrival::Nobodys
         })
+    }
+
+    fn mark_resting(&self, irq: Irq, rests: bool) {
+        let bit = 1 << (irq.0 % 64);
+        if let Some(word) = self.resting.get(usize::from(irq.0 / 64)) {
+            if rests {
+                word.fetch_or(bit, Ordering::SeqCst);
+            } else {
+                word.fetch_and(!bit, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// When [`wake_due`](Self::wake_due) is to be called next.
+    #[must_use]
+    pub fn next_wake_ns(&self) -> Option<u64> {
+        let next = self.next_wake_ns.load(Ordering::SeqCst);
+        (next != NEVER).then_some(next)
+    }
+
+    /// Lets all sources through again whose rest is over. From any processor.
+    pub fn wake_due(&self, now_ns: u64) {
+        if self.next_wake_ns.load(Ordering::SeqCst) > now_ns {
+            return;
+        }
+        // Whoever begins to rest from here on sets it anew; the others are looked at below.
+        self.next_wake_ns.store(NEVER, Ordering::SeqCst);
+        for (index, word) in (0u16..).zip(&self.resting) {
+            let mut bits = word.load(Ordering::SeqCst);
+            while bits != 0 {
+                let irq = Irq(index * 64 + bits.trailing_zeros() as u16);
+                bits &= bits - 1;
+                let later = self.with(irq, |line, tools| {
+                    let later = line.wake(tools, now_ns);
+                    if later.is_none() {
+                        self.mark_resting(irq, false);
+                    }
+                    later
+                });
+                if let Ok(Some(until)) = later {
+                    self.next_wake_ns.fetch_min(until, Ordering::SeqCst);
+                }
+            }
+        }
     }
 }

@@ -13,7 +13,8 @@
 //! interrupts of the same priority and below, and make the order in which guests finish matter. So the line's pin is masked,
 //! the local APIC is done with it at once, and the pin is unmasked when the guest says that it is done
 //! (`PHYSDEVOP_eoi`). If the line is still asserted then, the interrupt comes again, and not before: a guest can't make
-//! a storm, and nothing is lost. Edges and messages are passed on at once; the port's pending bit merges them.
+//! a storm, and nothing is lost. Edges and messages are passed on at once; the port's pending bit merges them, and
+//! [`throttle`] masks a source for a while that sends more of them than any use could be made of.
 //!
 //! # How an interrupt moves to another processor
 //!
@@ -21,7 +22,8 @@
 //! be held back, so it moves by a single write that changes the destination alone, and the vector's number is the same on both
 //! processors; a message whose mask can be set may change its vector, too. The old processor keeps the old
 //! vector until an interrupt has come to the new one: what was on its way then has been overtaken. A move is a hint,
-//! and one that can't be made is not made.
+//! and one that can't be made is not made. It is asked for by the guest, which moves a port to another vCPU, and by the
+//! line itself, when the vCPU runs on another processor for some interrupts in a row.
 //!
 //! # Locks
 //!
@@ -37,6 +39,7 @@ mod hardware;
 mod line;
 mod lines;
 mod pirqs;
+pub mod throttle;
 mod vectors;
 
 #[cfg(any(test, fuzzing))]
@@ -52,7 +55,7 @@ mod tests;
 
 pub use error::IrqError;
 pub use hardware::{Hardware, Mask, Polarity, Signal, Target, Trigger};
-pub use line::{Line, Owner};
+pub use line::{Arrival, Line, Owner};
 pub use lines::{Irq, Lines};
 pub use pirqs::{Pirq, Pirqs};
 pub use vectors::{Route, Vectors};

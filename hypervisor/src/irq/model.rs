@@ -27,6 +27,8 @@ struct Message {
     target: Option<Target>,
     mask: Mask,
     is_maskable: bool,
+    /// Its sender is kept from sending it.
+    is_hushed: bool,
     /// Asked for while masked.
     is_pending: bool,
 }
@@ -53,6 +55,8 @@ struct Device {
     has_event: bool,
     /// The driver has not ended the last interrupt of a level line.
     owes_end: bool,
+    /// The processor that runs the driver.
+    home: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -62,6 +66,7 @@ struct State {
     processors: Vec<LocalApic>,
     devices: Vec<Device>,
     current: usize,
+    now_ns: u64,
 }
 
 /// The machine. Clones are the same one.
@@ -73,7 +78,7 @@ pub(super) struct Machine(Rc<RefCell<State>>);
 pub(super) struct Guest(pub(super) Machine);
 
 impl Owner for Guest {
-    fn raise(&self, pirq: u32, port: u32) {
+    fn raise(&self, pirq: u32, port: u32) -> Option<u32> {
         assert_eq!(port, pirq + 100);
         let mut state = self.0.0.borrow_mut();
         let device = &mut state.devices[pirq as usize];
@@ -84,6 +89,7 @@ impl Owner for Guest {
         );
         device.has_event = true;
         device.owes_end = is_level;
+        device.home
     }
 }
 
@@ -117,6 +123,8 @@ impl State {
         let message = &mut self.messages[usize::from(irq - MESSAGES.start)];
         if message.mask == Mask::Masked && message.is_maskable {
             message.is_pending = true;
+        } else if message.is_hushed {
+            // Lost.
         } else if let Some(target) = message.target {
             message.is_pending = false;
             self.accept(target, Trigger::Edge);
@@ -140,12 +148,14 @@ impl Machine {
                     mask: Mask::Masked,
                     // Odd ones can be masked.
                     is_maskable: Self::is_maskable(number),
+                    is_hushed: false,
                     is_pending: false,
                 })
                 .collect(),
             processors: (0..PROCESSORS).map(|_| LocalApic::default()).collect(),
             devices: vec![Device::default(); usize::from(MESSAGES.end)],
             current: 0,
+            now_ns: 0,
         })))
     }
 
@@ -211,7 +221,8 @@ impl Machine {
             processor.in_service.push(highest);
             highest.vector
         };
-        lines.arrive(cpu, vector);
+        let now_ns = self.0.borrow().now_ns;
+        let _ = lines.arrive(cpu, vector, now_ns);
         let state = self.0.borrow();
         assert!(
             state.processors[cpu as usize].in_service.is_empty(),
@@ -247,6 +258,21 @@ impl Machine {
         }
     }
 
+    /// The driver of a device runs on another processor from now on.
+    pub(super) fn migrate(&self, irq: Irq, cpu: u32) {
+        self.0.borrow_mut().devices[usize::from(irq.0)].home = Some(cpu);
+    }
+
+    /// Time goes by, and what rests wakes in time.
+    pub(super) fn wait(&self, lines: &Lines<Machine, Guest>, ns: u64) {
+        let now_ns = {
+            let mut state = self.0.borrow_mut();
+            state.now_ns += ns;
+            state.now_ns
+        };
+        lines.wake_due(now_ns);
+    }
+
     /// Nobody drives a device any more: it falls silent, and what it has said is forgotten.
     pub(super) fn abandon(&self, irq: Irq) {
         self.0.borrow_mut().devices[usize::from(irq.0)] = Device::default();
@@ -262,6 +288,7 @@ impl Machine {
     pub(super) fn is_masked(&self, irq: Irq) -> bool {
         let state = self.0.borrow();
         let mask = match irq.0.checked_sub(MESSAGES.start) {
+            Some(message) if state.messages[usize::from(message)].is_hushed => Mask::Masked,
             Some(message) => state.messages[usize::from(message)].mask,
             None => state.pins[usize::from(irq.0)].mask,
         };
@@ -323,8 +350,18 @@ impl Hardware for Machine {
         let mut state = self.0.borrow_mut();
         let message = &mut state.messages[usize::from(irq.0 - MESSAGES.start)];
         message.mask = mask;
+        message.is_hushed &= mask == Mask::Masked;
         if mask == Mask::Open && message.is_pending {
             state.send_message(irq.0);
+        }
+    }
+
+    fn hush_message(&self, irq: Irq) {
+        let mut state = self.0.borrow_mut();
+        let message = &mut state.messages[usize::from(irq.0 - MESSAGES.start)];
+        message.is_hushed = true;
+        if message.is_maskable {
+            message.mask = Mask::Masked;
         }
     }
 

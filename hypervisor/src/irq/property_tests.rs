@@ -2,6 +2,7 @@
 
 use super::lines::{Irq, Lines};
 use super::model::{Guest, LEVELS, MESSAGES, Machine, PROCESSORS};
+use super::throttle::{LONGEST_NS, MOST, WINDOW_NS};
 use super::vectors::Route;
 use proptest::prelude::*;
 
@@ -17,6 +18,12 @@ enum Step {
     EndEarly(u16),
     /// A port is moved to another vCPU.
     Retarget(u16, u32),
+    /// A device sends interrupts back to back, and a processor takes them.
+    Storm(u16),
+    /// Time goes by, ns.
+    Wait(u64),
+    /// A vCPU moves to another processor.
+    Migrate(u16, u32),
     /// A port is closed, and what was on its way is taken as nobody's; then it is bound anew.
     Rebind(u16, u32),
 }
@@ -30,6 +37,9 @@ fn step() -> impl Strategy<Value = Step> {
         3 => irq.clone().prop_map(Step::Handle),
         1 => irq.clone().prop_map(Step::EndEarly),
         3 => (irq.clone(), 0..PROCESSORS + 1).prop_map(|(irq, cpu)| Step::Retarget(irq, cpu)),
+        1 => irq.clone().prop_map(Step::Storm),
+        2 => (0..2 * WINDOW_NS).prop_map(Step::Wait),
+        2 => (irq.clone(), cpu.clone()).prop_map(|(irq, cpu)| Step::Migrate(irq, cpu)),
         1 => (irq, cpu).prop_map(|(irq, cpu)| Step::Rebind(irq, cpu)),
     ]
 }
@@ -77,6 +87,14 @@ proptest! {
                     machine.handle(&lines, Irq(irq));
                 }
                 Step::EndEarly(irq) => machine.end_early(&lines, Irq(irq)),
+                Step::Storm(irq) => {
+                    for _ in 0..MOST + 2 {
+                        machine.raise(Irq(irq));
+                        deliver_all(&machine, &lines);
+                    }
+                }
+                Step::Wait(ns) => machine.wait(&lines, ns),
+                Step::Migrate(irq, cpu) => machine.migrate(Irq(irq), cpu),
                 Step::Retarget(irq, cpu) => lines.retarget(Irq(irq), cpu),
                 Step::Rebind(irq, cpu) => {
                     prop_assert!(lines.unbind(Irq(irq), Some(u32::from(irq) + 100)));
@@ -86,7 +104,9 @@ proptest! {
                 }
             }
         }
-        // Everybody does what there is to do until nothing is left.
+        // Every rest ends, and everybody does what there is to do until nothing is left.
+        machine.wait(&lines, LONGEST_NS);
+        prop_assert_eq!(lines.next_wake_ns(), None);
         for round in 0.. {
             prop_assert!(round < 100, "a storm");
             deliver_all(&machine, &lines);

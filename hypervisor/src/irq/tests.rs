@@ -5,6 +5,7 @@ use super::hardware::{Polarity, Signal, Trigger};
 use super::lines::Irq;
 use super::model::{Guest, LEVELS, MESSAGES, Machine};
 use super::pirqs::{Pirq, Pirqs};
+use super::throttle::{LONGEST_NS, MOST, WINDOW_NS};
 use super::vectors::{Route, Vectors};
 
 const LEVEL: Irq = Irq(LEVELS.start);
@@ -72,6 +73,101 @@ fn an_edge_on_its_way_to_the_old_processor_is_not_lost() {
     assert!(machine.handle(&lines, EDGE));
     // The old processor's vector is free again.
     assert_eq!(lines.vectors().taken(), 1);
+}
+
+/// Raises and takes interrupts until the source is masked. How many that were.
+fn storm(machine: &Machine, lines: &super::lines::Lines<Machine, Guest>, irq: Irq) -> u32 {
+    for count in 1..=10_000 {
+        machine.raise(irq);
+        assert!(machine.deliver(lines, 0));
+        if machine.is_masked(irq) {
+            return count;
+        }
+    }
+    panic!("{irq:?} is never masked");
+}
+
+#[test]
+fn a_source_that_storms_rests_and_loses_nothing() {
+    let message = Irq(MESSAGES.start);
+    let maskable = Irq(MESSAGES.start + 1);
+    for irq in [EDGE, message, maskable] {
+        let machine = Machine::new();
+        let lines = if irq == EDGE {
+            bound(&machine, irq)
+        } else {
+            let lines = machine.lines();
+            for number in MESSAGES {
+                let added = lines.add_message(Machine::is_maskable(number), 0, |_| ());
+                assert_eq!(added, Ok(Irq(number)));
+            }
+            let (pirq, port) = (u32::from(irq.0), u32::from(irq.0) + 100);
+            let guest = Guest(machine.clone());
+            lines.bind(irq, guest, pirq, port, 0).expect("free");
+            lines.activate(irq, port);
+            lines
+        };
+        assert_eq!(storm(&machine, &lines, irq), MOST + 1, "{irq:?}");
+        assert!(machine.handle(&lines, irq));
+        // While it rests nothing comes, and moving it waits.
+        machine.raise(irq);
+        lines.retarget(irq, 1);
+        assert!(!machine.deliver(&lines, 0) && !machine.deliver(&lines, 1));
+        assert!(machine.is_forgotten(irq));
+        assert_eq!(lines.next_wake_ns(), Some(WINDOW_NS));
+        machine.wait(&lines, WINDOW_NS - 1);
+        assert!(machine.is_masked(irq), "{irq:?} wakes too early");
+        machine.wait(&lines, 1);
+        assert!(!machine.is_masked(irq));
+        assert_eq!(lines.next_wake_ns(), None);
+        assert!(machine.handle(&lines, irq), "what came meanwhile is lost");
+        while (0..3).any(|cpu| machine.deliver(&lines, cpu)) {}
+        machine.handle(&lines, irq);
+        machine.raise(irq);
+        assert!(machine.deliver(&lines, 1), "it has not moved");
+        // Closed while it rests, it does not come back by itself.
+        assert!(machine.handle(&lines, irq));
+        lines.retarget(irq, 0);
+        while !machine.is_masked(irq) {
+            machine.raise(irq);
+            while (0..3).any(|cpu| machine.deliver(&lines, cpu)) {}
+        }
+        assert!(lines.unbind(irq, None));
+        machine.wait(&lines, LONGEST_NS);
+        assert!(machine.is_masked(irq));
+        assert_eq!(lines.next_wake_ns(), None);
+    }
+}
+
+#[test]
+fn an_interrupt_follows_a_vcpu_that_has_moved_for_good() {
+    for irq in [EDGE, LEVEL] {
+        let machine = Machine::new();
+        let lines = bound(&machine, irq);
+        let cpu = || {
+            let route = lines.look(irq, |line| line.route().map(|route| route.cpu));
+            route.flatten().expect("a route")
+        };
+        let interrupt = || {
+            machine.raise(irq);
+            assert!((0..3).any(|cpu| machine.deliver(&lines, cpu)));
+            assert!(machine.handle(&lines, irq));
+        };
+        machine.migrate(irq, 0);
+        (0..9).for_each(|_| interrupt());
+        assert_eq!(cpu(), 0);
+        // Here and there.
+        for home in [1, 1, 0, 2, 2, 0] {
+            machine.migrate(irq, home);
+            interrupt();
+        }
+        assert_eq!(cpu(), 0);
+        machine.migrate(irq, 2);
+        (0..3).for_each(|_| interrupt());
+        assert_eq!(cpu(), 2);
+        interrupt();
+        assert_eq!(lines.vectors().taken(), 1);
+    }
 }
 
 #[test]

@@ -355,6 +355,7 @@ cases! {
     "irq/own-lines" = irq::own_lines;
     "irq/pci-devices" = irq::pci_devices;
     "irq/ports" = irq::ports;
+    "irq/storm" = irq::storm, with(&["edu,addr=6"]), on_many(());
 
     "segment/bases" = segment::bases;
     "segment/call-gates" = segment::call_gates;

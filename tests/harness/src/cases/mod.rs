@@ -16,6 +16,7 @@ pub mod machines;
 pub mod options;
 pub mod pace;
 mod shell;
+pub mod storms;
 
 use crate::run::Missing;
 use crate::suite::Case;
@@ -49,6 +50,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(devices::cases(extent));
     cases.extend(keys::cases());
     cases.extend(guests::cases());
+    cases.extend(storms::cases());
     cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));
     cases.push(costs::none_is_dearer());
     cases.push(pace::half_of_the_reference());

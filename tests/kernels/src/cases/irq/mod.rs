@@ -11,6 +11,7 @@ pub(crate) mod numbers;
 pub(crate) mod own_lines;
 pub(crate) mod pci_devices;
 pub(crate) mod ports;
+pub(crate) mod storm;
 
 use super::prelude::*;
 use crate::pci::{Device, Registers};
