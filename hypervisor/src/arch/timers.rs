@@ -116,9 +116,9 @@ fn set(place: Place, deadline_ns: Option<u64>) {
 /// Makes room for so many more entries in every queue.
 pub(crate) fn make_room(entries: usize) -> Result<(), OutOfMemory> {
     let room = ROOM.fetch_add(entries, Ordering::Relaxed) + entries;
-    let made = QUEUES
-        .iter()
-        .try_for_each(|queue| growth::make_room(room, |action| action(&mut *queue.lock())));
+    let made = QUEUES.iter().try_for_each(|queue| {
+        growth::make_room::<TimerQueue<Entry>>(room, |action| action(&mut queue.lock()))
+    });
     if made.is_err() {
         ROOM.fetch_sub(entries, Ordering::Relaxed);
     }
