@@ -1,5 +1,9 @@
-//! The strings by which configurations describe devices.
+//! Devices of a domain, and how `list --long` shows them.
 
+use super::disk::{Disk, DiskMode, DriveKind};
+use super::error::Wrong;
+use super::vfb::Vfb;
+use super::vif::Vif;
 use crate::sxp::Sxp;
 use serde::{Deserialize, Serialize};
 
@@ -9,211 +13,20 @@ use serde::{Deserialize, Serialize};
 pub enum Device {
     /// A disk.
     Disk(Disk),
-    /// A network interface: options and their values, as they are written.
-    Vif(Vec<(String, String)>),
-    /// A screen with its keyboard: options and their values.
-    Vfb(Vec<(String, String)>),
+    /// A network interface.
+    Vif(Vif),
+    /// A screen with its keyboard.
+    Vfb(Vfb),
     /// A device of the machine, by its address.
     Pci(String),
-}
-
-/// A disk.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Disk {
-    /// What it is in the first domain: a type, a colon and parameters.
-    pub uname: String,
-    /// Its name in the guest, without directory.
-    pub name: String,
-    /// Its number in the guest.
-    pub number: u32,
-    /// A read-only drive.
-    pub is_cdrom: bool,
-    /// `r`, `w` or `w!`.
-    pub mode: String,
-    /// The domain that has it; empty for the first.
-    pub backend: String,
-    /// The layout of the ring; empty for the native one.
-    pub protocol: String,
-}
-
-impl Disk {
-    /// Reads a disk's string.
-    ///
-    /// # Errors
-    ///
-    /// A sentence.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let fields: Vec<_> = text.split(',').collect();
-        let (&[uname, device, mode], rest) = fields
-            .split_first_chunk()
-            .filter(|(_, rest)| rest.len() <= 2)
-            .ok_or_else(|| format!("Invalid disk specifier: {text}"))?;
-        let mode = match mode.trim() {
-            "r" | "ro" => "r",
-            "w" | "rw" => "w",
-            "w!" => "w!",
-            _ => return Err("Invalid mode".to_owned()),
-        };
-        let device = device.trim();
-        let device = device.strip_prefix("ioemu:").unwrap_or(device);
-        let (device, is_cdrom) = match device.rsplit_once(':') {
-            Some((name, "cdrom")) => (name, true),
-            Some((name, "disk")) => (name, false),
-            _ => (device, false),
-        };
-        let name = device.strip_prefix("/dev/").unwrap_or(device);
-        let number = device_number(name)
-            .ok_or_else(|| format!("Unable to find number for device ({name})"))?;
-        if uname.is_empty() && !is_cdrom {
-            return Err("Block device must have physical details specified".to_owned());
-        }
-        let field = |index: usize| rest.get(index).map_or("", |text| text.trim()).to_owned();
-        Ok(Self {
-            uname: uname.to_owned(),
-            name: name.to_owned(),
-            number,
-            is_cdrom,
-            mode: mode.to_owned(),
-            backend: field(0),
-            protocol: field(1),
-        })
-    }
-}
-
-/// The number of a disk's name.
-#[must_use]
-pub fn device_number(name: &str) -> Option<u32> {
-    if let Some(digits) = name.strip_prefix("0x") {
-        return u32::from_str_radix(digits, 16).ok();
-    }
-    if name.starts_with(|c: char| c.is_ascii_digit()) {
-        return name.parse().ok();
-    }
-    let (kind, rest) = ["xvd", "hd", "sd"]
-        .iter()
-        .find_map(|kind| Some((*kind, name.strip_prefix(kind)?)))?;
-    let digits = rest
-        .find(|c: char| c.is_ascii_digit())
-        .unwrap_or(rest.len());
-    let (letters, partition) = rest.split_at(digits);
-    let partition: u32 = if partition.is_empty() {
-        0
-    } else {
-        let is_plain = !partition.starts_with('0');
-        partition.parse().ok().filter(|_| is_plain)?
-    };
-    let letter = |c: u8| c.is_ascii_lowercase().then(|| u32::from(c - b'a'));
-    let nth = match letters.as_bytes() {
-        [one] => letter(*one)?,
-        [first, second] => 26 * (letter(*first)? + 1) + letter(*second)?,
-        _ => return None,
-    };
-    match kind {
-        "xvd" if partition <= 15 && nth < 16 => Some(202 * 256 + 16 * nth + partition),
-        // The letters after p, and pairs up to iz.
-        "xvd" if partition <= 15 && nth < 26 * 10 => Some((1 << 28) + 256 * nth + partition),
-        "hd" if partition <= 63 => {
-            const MAJORS: [u32; 10] = [3, 22, 33, 34, 56, 57, 88, 89, 90, 91];
-            let major = MAJORS.get(nth as usize / 2)?;
-            Some(major * 256 + 64 * (nth % 2) + partition)
-        }
-        "sd" if partition <= 15 => {
-            let major = match nth / 16 {
-                0 => 8,
-                low @ 1..=7 => 64 + low,
-                high @ 8..=15 => 120 + high,
-                _ => return None,
-            };
-            Some(major * 256 + 16 * (nth % 16) + partition)
-        }
-        _ => None,
-    }
-}
-
-const VIF_KEYS: [&str; 12] = [
-    "accel", "backend", "bridge", "ip", "label", "mac", "model", "policy", "rate", "script",
-    "type", "vifname",
-];
-
-const VFB_KEYS: [&str; 16] = [
-    "type",
-    "vnc",
-    "vncunused",
-    "vnclisten",
-    "vncdisplay",
-    "vncpasswd",
-    "keymap",
-    "sdl",
-    "display",
-    "xauthority",
-    "opengl",
-    "videoram",
-    "uuid",
-    "location",
-    "stdvga",
-    "serial",
-];
-
-fn pairs(
-    text: &str,
-    wrong_key: impl Fn(&str) -> Option<String>,
-) -> Result<Vec<(String, String)>, String> {
-    let mut pairs = Vec::new();
-    if text.trim().is_empty() {
-        return Ok(pairs);
-    }
-    for part in text.split(',') {
-        let (key, value) = part.split_once('=').ok_or_else(|| {
-            format!(
-                "{} should be a pair, separated by an equals sign.",
-                part.trim()
-            )
-        })?;
-        if let Some(complaint) = wrong_key(key.trim()) {
-            return Err(complaint);
-        }
-        pairs.push((key.trim().to_owned(), value.trim().to_owned()));
-    }
-    Ok(pairs)
-}
-
-/// Reads a network interface's string.
-///
-/// # Errors
-///
-/// A sentence.
-pub fn parse_vif(text: &str) -> Result<Device, String> {
-    let wrong =
-        |key: &str| (!VIF_KEYS.contains(&key)).then(|| format!("Invalid vif option: {key}"));
-    let options = pairs(text, wrong)?;
-    if let Some((_, mac)) = options.iter().find(|(key, _)| key == "mac")
-        && !is_mac(mac)
-    {
-        return Err(format!(
-            "Invalid mac address: {mac}; write six pairs of hexadecimal digits such as 00:16:3e:00:00:11"
-        ));
-    }
-    Ok(Device::Vif(options))
-}
-
-/// Reads a screen's string.
-///
-/// # Errors
-///
-/// A sentence.
-pub fn parse_vfb(text: &str) -> Result<Device, String> {
-    let wrong = |key: &str| {
-        (!VFB_KEYS.contains(&key)).then(|| format!("configuration option {key} unknown to vfbs"))
-    };
-    pairs(text, wrong).map(Device::Vfb)
 }
 
 /// Reads the address of a device of the machine.
 ///
 /// # Errors
 ///
-/// A sentence.
-pub fn parse_pci(text: &str) -> Result<Device, String> {
+/// It is none.
+pub fn parse_pci(text: &str) -> Result<String, Wrong> {
     let address = text.split([',', '@']).next().unwrap_or_default().trim();
     let is_hex = |part: &str, most: usize| {
         (1..=most).contains(&part.len()) && part.chars().all(|c| c.is_ascii_hexdigit())
@@ -224,71 +37,101 @@ pub fn parse_pci(text: &str) -> Result<Device, String> {
         [domain, bus, place] => (*domain, *bus, *place),
         _ => ("", "", ""),
     };
-    let function = place.split_once('.');
     let is_function = |text: &str| {
         !text.is_empty()
             && text
                 .chars()
                 .all(|c| matches!(c, '0'..='7' | '-' | ',' | '*'))
     };
-    match function {
+    match place.split_once('.') {
         Some((slot, function))
             if is_hex(domain, 4) && is_hex(bus, 2) && is_hex(slot, 2) && is_function(function) =>
         {
-            Ok(Device::Pci(format!(
-                "{domain:0>4}:{bus:0>2}:{slot:0>2}.{function}"
-            )))
+            Ok(format!("{domain:0>4}:{bus:0>2}:{slot:0>2}.{function}"))
         }
-        _ => Err(format!(
-            "'{address}' is no device; write [dddd:]bb:ss.f such as 0000:01:00.0"
+        _ => Err(Wrong::new(
+            format!("'{address}' is no device"),
+            "write [dddd:]bb:ss.f such as 0000:01:00.0",
         )),
     }
-}
-
-fn is_mac(text: &str) -> bool {
-    let parts: Vec<_> = text.split(':').collect();
-    parts.len() == 6
-        && parts.iter().all(|part| {
-            (1..=2).contains(&part.len()) && part.chars().all(|c| c.is_ascii_hexdigit())
-        })
 }
 
 impl Device {
     /// As `list --long` shows it.
     #[must_use]
     pub fn sxp(&self) -> Sxp {
-        let options = |name: &str, options: &[(String, String)]| {
-            let shown = options.iter().map(|(key, value)| match &**key {
-                "vncpasswd" => Sxp::pair(key, "XXXXXXXX"),
-                _ => Sxp::pair(key, value),
-            });
-            Sxp::list(name, shown)
+        let pairs = |name: &str, said: Vec<(&'static str, String)>| {
+            Sxp::list(name, said.iter().map(|(key, value)| Sxp::pair(key, value)))
         };
         match self {
             Self::Disk(disk) => {
-                let kind = if disk.is_cdrom { "cdrom" } else { "disk" };
-                let mut fields = vec![
-                    Sxp::pair("uname", &disk.uname),
-                    Sxp::pair("dev", format!("{}:{kind}", disk.name)),
-                    Sxp::pair("mode", &disk.mode),
+                let uname = disk
+                    .source
+                    .as_ref()
+                    .map_or_else(String::new, ToString::to_string);
+                let mut said = vec![
+                    ("uname", uname),
+                    ("dev", format!("{}:{}", disk.device, disk.kind.word())),
+                    ("mode", disk.mode.word().to_owned()),
                 ];
-                for (name, value) in [("backend", &disk.backend), ("protocol", &disk.protocol)] {
-                    if !value.is_empty() {
-                        fields.push(Sxp::pair(name, value));
-                    }
-                }
-                Sxp::list("vbd", fields)
+                said.extend(disk.backend.clone().map(|backend| ("backend", backend)));
+                said.extend(disk.protocol.clone().map(|protocol| ("protocol", protocol)));
+                pairs("vbd", said)
             }
-            Self::Vif(given) => options("vif", given),
-            Self::Vfb(given) => options("vfb", given),
+            Self::Vif(vif) => pairs("vif", vif.said()),
+            Self::Vfb(vfb) => pairs("vfb", vfb.said()),
             Self::Pci(address) => Sxp::list("pci", [Sxp::pair("dev", address)]),
         }
+    }
+
+    /// From what `list --long` shows. `None`: it is no device that a configuration has.
+    ///
+    /// # Errors
+    ///
+    /// It is wrong.
+    pub fn from_sxp(sxp: &Sxp) -> Result<Option<Self>, Wrong> {
+        let value = |key: &str| sxp.value(key).filter(|value| !value.is_empty());
+        // What the tools have added does not count.
+        let pairs = |known: &[(&'static str, String)]| -> String {
+            let is_known = |name: &str| known.iter().any(|(key, _)| *key == name);
+            let pair = |child: &Sxp| match (child.head(), child.rest()) {
+                (Some(key), [Sxp::Atom(value)]) if is_known(key) => Some(format!("{key}={value}")),
+                _ => None,
+            };
+            let pairs: Vec<String> = sxp.rest().iter().filter_map(pair).collect();
+            pairs.join(",")
+        };
+        Ok(Some(match sxp.head().unwrap_or_default() {
+            "vbd" | "tap" | "tap2" => {
+                let disk = Disk::from_parts(
+                    value("uname").unwrap_or_default(),
+                    value("dev").unwrap_or_default(),
+                    DiskMode::parse(value("mode").unwrap_or("r"))?,
+                    value("backend")
+                        .filter(|&backend| backend != "0")
+                        .map(str::to_owned),
+                    value("protocol").map(str::to_owned),
+                )?;
+                Self::Disk(disk)
+            }
+            "vif" => Self::Vif(Vif::parse(&pairs(&Vif::every_key()))?),
+            "vfb" => Self::Vfb(Vfb::parse(&pairs(&Vfb::every_key()))?),
+            "pci" => match value("dev") {
+                Some(address) => Self::Pci(parse_pci(address)?),
+                None => return Ok(None),
+            },
+            _ => return Ok(None),
+        }))
     }
 
     /// What people call devices of this kind.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
+            Self::Disk(Disk {
+                kind: DriveKind::Cdrom,
+                ..
+            }) => "cdrom",
             Self::Disk(_) => "disk",
             Self::Vif(_) => "vif",
             Self::Vfb(_) => "vfb",
@@ -302,79 +145,55 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_disks_have_numbers() {
-        for (name, number) in [
-            ("xvda", 51712),
-            ("xvda1", 51713),
-            ("xvdb", 51728),
-            ("xvdq", 268_439_552),
-            ("xvdaa", (1 << 28) + 256 * 26),
-            ("hda", 768),
-            ("hdc", 5632),
-            ("sda", 2048),
-            ("sda1", 2049),
-            ("sdq", 16640),
-            ("51712", 51712),
-            ("0xca00", 51712),
-        ] {
-            assert_eq!(device_number(name), Some(number), "{name}");
-        }
-        for name in [
-            "", "xvd", "xvda16", "xvd1", "foo", "xvda01", "hdzz", "sdzz", "xvdA",
-        ] {
-            assert_eq!(device_number(name), None, "{name}");
-        }
-    }
-
-    #[test]
-    fn disks_are_read() {
-        let disk = Disk::parse("phy:vg/lv, /dev/xvda1 , w").unwrap();
-        assert_eq!(
-            (&*disk.uname, &*disk.name, disk.number),
-            ("phy:vg/lv", "xvda1", 51713)
-        );
-        let cdrom = Disk::parse(",hdc:cdrom,r,driver").unwrap();
-        assert!(cdrom.is_cdrom && cdrom.backend == "driver");
-        for (text, complaint) in [
-            ("phy:x,xvda", "Invalid disk specifier: phy:x,xvda"),
-            ("a,b,c,d,e,f", "Invalid disk specifier: a,b,c,d,e,f"),
-            ("phy:x,foo,w", "Unable to find number for device (foo)"),
-            ("phy:x,xvda,x", "Invalid mode"),
-            (
-                ",xvda,w",
-                "Block device must have physical details specified",
-            ),
-        ] {
-            assert_eq!(Disk::parse(text).unwrap_err(), complaint);
-        }
-    }
-
-    #[test]
-    fn interfaces_are_read() {
-        assert_eq!(parse_vif(""), Ok(Device::Vif(Vec::new())));
-        assert_eq!(
-            parse_vif(" mac=00:16:3e:00:00:11 , bridge=xenbr0"),
-            Ok(Device::Vif(vec![
-                ("mac".into(), "00:16:3e:00:00:11".into()),
-                ("bridge".into(), "xenbr0".into())
-            ]))
-        );
-        let complaint = parse_vif("bridge").unwrap_err();
-        assert_eq!(
-            complaint,
-            "bridge should be a pair, separated by an equals sign."
-        );
-        assert_eq!(parse_vif("x=1").unwrap_err(), "Invalid vif option: x");
-        assert!(parse_vif("mac=00:16").unwrap_err().contains("00:16"));
-        let complaint = parse_vfb("x=1").unwrap_err();
-        assert_eq!(complaint, "configuration option x unknown to vfbs");
-    }
-
-    #[test]
     fn devices_of_the_machine_are_read() {
-        assert_eq!(parse_pci("1:0.0"), Ok(Device::Pci("0000:01:00.0".into())));
-        let full = parse_pci("0000:01:1f.*@5,msitranslate=1");
-        assert_eq!(full, Ok(Device::Pci("0000:01:1f.*".into())));
-        assert!(parse_pci("01:00").is_err() && parse_pci("x:00.0").is_err());
+        let read = |text| parse_pci(text).ok();
+        assert_eq!(read("1:0.0").as_deref(), Some("0000:01:00.0"));
+        assert_eq!(
+            read("0000:01:1f.*@5,msitranslate=1").as_deref(),
+            Some("0000:01:1f.*")
+        );
+        assert_eq!(
+            (read("01:00"), read("x:00.0"), read("")),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn what_is_shown_is_read_again() {
+        let devices = [
+            Device::Disk(Disk::parse("phy:/dev/vg0/etch,xvda2,w,storage").unwrap()),
+            Device::Disk(Disk::parse(",hdc:cdrom,r").unwrap()),
+            Device::Vif(
+                Vif::parse("mac=00:16:3e:11:22:33,bridge=xenbr0,ip=10.0.0.1 10.0.0.2").unwrap(),
+            ),
+            Device::Vif(Vif::default()),
+            Device::Vfb(Vfb::parse("vnc=1,vncdisplay=3,opengl=0").unwrap()),
+            Device::Pci("0000:01:00.0".into()),
+        ];
+        for device in devices {
+            assert_eq!(Device::from_sxp(&device.sxp()), Ok(Some(device)));
+        }
+    }
+
+    #[test]
+    fn what_the_old_tools_have_shown_is_read() {
+        let text = "(vbd (protocol x86_64-abi) (uuid 8a0c2e0d-5d0c-4a7e-9e4e-0a4f8a3b2c1d) (bootable 1) \
+                    (dev xvda2:disk) (uname phy:/dev/vg0/etch) (mode w) (backend 0) (VDI ''))";
+        let sxp = &Sxp::read(text).unwrap()[0];
+        let disk = Disk::parse("phy:/dev/vg0/etch,xvda2,w,,x86_64-abi").unwrap();
+        assert_eq!(Device::from_sxp(sxp), Ok(Some(Device::Disk(disk))));
+        let text = "(vif (bridge xenbr0) (uuid 2c3b7c8b) (script /etc/xen/scripts/vif-bridge) \
+                    (mac 00:16:3e:11:22:33) (backend 0))";
+        let sxp = &Sxp::read(text).unwrap()[0];
+        let vif =
+            "mac=00:16:3e:11:22:33,bridge=xenbr0,script=/etc/xen/scripts/vif-bridge,backend=0";
+        assert_eq!(
+            Device::from_sxp(sxp),
+            Ok(Some(Device::Vif(Vif::parse(vif).unwrap())))
+        );
+        let console = &Sxp::read("(console (location 2))").unwrap()[0];
+        assert_eq!(Device::from_sxp(console), Ok(None));
+        let wrong = &Sxp::read("(vbd (uname phy:x) (dev vda))").unwrap()[0];
+        assert!(Device::from_sxp(wrong).is_err());
     }
 }

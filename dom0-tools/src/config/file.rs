@@ -1,8 +1,12 @@
 //! Finding and reading configuration files.
 
+use super::devices::Device;
 use super::domain::{Action, DomainConfig, Uuid, is_valid_name};
-use super::evaluate::evaluate;
-use super::keys::{ConfigError, Options, Overrides};
+use super::error::ConfigError;
+use super::keys::{Overrides, shape_of};
+use super::options::Options;
+use super::program::Commands;
+use super::program::evaluate::{Source, evaluate};
 use crate::sxp::Sxp;
 use std::fs;
 use std::io::{self, Read};
@@ -18,6 +22,50 @@ pub struct Loaded {
     pub config: DomainConfig,
     /// What the file has printed.
     pub printed: Vec<String>,
+    /// What is not as its author may think.
+    pub warnings: Vec<String>,
+}
+
+/// Where files that others include may be, besides beside them.
+const INCLUDE_DIRECTORY: &str = "/etc/xen";
+/// Names what files may do that they usually may not: `files`, to include files from anywhere, and `commands`.
+pub const ALLOW_VARIABLE: &str = "XM_CONFIG_ALLOW";
+
+/// What files may do that they usually may not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Allowed {
+    /// Include files from anywhere.
+    pub files: bool,
+    /// Run commands.
+    pub commands: bool,
+}
+
+impl Allowed {
+    /// What the operator says by [`ALLOW_VARIABLE`].
+    #[must_use]
+    pub fn by_operator() -> Self {
+        let said = std::env::var(ALLOW_VARIABLE).unwrap_or_default();
+        let has = |word: &str| said.split([',', ' ']).any(|said| said == word);
+        Self {
+            files: has("files"),
+            commands: has("commands"),
+        }
+    }
+}
+
+/// The text of a file that `of` includes.
+fn included(name: &str, of: &Path, allowed: Allowed) -> Result<String, String> {
+    let path = fs::canonicalize(name).map_err(|error| error.to_string())?;
+    let beside = of
+        .parent()
+        .and_then(|directory| fs::canonicalize(directory).ok());
+    let is_beside = beside.is_some_and(|directory| path.starts_with(directory));
+    if !(allowed.files || is_beside || path.starts_with(INCLUDE_DIRECTORY)) {
+        return Err(format!(
+            "only files beside this one and in {INCLUDE_DIRECTORY} are included; set {ALLOW_VARIABLE}=files to allow others"
+        ));
+    }
+    read(&path).map_err(|error| error.to_string())
 }
 
 /// A new identity.
@@ -71,16 +119,35 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
             "{name}: definitions in XML are not offered; write a configuration file"
         )));
     }
-    let evaluated = evaluate(&name, &source, &overrides.script_variables())
-        .map_err(|error| ConfigError::Sentence(error.to_string()))?;
+    let allowed = Allowed::by_operator();
+    let evaluated = evaluate(&Source {
+        file: &name,
+        text: &source,
+        variables: &overrides.script_variables(),
+        commands: match allowed.commands {
+            true => Commands::Allowed,
+            false => Commands::Refused,
+        },
+        include: &|file| included(file, path, allowed),
+    })?;
     let random =
         random_uuid().map_err(|error| ConfigError::Sentence(format!("/dev/urandom: {error}")))?;
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
     let default_name = file_name.strip_suffix(".cfg").unwrap_or(&file_name);
-    let options = Options::new(&name, &evaluated.variables, overrides)?;
+    let options = Options::new(&name, &evaluated.settings, overrides)?;
+    let config = options.domain(default_name, random)?;
+    let mut warnings = options.warnings(&config);
+    for (key, kind) in &evaluated.dropped {
+        if shape_of(key).is_some() {
+            warnings.push(format!(
+                "{key} is a {kind}, and ignored; write a string, a number or a list"
+            ));
+        }
+    }
     Ok(Loaded {
-        config: options.domain(default_name, random)?,
+        config,
         printed: evaluated.printed,
+        warnings,
     })
 }
 
@@ -130,13 +197,10 @@ fn from_sxp(vm: &Sxp) -> Result<DomainConfig, String> {
         .next()
         .ok_or("it has no (image (linux ...))")?;
     let image = |key: &str| linux.value(key).unwrap_or_default().to_owned();
-    if vm
-        .children("device")
-        .any(|device| !matches!(device.rest().first().and_then(Sxp::head), Some("console")))
-    {
-        return Err(
-            "devices are not read from s-expressions yet; give a configuration file".into(),
-        );
+    let mut devices = Vec::new();
+    for shown in vm.children("device").flat_map(Sxp::rest) {
+        let device = Device::from_sxp(shown).map_err(|wrong| wrong.to_string())?;
+        devices.extend(device);
     }
     let cpus = vm
         .children("cpus")
@@ -192,6 +256,6 @@ fn from_sxp(vm: &Sxp) -> Result<DomainConfig, String> {
             .value("rtc_timeoffset")
             .and_then(|text| text.parse().ok())
             .unwrap_or(0),
-        devices: Vec::new(),
+        devices,
     })
 }

@@ -1,20 +1,25 @@
 //! Domain configuration: from the files that administrators have to what is to be built.
 //!
-//! Files are programs of Python 2. [`tokens`] and [`translate`] turn them into Starlark, [`evaluate`] runs them, with
-//! [`natives`] in place of what they import.
+//! Files are programs of Python 2: [`program`] runs them, [`options`] knows what [`keys`] mean, [`domain`] is what comes
+//! of it, and [`file`](mod@file) does all of it. [`disk`], [`vif`] and [`vfb`] read what devices are described by.
+#![forbid(unsafe_code)]
 
-mod addresses;
+pub mod device_number;
 pub mod devices;
+pub mod disk;
 pub mod domain;
-pub mod evaluate;
+pub mod error;
 pub mod file;
-mod format;
 pub mod kernel_line;
 pub mod keys;
-mod natives;
-pub mod tokens;
-pub mod translate;
+pub mod mac;
+pub mod options;
+pub mod pairs;
+pub mod program;
+pub mod rate;
 pub mod value;
+pub mod vfb;
+pub mod vif;
 
 #[cfg(test)]
 mod tests;

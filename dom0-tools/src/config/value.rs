@@ -1,6 +1,20 @@
 //! Values that a configuration file leaves behind, of types that options may have.
 
+use super::error::Origin;
+use std::collections::BTreeMap;
 use std::fmt;
+
+/// A variable's value, and where it was set.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Setting {
+    /// The value.
+    pub value: Value,
+    /// Where it was set.
+    pub origin: Origin,
+}
+
+/// Everything that a file and a command line have set.
+pub type Settings = BTreeMap<String, Setting>;
 
 /// A value.
 #[derive(Clone, PartialEq, Debug)]
@@ -18,9 +32,17 @@ pub enum Value {
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text(text) => write!(f, "'{text}'"),
+            Self::Text(text) => {
+                let quote = if text.contains('\'') { '"' } else { '\'' };
+                let text = text.replace('\\', "\\\\").replace('\n', "\\n");
+                write!(
+                    f,
+                    "{quote}{}{quote}",
+                    text.replace(quote, &format!("\\{quote}"))
+                )
+            }
             Self::Integer(number) => number.fmt(f),
-            Self::Float(number) => number.fmt(f),
+            Self::Float(number) => write!(f, "{number:?}"),
             Self::List(items) => {
                 f.write_str("[")?;
                 for (index, item) in items.iter().enumerate() {

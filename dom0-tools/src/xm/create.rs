@@ -104,6 +104,9 @@ fn config(arguments: &Arguments, session: &mut Session<'_>) -> Result<DomainConf
     for line in loaded.printed {
         let _ = writeln!(session.err, "{line}");
     }
+    for warning in loaded.warnings {
+        let _ = writeln!(session.err, "Warning: {warning}");
+    }
     let mut config = loaded.config;
     for (path, what) in [
         (&mut config.kernel, "kernel"),

@@ -9,12 +9,15 @@ pub mod arguments;
 pub mod client;
 pub mod commands;
 pub mod create;
+pub mod device_output;
 pub mod domain;
 pub mod failure;
 pub mod help;
 pub mod host;
 pub mod output;
+pub mod pool_output;
 pub mod run;
+pub mod scheduler_output;
 pub mod wait;
 
 #[cfg(test)]

@@ -391,7 +391,10 @@ fn domains_are_created_from_files() {
     assert_eq!(
         (&*err, status),
         (
-            &*format!("Error: Errors were found at line 1 while processing {path}:\n\tmemory =\n"),
+            &*format!(
+                "Error: Errors were found at line 1 while processing {path}:\n\tmemory =\n\
+                 there is nothing after the equals sign\n"
+            ),
             1
         )
     );

@@ -1,0 +1,401 @@
+//! From a file's variables and the command line to what a domain is to be.
+
+use super::devices::{Device, parse_pci};
+use super::disk::Disk;
+use super::domain::{Action, DomainConfig, Uuid, is_valid_name};
+use super::error::{ConfigError, Origin, Wrong};
+use super::kernel_line::{Parts, compose};
+use super::keys::{Overrides, Shape, shape_of};
+use super::rate::Rate;
+use super::value::{Setting, Settings, Value, integer};
+use super::vfb::Vfb;
+use super::vif::Vif;
+use crate::control::cpu_list::CpuList;
+use std::collections::BTreeMap;
+
+/// Most vCPUs of a guest.
+const MAX_VCPUS: i64 = 4096;
+/// Bytes of a command line that guests' kernels read.
+const MAX_LINE_BYTES: usize = 1024;
+/// Most MiB of a guest.
+const MAX_MIB: i64 = 16 << 20;
+
+/// A file's variables under the command line's.
+pub struct Options<'a> {
+    file: &'a str,
+    settings: Settings,
+}
+
+impl<'a> Options<'a> {
+    /// Puts both together.
+    ///
+    /// # Errors
+    ///
+    /// A value of the command line is of the wrong kind.
+    pub fn new(
+        file: &'a str,
+        variables: &Settings,
+        overrides: &Overrides,
+    ) -> Result<Self, ConfigError> {
+        let mut settings = variables.clone();
+        let mut given: BTreeMap<&str, Value> = BTreeMap::new();
+        for (name, text) in &overrides.0 {
+            let Some(shape) = shape_of(name) else {
+                continue;
+            };
+            let invalid = || ConfigError::Sentence(format!("Invalid value: {text}"));
+            let value = match shape {
+                Shape::Text | Shape::TextOrList => Value::Text(text.clone()),
+                Shape::Integer => Value::Integer(integer(text).ok_or_else(invalid)?),
+                Shape::Boolean => Value::Integer(match text.as_str() {
+                    "yes" | "y" | "1" => 1,
+                    "no" | "n" | "0" => 0,
+                    _ => return Err(invalid()),
+                }),
+                Shape::List => {
+                    let mut items = match given.get(&**name) {
+                        Some(Value::List(items)) => items.clone(),
+                        _ => Vec::new(),
+                    };
+                    items.push(Value::Text(text.clone()));
+                    Value::List(items)
+                }
+            };
+            given.insert(name, value);
+        }
+        for (name, value) in given {
+            let origin = Origin::CommandLine;
+            settings.insert(name.to_owned(), Setting { value, origin });
+        }
+        Ok(Self { file, settings })
+    }
+
+    fn wrong(&self, key: &str, right: impl Into<String>) -> ConfigError {
+        let setting = self.settings.get(key);
+        let in_file = || Origin::File {
+            file: self.file.to_owned(),
+            line: None,
+        };
+        ConfigError::Wrong {
+            origin: setting.map_or_else(in_file, |setting| setting.origin.clone()),
+            key: key.to_owned(),
+            value: setting.map_or(String::new(), |setting| setting.value.to_string()),
+            right: right.into(),
+        }
+    }
+
+    /// As [`wrong`](Self::wrong), of an item of a list.
+    fn wrong_item(&self, key: &str, item: &str, wrong: &Wrong) -> ConfigError {
+        let mut error = self.wrong(key, wrong.to_string());
+        if let ConfigError::Wrong { value, .. } = &mut error {
+            *value = format!("[... {} ...]", Value::Text(item.to_owned()));
+        }
+        error
+    }
+
+    fn get(&self, key: &str) -> Option<&Value> {
+        self.settings.get(key).map(|setting| &setting.value)
+    }
+
+    fn text(&self, key: &str) -> Result<String, ConfigError> {
+        match self.get(key) {
+            None => Ok(String::new()),
+            Some(Value::List(_)) => Err(self.wrong(key, "write one string, not a list")),
+            Some(value) => Ok(value.as_text()),
+        }
+    }
+
+    fn integer_within(
+        &self,
+        key: &str,
+        default: i64,
+        least: i64,
+        most: i64,
+    ) -> Result<i64, ConfigError> {
+        let Some(value) = self.get(key) else {
+            return Ok(default);
+        };
+        if matches!(value, Value::Text(text) if text.is_empty()) {
+            return Ok(default);
+        }
+        value
+            .as_integer()
+            .filter(|number| (least..=most).contains(number))
+            .ok_or_else(|| self.wrong(key, format!("write a whole number from {least} to {most}")))
+    }
+
+    fn boolean(&self, key: &str) -> Result<bool, ConfigError> {
+        self.integer_within(key, 0, 0, 1).map(|number| number == 1)
+    }
+
+    fn list(&self, key: &str) -> Result<Vec<String>, ConfigError> {
+        match self.get(key) {
+            None => Ok(Vec::new()),
+            Some(Value::List(items)) => Ok(items.iter().map(Value::as_text).collect()),
+            Some(Value::Text(text)) if text.is_empty() => Ok(Vec::new()),
+            Some(_) => Err(self.wrong(key, "write a list of strings in brackets, such as ['...']")),
+        }
+    }
+
+    fn action(&self, key: &str, default: Action) -> Result<Action, ConfigError> {
+        let text = self.text(key)?;
+        if text.is_empty() {
+            return Ok(default);
+        }
+        let may = |action: &Action| key == "on_crash" || !action.is_for_crash();
+        Action::named(&text).filter(may).ok_or_else(|| {
+            let names: Vec<_> = Action::ALL
+                .into_iter()
+                .filter(may)
+                .map(Action::name)
+                .collect();
+            self.wrong(
+                key,
+                format!(
+                    "Invalid Configuration: Invalid event handling mode: {text}; write {}",
+                    names.join(", ")
+                ),
+            )
+        })
+    }
+
+    fn one_of(&self, key: &str, values: &[&str]) -> Result<String, ConfigError> {
+        let text = self.text(key)?;
+        if text.is_empty() {
+            return Ok(values
+                .first()
+                .map_or(String::new(), |&text| text.to_owned()));
+        }
+        if values.contains(&&*text) {
+            Ok(text)
+        } else {
+            Err(self.wrong(key, format!("write {}", values.join(", "))))
+        }
+    }
+
+    /// The domain. `default_name` is the base name of the file, `random` the identity unless one is given.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong.
+    pub fn domain(&self, default_name: &str, random: Uuid) -> Result<DomainConfig, ConfigError> {
+        let name = match self.text("name")? {
+            name if name.is_empty() => default_name.to_owned(),
+            name => name,
+        };
+        if !is_valid_name(&name) {
+            return Err(ConfigError::Sentence("Invalid VM Name".to_owned()));
+        }
+        let uuid = match self.text("uuid")? {
+            text if text.is_empty() => random,
+            text => Uuid::parse(&text).map_err(|wrong| self.wrong("uuid", wrong.to_string()))?,
+        };
+        match &*self.text("builder")? {
+            "" | "linux" | "generic" => {}
+            "hvm" => {
+                return Err(self.wrong(
+                    "builder",
+                    "fully virtualized guests are not offered; write 'linux' and a paravirtualized kernel",
+                ));
+            }
+            _ => return Err(self.wrong("builder", "write 'linux'")),
+        }
+        let kernel = self.text("kernel")?;
+        if !self.text("bootloader")?.is_empty() {
+            return Err(self.wrong(
+                "bootloader",
+                "boot loaders are not offered yet; give the kernel's file by kernel = '...'",
+            ));
+        }
+        if kernel.is_empty() {
+            return Err(ConfigError::Sentence(format!(
+                "{}: no kernel is given; write kernel = '/boot/vmlinuz-...'",
+                self.file
+            )));
+        }
+        let memory = self.integer_within("memory", 128, 1, MAX_MIB)?;
+        let maxmem = self.integer_within("maxmem", memory, 0, MAX_MIB)?;
+        let maxmem = if maxmem == 0 { memory } else { maxmem };
+        if maxmem < memory {
+            return Err(self.wrong(
+                "maxmem",
+                format!("it is less than memory, which is {memory}; write that or more"),
+            ));
+        }
+        let (vcpus, online_vcpus) = self.vcpus()?;
+        let [default_off, default_reboot, default_crash] = match &*self.text("restart")? {
+            "" => [Action::Destroy, Action::Restart, Action::Restart],
+            "onreboot" => [Action::Destroy, Action::Restart, Action::Destroy],
+            "always" => [Action::Restart; 3],
+            "never" => [Action::Destroy; 3],
+            _ => return Err(self.wrong("restart", "write onreboot, always or never")),
+        };
+        let off_key = if self.get("on_poweroff").is_none() {
+            "on_shutdown"
+        } else {
+            "on_poweroff"
+        };
+        let cap = 100 * i64::from(vcpus);
+        Ok(DomainConfig {
+            name,
+            uuid,
+            description: self.text("description")?,
+            kernel,
+            ramdisk: self.text("ramdisk")?,
+            command_line: self.command_line()?,
+            memory_mib: memory as u64,
+            maxmem_mib: maxmem as u64,
+            vcpus,
+            online_vcpus,
+            cpus: self.cpus(vcpus)?,
+            cpu_weight: self.integer_within("cpu_weight", 256, 1, 65535)? as u16,
+            cpu_cap: self.integer_within("cpu_cap", 0, 0, cap.min(65534))? as u16,
+            pool: match self.text("pool")? {
+                pool if pool.is_empty() => "Pool-0".to_owned(),
+                pool => pool,
+            },
+            features: self.text("features")?,
+            on_poweroff: self.action(off_key, default_off)?,
+            on_reboot: self.action("on_reboot", default_reboot)?,
+            on_crash: self.action("on_crash", default_crash)?,
+            on_xend_start: self.one_of("on_xend_start", &["ignore", "start"])?,
+            on_xend_stop: self.one_of("on_xend_stop", &["ignore", "shutdown", "suspend"])?,
+            tsc_mode: self.tsc_mode()?,
+            nomigrate: self.boolean("nomigrate")?,
+            localtime: self.boolean("localtime")?,
+            rtc_timeoffset: self.integer_within("rtc_timeoffset", 0, -(1 << 31), 1 << 31)?,
+            devices: self.devices()?,
+        })
+    }
+
+    /// What is not as the file's author may think.
+    #[must_use]
+    pub fn warnings(&self, config: &DomainConfig) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.get("nics").is_some() {
+            warnings.push("nics is deprecated; list the interfaces in vif".to_owned());
+        }
+        let length = config.command_line.len();
+        if length > MAX_LINE_BYTES {
+            warnings.push(format!(
+                "the kernel's command line has {length} bytes; kernels read {MAX_LINE_BYTES}"
+            ));
+        }
+        for device in &config.devices {
+            if let Device::Vif(vif) = device
+                && vif.limit() == Some(Rate::UNLIMITED)
+            {
+                let rate = vif.rate.as_deref().unwrap_or_default();
+                warnings.push(format!(
+                    "rate={rate} is no rate, and limits nothing; write such as 10Mb/s@50ms"
+                ));
+            }
+        }
+        warnings
+    }
+
+    fn tsc_mode(&self) -> Result<u32, ConfigError> {
+        let names = ["default", "always_emulate", "native", "native_paravirt"];
+        if let Some(Value::Text(text)) = self.get("tsc_mode")
+            && let Some(mode) = names.iter().position(|name| name == text)
+        {
+            return Ok(mode as u32);
+        }
+        self.integer_within("tsc_mode", 0, 0, 3)
+            .map(|mode| mode as u32)
+    }
+
+    /// vCPUs that are built, and those that are online.
+    fn vcpus(&self) -> Result<(u32, u32), ConfigError> {
+        let vcpus = self.integer_within("vcpus", 1, 1, MAX_VCPUS)?;
+        let built = self.integer_within("maxvcpus", vcpus, 1, MAX_VCPUS)?;
+        if built < vcpus {
+            return Err(self.wrong(
+                "maxvcpus",
+                format!("it is less than vcpus, which is {vcpus}; write that or more"),
+            ));
+        }
+        let mut online = vcpus;
+        if let Some(mask) = self.get("vcpu_avail").and_then(Value::as_integer) {
+            let online_by_mask = i64::from(mask.trailing_ones());
+            if mask <= 0 || mask.count_ones() != mask.trailing_ones() {
+                let right = "write a mask of the first virtual processors: 1, 3, 7, 15 and so on";
+                return Err(self.wrong("vcpu_avail", right));
+            }
+            online = online_by_mask.min(built);
+        }
+        Ok((built as u32, online as u32))
+    }
+
+    fn cpus(&self, vcpus: u32) -> Result<Vec<String>, ConfigError> {
+        let of = |key: &str| -> Result<Option<Vec<String>>, ConfigError> {
+            let lists = match self.get(key) {
+                None => return Ok(None),
+                Some(Value::List(items)) => items.iter().map(Value::as_text).collect(),
+                Some(value) => vec![value.as_text()],
+            };
+            for list in lists.iter().filter(|list| !list.is_empty()) {
+                CpuList::parse(list, MAX_VCPUS as u32)
+                    .map_err(|wrong| self.wrong(key, wrong.to_string()))?;
+            }
+            Ok(Some(lists))
+        };
+        let is_list = matches!(self.get("cpus"), Some(Value::List(_)));
+        if let Some(lists) = of("cpus")? {
+            if is_list && lists.len() != vcpus as usize {
+                let right = format!(
+                    "vcpus and the item number of cpus are not same: write {vcpus} items, or one string for all"
+                );
+                return Err(self.wrong("cpus", right));
+            }
+            let is_any = lists.iter().all(String::is_empty);
+            return Ok(if is_any { Vec::new() } else { lists });
+        }
+        match of("cpu")? {
+            Some(lists) if lists.iter().any(|list| !list.is_empty() && list != "-1") => Ok(lists),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn command_line(&self) -> Result<String, ConfigError> {
+        let parts = Parts {
+            extra: self.text("extra")?,
+            root: self.text("root")?,
+            ip: self.text("ip")?,
+            gateway: self.text("gateway")?,
+            netmask: self.text("netmask")?,
+            hostname: self.text("hostname")?,
+            interface: self.text("interface")?,
+            dhcp: self.text("dhcp")?,
+            nfs_server: self.text("nfs_server")?,
+            nfs_root: self.text("nfs_root")?,
+        };
+        compose(&parts).map_err(ConfigError::Sentence)
+    }
+
+    fn devices(&self) -> Result<Vec<Device>, ConfigError> {
+        let mut devices = Vec::new();
+        let mut add = |key: &str, parse: fn(&str) -> Result<Device, Wrong>| {
+            for text in self.list(key)? {
+                let wrong = |wrong: Wrong| self.wrong_item(key, &text, &wrong);
+                devices.push(parse(&text).map_err(wrong)?);
+            }
+            Ok::<_, ConfigError>(())
+        };
+        add("disk", |text| Disk::parse(text).map(Device::Disk))?;
+        add("vif", |text| Vif::parse(text).map(Device::Vif))?;
+        add("vfb", |text| Vfb::parse(text).map(Device::Vfb))?;
+        add("pci", |text| parse_pci(text).map(Device::Pci))?;
+        let vifs = self.list("vif")?.len() as i64;
+        let nics = self.integer_within("nics", -1, -1, 64)?;
+        for _ in vifs..nics {
+            devices.push(Device::Vif(Vif::default()));
+        }
+        for key in ["ioports", "irq", "vscsi", "vusb"] {
+            if !self.list(key)?.is_empty() {
+                return Err(self.wrong(key, "this is not offered; leave it out"));
+            }
+        }
+        Ok(devices)
+    }
+}

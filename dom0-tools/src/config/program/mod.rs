@@ -1,0 +1,17 @@
+//! Configuration files as programs: how they are read, and what they assign.
+
+pub mod evaluate;
+#[cfg(test)]
+mod evaluate_tests;
+mod formatting;
+mod literal;
+mod native_modules;
+mod natives;
+mod rewrite;
+mod statement;
+mod surroundings;
+mod token;
+mod translate;
+mod translated;
+
+pub use native_modules::Commands;

@@ -1,0 +1,307 @@
+//! Functions of the evaluator's globals: what the old language had, within bounds.
+
+use super::formatting::{Argument, Arguments, Number, percent};
+use starlark::environment::GlobalsBuilder;
+use starlark::eval::Evaluator;
+use starlark::starlark_module;
+use starlark::values::dict::DictRef;
+use starlark::values::list::{ListRef, UnpackList};
+use starlark::values::none::{NoneOr, NoneType};
+use starlark::values::tuple::{TupleRef, UnpackTuple};
+use starlark::values::{UnpackValue, Value, float::UnpackFloat};
+use std::fmt;
+
+/// Elements of what `*` and `range` make.
+const MAX_ELEMENTS: usize = 1_000_000;
+/// Bits that a number is shifted by.
+const MAX_SHIFT: i64 = 1024;
+
+/// An error that the file itself raises, or that a function raises as the old language had it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Raised {
+    /// `ValueError`.
+    pub(super) class: String,
+    /// What it says.
+    pub(super) message: String,
+}
+
+impl fmt::Display for Raised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.message.is_empty() {
+            true => f.write_str(&self.class),
+            false => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for Raised {}
+
+pub(super) fn raised(class: &str, message: impl Into<String>) -> starlark::Error {
+    starlark::Error::new_native(Raised {
+        class: class.to_owned(),
+        message: message.into(),
+    })
+}
+
+/// Of an error of the evaluator: the class if it has one, and what it says.
+fn class_and_message(error: &starlark::Error) -> (String, String) {
+    use starlark::ErrorKind;
+    match error.kind() {
+        ErrorKind::Native(native) => match native.downcast_ref::<Raised>() {
+            Some(raised) => (raised.class.clone(), raised.to_string()),
+            None => (String::new(), native.to_string()),
+        },
+        _ => (String::new(), error.without_diagnostic().to_string()),
+    }
+}
+
+fn argument(value: Value<'_>) -> Argument {
+    let number = match (
+        value.unpack_bool(),
+        i64::unpack_value(value),
+        UnpackFloat::unpack_value(value),
+    ) {
+        (Some(is_true), _, _) => Some(Number::Integer(i64::from(is_true))),
+        (None, Ok(Some(number)), _) => Some(Number::Integer(number)),
+        (None, _, Ok(Some(UnpackFloat(number)))) => Some(Number::Real(number)),
+        _ => None,
+    };
+    Argument {
+        text: value.to_str(),
+        repr: value.to_repr(),
+        number,
+    }
+}
+
+fn is_integer(value: Value<'_>) -> bool {
+    value.get_type() == "int"
+}
+
+#[starlark_module]
+pub(super) fn errors(builder: &mut GlobalsBuilder) {
+    fn py_raise<'v>(
+        class: &str,
+        #[starlark(args)] arguments: UnpackTuple<Value<'v>>,
+    ) -> starlark::Result<NoneType> {
+        let message = match arguments.items.as_slice() {
+            [pair] if class.is_empty() => {
+                let pair = TupleRef::from_value(*pair)
+                    .ok_or_else(|| raised("TypeError", pair.to_str()))?;
+                let part = |index: usize| {
+                    pair.content()
+                        .get(index)
+                        .map(|part| part.to_str())
+                        .unwrap_or_default()
+                };
+                return Err(raised(&part(0), part(1)));
+            }
+            [message] => message.to_str(),
+            [_, message, ..] => message.to_str(),
+            [] => String::new(),
+        };
+        Err(raised(class, message))
+    }
+
+    fn py_raise_again<'v>(error: Value<'v>) -> starlark::Result<NoneType> {
+        let pair =
+            TupleRef::from_value(error).ok_or_else(|| raised("TypeError", error.to_str()))?;
+        let part = |index: usize| {
+            pair.content()
+                .get(index)
+                .map(|part| part.to_str())
+                .unwrap_or_default()
+        };
+        Err(raised(&part(0), part(1)))
+    }
+
+    fn py_assert<'v>(
+        #[starlark(require = pos)] is_so: Value<'v>,
+        #[starlark(require = pos, default = NoneOr::None)] message: NoneOr<Value<'v>>,
+    ) -> starlark::Result<NoneType> {
+        match (is_so.to_bool(), message) {
+            (true, _) => Ok(NoneType),
+            (false, NoneOr::Other(message)) => Err(raised("AssertionError", message.to_str())),
+            (false, NoneOr::None) => Err(raised("AssertionError", "")),
+        }
+    }
+
+    /// Calls a function: `(None, value)`, or `((class, message), None)`.
+    fn py_try<'v>(
+        function: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let outcome = eval.eval_function(function, &[], &[]);
+        let heap = eval.heap();
+        Ok(match outcome {
+            Ok(value) => heap.alloc((NoneType, value)),
+            Err(error) => heap.alloc((class_and_message(&error), NoneType)),
+        })
+    }
+
+    fn py_matches<'v>(error: Value<'v>, classes: UnpackList<String>) -> starlark::Result<bool> {
+        let Some(pair) = TupleRef::from_value(error) else {
+            return Ok(false);
+        };
+        let class = pair
+            .content()
+            .first()
+            .map(|class| class.to_str())
+            .unwrap_or_default();
+        Ok(classes.items.is_empty()
+            || classes
+                .items
+                .iter()
+                .any(|wanted| is_of_class(&class, wanted)))
+    }
+
+    fn py_set<'v>(
+        name: &str,
+        value: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<NoneType> {
+        eval.module().set(name, value);
+        Ok(NoneType)
+    }
+}
+
+/// Whether an error is one of a class. Of the evaluator's own it is not known, and any class will do.
+fn is_of_class(class: &str, wanted: &str) -> bool {
+    const OF_SYSTEM: [&str; 4] = ["IOError", "OSError", "EnvironmentError", "error"];
+    const OF_LOOKUP: [&str; 3] = ["KeyError", "IndexError", "LookupError"];
+    match wanted {
+        "BaseException" => true,
+        "Exception" | "StandardError" => class != "SystemExit",
+        _ => {
+            class.is_empty()
+                || class == wanted
+                || (OF_SYSTEM.contains(&class) && OF_SYSTEM.contains(&wanted))
+                || (OF_LOOKUP.contains(&class) && wanted == "LookupError")
+        }
+    }
+}
+
+#[starlark_module]
+pub(super) fn operators(builder: &mut GlobalsBuilder) {
+    fn py_percent<'v>(
+        left: Value<'v>,
+        right: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let Some(format) = left.unpack_str() else {
+            return left.percent(right, eval.heap());
+        };
+        let arguments = match (TupleRef::from_value(right), DictRef::from_value(right)) {
+            (Some(tuple), _) => Arguments::InOrder(
+                tuple
+                    .content()
+                    .iter()
+                    .map(|value| argument(*value))
+                    .collect(),
+            ),
+            (None, Some(names)) => Arguments::Named(
+                names
+                    .iter()
+                    .map(|(name, value)| (name.to_str(), argument(value)))
+                    .collect(),
+            ),
+            (None, None) => Arguments::InOrder(vec![argument(right)]),
+        };
+        let text = percent(format, &arguments).map_err(|message| raised("TypeError", message))?;
+        Ok(eval.heap().alloc(text))
+    }
+
+    fn py_divide<'v>(
+        left: Value<'v>,
+        right: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        if is_integer(left) && is_integer(right) {
+            return left.floor_div(right, eval.heap());
+        }
+        left.div(right, eval.heap())
+    }
+
+    fn py_times<'v>(
+        left: Value<'v>,
+        right: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let (sequence, count) = if is_integer(left) {
+            (right, left)
+        } else {
+            (left, right)
+        };
+        if let (Ok(length), Ok(Some(count))) = (sequence.length(), i64::unpack_value(count)) {
+            let elements = i64::from(length).saturating_mul(count);
+            if elements > MAX_ELEMENTS as i64 {
+                return Err(raised(
+                    "MemoryError",
+                    "this is longer than any configuration needs",
+                ));
+            }
+        }
+        left.mul(right, eval.heap())
+    }
+
+    fn py_shift<'v>(
+        left: Value<'v>,
+        right: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        match i64::unpack_value(right) {
+            Ok(Some(bits)) if bits <= MAX_SHIFT => left.left_shift(right, eval.heap()),
+            _ => Err(raised(
+                "MemoryError",
+                "this is a larger number than any configuration needs",
+            )),
+        }
+    }
+
+    fn py_power(base: i64, exponent: u32) -> starlark::Result<i64> {
+        let power = base.checked_pow(exponent);
+        power.ok_or_else(|| {
+            raised(
+                "OverflowError",
+                "this is a larger number than any configuration needs",
+            )
+        })
+    }
+
+    fn py_range<'v>(
+        #[starlark(require = pos)] first: i64,
+        #[starlark(require = pos)] second: Option<i64>,
+        #[starlark(require = pos)] step: Option<i64>,
+    ) -> starlark::Result<Vec<i64>> {
+        let (first, end) = match second {
+            Some(end) => (first, end),
+            None => (0, first),
+        };
+        let step = step.unwrap_or(1);
+        let mut list = Vec::new();
+        let mut next = Some(first);
+        while let Some(number) =
+            next.filter(|&number| if step > 0 { number < end } else { number > end })
+        {
+            if step == 0 {
+                return Err(raised(
+                    "ValueError",
+                    "range() step argument must not be zero",
+                ));
+            }
+            if list.len() >= MAX_ELEMENTS {
+                return Err(raised(
+                    "MemoryError",
+                    "this is longer than any configuration needs",
+                ));
+            }
+            list.push(number);
+            next = number.checked_add(step);
+        }
+        Ok(list)
+    }
+}
+
+/// The elements of a list.
+pub(super) fn elements(value: Value<'_>) -> Option<Vec<Value<'_>>> {
+    ListRef::from_value(value).map(|list| list.content().to_vec())
+}
