@@ -153,6 +153,7 @@ fn on_this_stack(source: &Source<'_>) -> Result<Evaluated, ConfigError> {
             AstModule::parse(source.file, program.text.clone(), &dialect()).map_err(failed)?;
         let replaced = [
             ("%", "py_percent"),
+            ("+", "py_plus"),
             ("/", "py_divide"),
             ("*", "py_times"),
             ("<<", "py_shift"),

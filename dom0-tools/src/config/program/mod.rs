@@ -1,5 +1,6 @@
 //! Configuration files as programs: how they are read, and what they assign.
 
+mod blocks;
 pub mod evaluate;
 #[cfg(test)]
 mod evaluate_tests;

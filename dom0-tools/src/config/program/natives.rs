@@ -11,8 +11,10 @@ use starlark::values::tuple::{TupleRef, UnpackTuple};
 use starlark::values::{UnpackValue, Value, float::UnpackFloat};
 use std::fmt;
 
-/// Elements of what `*` and `range` make.
-const MAX_ELEMENTS: usize = 1_000_000;
+/// Bytes of a string that `*` and `+` make: what is made of such strings at once is still bounded.
+const MAX_TEXT_BYTES: i64 = 16 << 10;
+/// Elements of a list that `*`, `+` and `range` make.
+const MAX_ELEMENTS: i64 = 100_000;
 /// Bits that a number is shifted by.
 const MAX_SHIFT: i64 = 1024;
 
@@ -70,6 +72,21 @@ fn argument(value: Value<'_>) -> Argument {
         text: value.to_str(),
         repr: value.to_repr(),
         number,
+    }
+}
+
+/// Whether a sequence of this kind may be so long.
+fn fits(kind: Value<'_>, length: i64) -> starlark::Result<()> {
+    let most = match kind.unpack_str() {
+        Some(_) => MAX_TEXT_BYTES,
+        None => MAX_ELEMENTS,
+    };
+    match length <= most {
+        true => Ok(()),
+        false => Err(raised(
+            "MemoryError",
+            "this is longer than any configuration needs",
+        )),
     }
 }
 
@@ -232,15 +249,20 @@ pub(super) fn operators(builder: &mut GlobalsBuilder) {
             (left, right)
         };
         if let (Ok(length), Ok(Some(count))) = (sequence.length(), i64::unpack_value(count)) {
-            let elements = i64::from(length).saturating_mul(count);
-            if elements > MAX_ELEMENTS as i64 {
-                return Err(raised(
-                    "MemoryError",
-                    "this is longer than any configuration needs",
-                ));
-            }
+            fits(sequence, i64::from(length).saturating_mul(count))?;
         }
         left.mul(right, eval.heap())
+    }
+
+    fn py_plus<'v>(
+        left: Value<'v>,
+        right: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        if let (Ok(first), Ok(second)) = (left.length(), right.length()) {
+            fits(left, i64::from(first) + i64::from(second))?;
+        }
+        left.add(right, eval.heap())
     }
 
     fn py_shift<'v>(
@@ -288,7 +310,7 @@ pub(super) fn operators(builder: &mut GlobalsBuilder) {
                     "range() step argument must not be zero",
                 ));
             }
-            if list.len() >= MAX_ELEMENTS {
+            if list.len() as i64 >= MAX_ELEMENTS {
                 return Err(raised(
                     "MemoryError",
                     "this is longer than any configuration needs",

@@ -4,7 +4,7 @@
 //! `while`, its `print` and some more. What is not in it is rewritten: the parts of a `try` block become calls
 //! that return an error instead of failing, each followed by a look at whether there was one.
 
-use super::rewrite::{Action, actions, expression, split_at};
+use super::rewrite::{Action, actions, expression};
 use super::statement::{Block, Statement, statements};
 use super::token::{SourceError, Token, logical_lines};
 use super::translated::{Place, Program};
@@ -53,18 +53,18 @@ pub(super) fn translate(
 
 /// Where statements are.
 #[derive(Clone, Default)]
-struct Context {
-    file: usize,
-    depth: usize,
-    includes: usize,
+pub(super) struct Context {
+    pub(super) file: usize,
+    pub(super) depth: usize,
+    pub(super) includes: usize,
     /// The `try` whose block they are in.
-    guard: Option<usize>,
+    pub(super) guard: Option<usize>,
     /// The `try` whose error is handled.
-    handled: Option<usize>,
+    pub(super) handled: Option<usize>,
 }
 
 impl Context {
-    fn deeper(&self) -> Self {
+    pub(super) fn deeper(&self) -> Self {
         let depth = self.depth + 1;
         Self {
             depth,
@@ -73,16 +73,21 @@ impl Context {
     }
 }
 
-struct Translator<'a> {
-    program: Program,
+/// Turns statements into lines of a program.
+pub(super) struct Translator<'a> {
+    pub(super) program: Program,
     include: &'a Include<'a>,
     counter: usize,
 }
 
-type Translated = Result<(), TranslateError>;
+pub(super) type Translated = Result<(), TranslateError>;
 
 impl Translator<'_> {
-    fn error<T>(&self, context: &Context, error: SourceError) -> Result<T, TranslateError> {
+    pub(super) fn error<T>(
+        &self,
+        context: &Context,
+        error: SourceError,
+    ) -> Result<T, TranslateError> {
         let place = self.program.place(&(context.file, error.line));
         let file = String::new();
         Err(TranslateError {
@@ -108,17 +113,22 @@ impl Translator<'_> {
         }
     }
 
-    fn unique(&mut self) -> usize {
+    pub(super) fn unique(&mut self) -> usize {
         self.counter += 1;
         self.counter
     }
 
-    fn put(&mut self, context: &Context, line: usize, text: &str) -> Translated {
+    pub(super) fn put(&mut self, context: &Context, line: usize, text: &str) -> Translated {
         let added = self.program.add(context.depth, (context.file, line), text);
         added.or_else(|error| self.error(context, error))
     }
 
-    fn put_tokens(&mut self, context: &Context, line: usize, tokens: &[Token]) -> Translated {
+    pub(super) fn put_tokens(
+        &mut self,
+        context: &Context,
+        line: usize,
+        tokens: &[Token],
+    ) -> Translated {
         let added = self
             .program
             .add_words(context.depth, (context.file, line), tokens);
@@ -148,7 +158,12 @@ impl Translator<'_> {
         Ok(())
     }
 
-    fn body(&mut self, body: &[Statement], context: &Context, line: usize) -> Translated {
+    pub(super) fn body(
+        &mut self,
+        body: &[Statement],
+        context: &Context,
+        line: usize,
+    ) -> Translated {
         let lines = self.program.places.len();
         self.statements(body, context)?;
         match self.program.places.len() == lines {
@@ -210,7 +225,7 @@ impl Translator<'_> {
     }
 
     /// Emits what is done only if nothing has failed in the `try` block around.
-    fn guarded(
+    pub(super) fn guarded(
         &mut self,
         line: usize,
         context: &Context,
@@ -225,7 +240,7 @@ impl Translator<'_> {
         }
     }
 
-    fn expression(
+    pub(super) fn expression(
         &mut self,
         tokens: &[Token],
         context: &Context,
@@ -237,7 +252,7 @@ impl Translator<'_> {
     }
 
     /// Evaluates an expression. In a `try` block, into a variable, so that its failure is known.
-    fn value(
+    pub(super) fn value(
         &mut self,
         tokens: Vec<Token>,
         line: usize,
@@ -258,109 +273,6 @@ impl Translator<'_> {
             translator.put(context, line, &format!("py_e{guard} = {value}[0]"))
         })?;
         Ok(vec![Token::operator(&format!("{value}[1]"), line)])
-    }
-
-    fn conditional(&mut self, block: &Block, clauses: &[&Block], context: &Context) -> Translated {
-        let condition = self.expression(&block.header, context)?;
-        let condition = self.value(condition, block.line, context)?;
-        let mut header = match context.guard {
-            None => vec![Token::operator("if", block.line)],
-            Some(guard) => vec![Token::operator(
-                &format!("if py_e{guard} == None and"),
-                block.line,
-            )],
-        };
-        header.extend(condition);
-        header.push(Token::operator(":", block.line));
-        self.put_tokens(context, block.line, &header)?;
-        self.body(&block.body, &context.deeper(), block.line)?;
-        let Some((clause, rest)) = clauses.split_first() else {
-            return Ok(());
-        };
-        self.put(context, clause.line, "else:")?;
-        match clause.keyword.as_str() {
-            "elif" => self.conditional(clause, rest, &context.deeper()),
-            _ if !rest.is_empty() => self.error(
-                context,
-                SourceError::new(clause.line, "nothing can follow else"),
-            ),
-            _ => self.body(&clause.body, &context.deeper(), clause.line),
-        }
-    }
-
-    fn loop_over(&mut self, block: &Block, context: &Context) -> Translated {
-        let line = block.line;
-        let Some(at) = split_at(&block.header, "in") else {
-            return self.error(
-                context,
-                SourceError::new(line, "there is no in after this for"),
-            );
-        };
-        let items = self.expression(&block.header[at + 1..], context)?;
-        let items = self.value(items, line, context)?;
-        self.guarded(line, context, |translator, context| {
-            let mut header = vec![Token::operator("for", line)];
-            header.extend_from_slice(&block.header[..at]);
-            header.push(Token::operator("in", line));
-            header.extend(items);
-            header.push(Token::operator(":", line));
-            translator.put_tokens(context, line, &header)?;
-            let inner = context.deeper();
-            translator.body(&block.body, &inner, line)?;
-            match context.guard {
-                None => Ok(()),
-                Some(guard) => {
-                    translator.put(&inner, line, &format!("if py_e{guard} != None:"))?;
-                    translator.put(&inner.deeper(), line, "break")
-                }
-            }
-        })
-    }
-
-    fn try_block(&mut self, block: &Block, clauses: &[&Block], context: &Context) -> Translated {
-        let line = block.line;
-        let number = self.unique();
-        let error = format!("py_e{number}");
-        let clause = |keyword: &str| clauses.iter().find(|clause| clause.keyword == keyword);
-        let (otherwise, finally) = (clause("else"), clause("finally"));
-        if clause("except").is_none() && finally.is_none() {
-            return self.error(context, SourceError::new(line, "this try has no except"));
-        }
-        self.put(context, line, &format!("{error} = None"))?;
-        let guarded = Context {
-            guard: Some(number),
-            ..context.clone()
-        };
-        self.body(&block.body, &guarded, line)?;
-        self.put(context, line, &format!("if {error} == None:"))?;
-        let body = otherwise.map_or(&[][..], |clause| &clause.body);
-        self.body(body, &context.deeper(), line)?;
-        let handler = Context {
-            handled: Some(number),
-            ..context.deeper()
-        };
-        for clause in clauses.iter().filter(|clause| clause.keyword == "except") {
-            let (classes, name) = handler_header(&clause.header);
-            self.put(
-                context,
-                clause.line,
-                &format!("elif py_matches({error}, {classes}):"),
-            )?;
-            if let Some(name) = name {
-                self.program.names.insert(name.to_owned());
-                self.put(&handler, clause.line, &format!("{name} = {error}[1]"))?;
-            }
-            self.body(&clause.body, &handler, clause.line)?;
-            self.put(&handler, clause.line, &format!("{error} = None"))?;
-        }
-        if let Some(finally) = finally {
-            self.body(&finally.body, context, finally.line)?;
-        }
-        self.put(context, line, &format!("if {error} != None:"))?;
-        let again = vec![Token::operator(&format!("py_raise_again({error})"), line)];
-        let context = context.deeper();
-        let again = self.value(again, line, &context)?;
-        self.put_tokens(&context, line, &again)
     }
 
     fn simple(&mut self, tokens: &[Token], context: &Context) -> Translated {
@@ -471,26 +383,4 @@ fn is_clause(of: &str, keyword: &str) -> bool {
         "try" => matches!(keyword, "except" | "else" | "finally"),
         _ => false,
     }
-}
-
-/// Of `except (A, b.B), name`: a list of the names of classes, and the variable.
-fn handler_header(tokens: &[Token]) -> (String, Option<&str>) {
-    let at = split_at(tokens, ",").or_else(|| split_at(tokens, "as"));
-    let (classes, name) = match at {
-        Some(at) => (&tokens[..at], tokens.get(at + 1).and_then(Token::as_name)),
-        None => (tokens, None),
-    };
-    let mut names: Vec<&str> = Vec::new();
-    let mut is_attribute = false;
-    for token in classes {
-        if let Some(name) = token.as_name() {
-            if is_attribute {
-                names.pop();
-            }
-            names.push(name);
-        }
-        is_attribute = token.is(".");
-    }
-    let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
-    (format!("[{}]", names.join(", ")), name)
 }
