@@ -73,6 +73,13 @@ impl Default for Machine {
 pub enum Medium {
     /// A disc in the drive, by the firmware and the boot loader on it.
     Disc(PathBuf),
+    /// A disk, by the firmware and the boot loader on it, with a disc in the drive beside it.
+    Disk {
+        /// The disk, which is written to.
+        disk: PathBuf,
+        /// The disc.
+        disc: PathBuf,
+    },
     /// An image for the first version of multiboot, which QEMU loads itself: quicker than any boot loader.
     Direct {
         /// The image.
@@ -90,6 +97,18 @@ impl Medium {
     fn arguments(&self) -> Vec<OsString> {
         match self {
             Self::Disc(iso) => vec!["-boot".into(), "d".into(), "-cdrom".into(), iso.into()],
+            Self::Disk { disk, disc } => {
+                let mut drive = OsString::from("if=ide,index=0,format=raw,file=");
+                drive.push(disk);
+                vec![
+                    "-boot".into(),
+                    "c".into(),
+                    "-drive".into(),
+                    drive,
+                    "-cdrom".into(),
+                    disc.into(),
+                ]
+            }
             Self::Direct {
                 image,
                 options,

@@ -48,6 +48,11 @@ impl Context<'_> {
         self.boot_from(qemu, machine, &Medium::Disc(iso))
     }
 
+    /// The ISO for `recipe`. Whatever prevents it is the verdict.
+    pub fn iso(&self, recipe: &Recipe) -> Result<PathBuf, Verdict> {
+        self.isos.get(recipe).map_err(Verdict::NoVerdict)
+    }
+
     /// Boots `machine` from `medium`. Whatever prevents it is the verdict.
     pub fn boot_from(
         &self,

@@ -5,6 +5,7 @@ pub mod costs;
 pub mod death;
 pub mod devices;
 pub mod dom0;
+pub mod dom0_disk;
 pub mod dom0_load;
 pub mod dom0_matrix;
 pub mod dom0_speed;
@@ -46,6 +47,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(dom0_matrix::cases(extent));
     cases.extend(dom0::cases());
     cases.extend(dom0_load::cases(extent));
+    cases.extend(dom0_disk::cases(extent));
     cases.extend(dom0_speed::cases());
     cases.extend(devices::cases(extent));
     cases.extend(keys::cases());

@@ -17,7 +17,7 @@ const KERNEL_LINE: &str = "console=hvc0 earlyprintk=xen";
 /// What the shell asks with.
 pub(super) const PROMPT: &str = r"dom0# $";
 /// From QEMU's start to the shell: half a minute where there is nothing else to do.
-const SHELL_LIMIT: Duration = Duration::from_secs(900);
+pub(super) const SHELL_LIMIT: Duration = Duration::from_secs(900);
 /// From a command to its end.
 pub(super) const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 /// From `poweroff` to the machine's end: processes are given time to end.
@@ -203,10 +203,13 @@ impl Shell {
                 line.text
             )));
         }
+        // The kernel speaks in between.
+        let kernel = pattern(r"^\[ *\d+\.\d+\] ")?;
         let lines = self.run.lines().iter().skip(before);
         let said = lines
             .map(|line| line.text.trim_end().to_string())
-            .filter(|line| !line.starts_with("done-") && !line.contains("dom0#"));
+            .filter(|line| !line.starts_with("done-") && !line.contains("dom0#"))
+            .filter(|line| !kernel.is_match(line));
         Ok(said.collect())
     }
 
