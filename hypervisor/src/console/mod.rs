@@ -141,13 +141,39 @@ pub fn line(text: fmt::Arguments<'_>) {
 }
 
 fn write_line(out: &mut impl Write, text: fmt::Arguments<'_>) -> fmt::Result {
-    let us = CLOCK.get().map_or(0, |now| now() / 1000);
-    writeln!(
+    let mut stamped = Stamped {
         out,
-        "(PV) [{:5}.{:06}] {text}",
-        us / 1_000_000,
-        us % 1_000_000
-    )
+        us: CLOCK.get().map_or(0, |now| now() / 1000),
+    };
+    stamped.stamp()?;
+    write!(stamped, "{text}")?;
+    stamped.out.write_str("\n")
+}
+
+/// Writes the stamp before every line but the first, of a text that has more than one.
+struct Stamped<'a, W> {
+    out: &'a mut W,
+    us: u64,
+}
+
+impl<W: Write> Stamped<'_, W> {
+    fn stamp(&mut self) -> fmt::Result {
+        let (seconds, us) = (self.us / 1_000_000, self.us % 1_000_000);
+        write!(self.out, "(PV) [{seconds:5}.{us:06}] ")
+    }
+}
+
+impl<W: Write> Write for Stamped<'_, W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut lines = text.split('\n');
+        self.out.write_str(lines.next().unwrap_or_default())?;
+        for line in lines {
+            self.out.write_str("\n")?;
+            self.stamp()?;
+            self.out.write_str(line)?;
+        }
+        Ok(())
+    }
 }
 
 /// Target of messages that a guest causes, for the `log` crate's macros: `guest_loglvl=` is for them, and
@@ -241,7 +267,14 @@ pub const fn position_of(lower: u32, start: u64, end: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::position_of;
+    use super::{position_of, write_line};
+
+    #[test]
+    fn each_line_of_a_message_has_its_stamp() {
+        let mut text = String::new();
+        write_line(&mut text, format_args!("a {} c", "b\nb")).unwrap();
+        assert_eq!(text, "(PV) [    0.000000] a b\n(PV) [    0.000000] b c\n");
+    }
 
     #[test]
     fn a_reader_goes_on_where_it_was_even_over_4_gib() {
