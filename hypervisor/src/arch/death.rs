@@ -1,11 +1,13 @@
 //! How the hypervisor dies: it stops the other processors, says why, with registers and backtrace, and
 //! reboots after a pause or stays, as the administrator wants.
 //!
-//! Only its own bugs and broken hardware lead here; no input does.
+//! Only its own bugs and broken hardware lead to the report with registers. What was put in front of it and can't be
+//! used (a damaged kernel, say) ends with a sentence, by [`refuse`].
 
+use super::backtrace::Start;
 use super::percpu::MAX_CPUS;
 use super::traps::TrapFrame;
-use super::{apic, backtrace, clock, percpu, port, power, serial, smp, vga};
+use super::{apic, backtrace, clock, machine_check, percpu, port, power, serial, smp, traps, vga};
 use crate::console;
 use core::arch::asm;
 use core::fmt;
@@ -87,17 +89,31 @@ pub(super) fn die(reason: fmt::Arguments<'_>, frame: Option<&TrapFrame>) -> ! {
     }
     console::line(format_args!("****************************************"));
     console::line(format_args!("PANIC on CPU{cpu}: {reason}"));
-    let here;
-    let registers = match frame {
-        Some(frame) => frame,
-        None => {
-            here = capture();
-            &here
+    match frame {
+        Some(frame) => {
+            if frame.vector == traps::MACHINE_CHECK {
+                machine_check::print();
+            }
+            print_registers(frame);
+            backtrace::print(frame, Start::Here);
         }
-    };
-    print_registers(registers);
-    backtrace::print(registers);
+        None => {
+            let here = capture();
+            console::line(format_args!(
+                "Registers of this report, which are no more those of the place:"
+            ));
+            print_registers(&here);
+            backtrace::print(&here, Start::Reporter);
+        }
+    }
     console::line(format_args!("****************************************"));
+    end()
+}
+
+/// Ends the boot because of `reason`, which is nobody's bug: something that the hypervisor was given can't be used.
+pub(super) fn refuse(reason: fmt::Arguments<'_>) -> ! {
+    stop_machine();
+    console::line(format_args!("Paravane can't go on: {reason}"));
     end()
 }
 

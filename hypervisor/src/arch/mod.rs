@@ -50,6 +50,8 @@ mod ioapic;
 #[cfg(target_os = "none")]
 pub(crate) mod irq;
 #[cfg(target_os = "none")]
+mod machine_check;
+#[cfg(target_os = "none")]
 pub(crate) mod memory;
 #[cfg(target_os = "none")]
 mod memory_functions;

@@ -43,7 +43,9 @@ static APIC_IDS: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(0) }; MAX_CPUS]
 static LACKING: AtomicU64 = AtomicU64::new(0);
 
 /// How long a processor may take to arrive after its start-up interrupt.
-const ARRIVAL_US: u64 = 5_000_000;
+const ARRIVAL_NS: u64 = 5_000_000_000;
+/// And after the first one, until a second one is sent.
+const FIRST_NS: u64 = 20_000_000;
 
 /// Processors that run: their numbers and local APIC numbers.
 pub(super) fn online() -> impl Iterator<Item = (u32, u32)> {
@@ -147,9 +149,9 @@ fn arrives(cpu: u32, apic_id: u32, page: u8) -> bool {
     let state = &STATES[cpu as usize];
     for attempt in 0..2 {
         apic::send(apic_id, apic::Message::Startup(page));
-        let patience = if attempt == 0 { 20_000 } else { ARRIVAL_US };
-        let mut waited = 0;
-        while waited < patience {
+        let patience_ns = if attempt == 0 { FIRST_NS } else { ARRIVAL_NS };
+        let end_ns = clock::now_ns() + patience_ns;
+        while clock::now_ns() < end_ns {
             match state.load(Ordering::Acquire) {
                 state::ONLINE => return true,
                 state::REFUSED => {
@@ -162,7 +164,6 @@ fn arrives(cpu: u32, apic_id: u32, page: u8) -> bool {
                 _ => {}
             }
             clock::wait_and_compare_us(10);
-            waited += 10;
         }
     }
     never_arrived(cpu, apic_id)
@@ -176,7 +177,7 @@ fn never_arrived(cpu: u32, apic_id: u32) -> ! {
         format_args!(
             "CPU{cpu} (APIC id {apic_id}) has not started within {} s of its start-up interrupt; \
              'maxcpus={cpu}' boots without it",
-            ARRIVAL_US / 1_000_000
+            ARRIVAL_NS / 1_000_000_000
         ),
         None,
     )

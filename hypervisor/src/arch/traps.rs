@@ -26,6 +26,9 @@ mod vector {
     pub(super) const MACHINE_CHECK: u32 = 18;
 }
 
+/// The exception by which hardware says that it is broken.
+pub(super) const MACHINE_CHECK: u32 = vector::MACHINE_CHECK;
+
 /// Interrupt vectors of the hypervisor's own.
 pub(super) const VECTOR_TIMER: u8 = 0xf0;
 pub(super) const VECTOR_WAKE: u8 = 0xf1;

@@ -43,10 +43,7 @@ pub(super) fn start_first_domain(
             .and_then(|screen| screen_info(screen, setup)),
     };
     if let Err(error) = guest::build_first_domain(&parts, &holes, options) {
-        death::die(
-            format_args!("the first domain can't be built: {error}"),
-            None,
-        );
+        death::refuse(format_args!("the first domain can't be built: {error}"));
     }
     release_screen(options);
     true

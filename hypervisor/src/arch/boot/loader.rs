@@ -18,20 +18,18 @@ pub(in crate::arch) const LOW_END: u64 = 1 << 20;
 pub(super) fn read_boot_info(address: u64) -> BootInfo<'static> {
     let refuse = |error: multiboot::BootInfoError| -> ! {
         start_console(&Options::DEFAULT, None);
-        death::die(
-            format_args!("the loader's multiboot2 information at {address:#x} is damaged: {error}"),
-            None,
-        )
+        death::refuse(format_args!(
+            "the loader's multiboot2 information at {address:#x} is damaged: {error}"
+        ))
     };
     // SAFETY: the loader put at least its fixed part there, below 4 GiB, which the early direct map shows.
     let header = unsafe { (paging::direct::<[u8; 8]>(address)).read() };
     let length = multiboot::block_bytes(header).unwrap_or_else(|error| refuse(error));
     if address + u64::from(length) > EARLY_DIRECT_LIMIT {
         start_console(&Options::DEFAULT, None);
-        death::die(
-            format_args!("the multiboot2 information at {address:#x} goes beyond 4 GiB"),
-            None,
-        );
+        death::refuse(format_args!(
+            "the multiboot2 information at {address:#x} goes beyond 4 GiB"
+        ));
     }
     // SAFETY: shown by the early and by the final direct map (it lies in RAM and is reserved before
     // anything is allocated); nobody writes to it any more.
@@ -51,7 +49,7 @@ pub(super) fn find_memory(info: &BootInfo<'_>, info_address: u64, load_base: u64
         filled
     });
     if let Err(error) = filled {
-        death::die(format_args!("firmware's memory map: {error}"), None);
+        death::refuse(format_args!("firmware's memory map: {error}"));
     }
     let (image_start, image_end) = paging::image_range(load_base);
     boot_memory::reserve(PhysRange {

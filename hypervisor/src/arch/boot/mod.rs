@@ -116,8 +116,7 @@ extern "C" fn boot_main(info_address: u64, load_base: u64, entry_tsc: u64) -> ! 
         super::planted::plant(request);
     }
 
-    let found =
-        features::find().unwrap_or_else(|missing| death::die(format_args!("{missing}"), None));
+    let found = features::find().unwrap_or_else(|missing| death::refuse(format_args!("{missing}")));
     log::info!("Processor: {}; {found}", features::Name);
 
     // SAFETY: once, on the early page tables.

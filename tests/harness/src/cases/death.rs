@@ -39,6 +39,10 @@ struct Fault {
     model: &'static str,
     /// What a line with registers must match.
     registers: &'static str,
+    /// What lines after that of the function at fault must match, in this order.
+    ending: &'static [&'static str],
+    /// What no line of the message may match.
+    absent: &'static str,
 }
 
 /// Who reports a fault.
@@ -70,9 +74,9 @@ enum Cause {
     Injected(&'static str),
 }
 
-/// A machine check of an uncorrected error, to be said by bank 2: valid, uncorrected, enabled, and an
-/// instruction pointer that can't be resumed at.
-const MACHINE_CHECK: &str = "mce CPU 2 0xb200000000000000 0x4 0 0";
+/// A machine check of an uncorrected error, to be said by bank 2: valid, uncorrected, enabled, with an address
+/// and a miscellany, and an instruction pointer that can't be resumed at.
+const MACHINE_CHECK: &str = "mce CPU 2 0xbe00000000000000 0x4 0x1234000 0x8c";
 
 const fn planted(name: &'static str, reason: &'static str, frame: &'static str) -> Fault {
     Fault {
@@ -84,8 +88,19 @@ const fn planted(name: &'static str, reason: &'static str, frame: &'static str) 
         speaker: Speaker::Itself,
         model: MODEL,
         registers: ANY_REGISTERS,
+        ending: &[],
+        // A place of which no line is known is shown by its name alone.
+        absent: r":0( |$)",
     }
 }
+
+/// Who began a recursion is shown, and the stack's end is no failure to follow it.
+const WHO_BEGAN: &[&str] = &[
+    r"\(\d+ more frames, then the outermost\)",
+    r"hypervisor::arch::(boot::boot_on_own_stack|smp::secondary_main)\b",
+];
+/// What the report itself calls is no part of a backtrace.
+const REPORT: &str = r":0( |$)|core::panicking|arch::death::|end of what can be followed";
 
 const STACK_OVERFLOW: &str = r"double fault.*stack overflow";
 const IN_RECURSION: &str = r"\bplanted_stack_overflow\b.*\bplanted\.rs:[1-9]";
@@ -107,7 +122,11 @@ const FAULTS: [Fault; 16] = [
         r"page fault.*(execut|fetch)",
         r"\bplanted_execute_data\b.*\bplanted\.rs:[1-9]",
     ),
-    planted("stack-overflow", STACK_OVERFLOW, IN_RECURSION),
+    Fault {
+        ending: WHO_BEGAN,
+        absent: r":0( |$)|end of what can be followed",
+        ..planted("stack-overflow", STACK_OVERFLOW, IN_RECURSION)
+    },
     Fault {
         processors: FIRST,
         ..planted("early-stack-overflow", STACK_OVERFLOW, IN_RECURSION)
@@ -126,11 +145,16 @@ const FAULTS: [Fault; 16] = [
             r"\bplanted_user_read\b.*\bplanted\.rs:[1-9]",
         )
     },
-    planted(
-        "assert",
-        r"assertion",
-        r"\bplanted_assert\b.*\bplanted\.rs:[1-9]",
-    ),
+    // The trace begins at the function that asserts.
+    Fault {
+        registers: r"Registers of this report",
+        absent: REPORT,
+        ..planted(
+            "assert",
+            r"assertion",
+            r"\bplanted_assert\b.*\bplanted\.rs:[1-9]",
+        )
+    },
     planted(
         "divide",
         r"divide error",
@@ -171,6 +195,7 @@ const FAULTS: [Fault; 16] = [
     },
     Fault {
         cause: Cause::Injected(MACHINE_CHECK),
+        registers: r"bank 2: STATUS be00000000000000  ADDR 0000000001234000  MISC 000000000000008c",
         ..planted(
             "machine-check",
             r"machine check",
@@ -210,6 +235,14 @@ pub fn cases() -> Vec<Case> {
             format!("death/nmi-from-outside-{processors}cpu"),
             move |context| dies_of_nmi(context, processors).unwrap_or_else(|verdict| verdict),
         ));
+    }
+    for (name, aftermath) in [
+        ("refusal/kernel-that-is-none", Aftermath::Reboot),
+        ("refusal/kernel-that-is-none-noreboot", Aftermath::Stay),
+    ] {
+        cases.push(Case::new(name, move |context| {
+            refuses(context, aftermath).unwrap_or_else(|verdict| verdict)
+        }));
     }
     for (name, cpu) in [("assert", 0), ("stack-overflow", 1), ("never-arrives", 1)] {
         let Some(fault) = FAULTS.into_iter().find(|fault| fault.name == name) else {
@@ -276,6 +309,21 @@ fn dies(
                 "{what} is not in the message ({missing:?})"
             )));
         }
+    }
+    for line in fault.ending {
+        run.wait_for(&pattern(line)?, MESSAGE_LIMIT)
+            .map_err(|missing| no_line(line, &missing))?;
+    }
+    run.wait_for(&pattern(r"\*{40}|[Rr]eboot")?, MESSAGE_LIMIT)
+        .map_err(|missing| no_line("the message's end", &missing))?;
+    let absent = pattern(fault.absent)?;
+    let lines = run.lines().iter();
+    let mut message = lines.skip_while(|line| !line.text.contains("Backtrace:"));
+    if let Some(line) = message.find(|line| absent.is_match(&line.text)) {
+        return Ok(Verdict::Fail(format!(
+            "this is in the backtrace: '{}'",
+            line.text
+        )));
     }
     Ok(match aftermath {
         Aftermath::Reboot => reboots(&mut run),
@@ -370,6 +418,33 @@ fn dies_of_nmi(context: &Context<'_>, processors: u32) -> Result<Verdict, Verdic
         (deaths, missed) => Verdict::Fail(format!(
             "{deaths} messages, and in {missed} processors are said not to stop"
         )),
+    })
+}
+
+/// A first module that is no kernel is nobody's bug: a sentence says it, and nothing is reported of registers.
+fn refuses(context: &Context<'_>, aftermath: Aftermath) -> Result<Verdict, Verdict> {
+    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let mut options = "console=com1 loglvl=all".to_string();
+    if aftermath == Aftermath::Stay {
+        options += " noreboot";
+    }
+    let mut recipe = Recipe::new(TEST_IMAGE, options);
+    recipe
+        .modules
+        .push(("rust-toolchain.toml".into(), String::new()));
+    let mut run = context.boot(&qemu, &Machine::default(), &recipe)?;
+    let sentence = r"Paravane can't go on: the first domain can't be built: .*";
+    run.wait_for(&pattern(sentence)?, DEATH_LIMIT)
+        .map_err(|missing| no_line("the sentence", &missing))?;
+    let verdict = match aftermath {
+        Aftermath::Reboot => reboots(&mut run),
+        Aftermath::Stay => stays(&mut run)?,
+    };
+    let crash = pattern(r"PANIC|Backtrace|\bRIP\b")?;
+    let dump = run.lines().iter().find(|line| crash.is_match(&line.text));
+    Ok(match dump {
+        Some(line) => Verdict::Fail(format!("it is reported as a crash: '{}'", line.text)),
+        None => verdict,
     })
 }
 
