@@ -94,6 +94,19 @@ impl Configuration {
         )
     }
 
+    /// What the lines about interrupt controllers and clocks must match: that the settings took effect.
+    fn effects(&self) -> [&'static str; 2] {
+        let controller = match self.x2apic {
+            X2apic::On => r"Local APIC: x2APIC, ",
+            X2apic::Absent | X2apic::Declined => r"Local APIC: xAPIC, ",
+        };
+        let clock = match self.machine.hpet {
+            Hpet::Present => r"Time: TSC at .* by HPET at ",
+            Hpet::Absent => r"Time: TSC at .* by (ACPI PM timer|PIT)\b",
+        };
+        [controller, clock]
+    }
+
     fn options(&self) -> &'static str {
         match self.x2apic {
             X2apic::Declined => "console=com1 loglvl=all test=exit x2apic=no",
@@ -112,6 +125,7 @@ impl Configuration {
                 &qemu,
                 &self.machine,
                 &Recipe::new(TEST_IMAGE, self.options()),
+                &self.effects(),
             )
         });
         booted.unwrap_or_else(|verdict| verdict)
@@ -185,12 +199,14 @@ fn stays_up(context: &Context<'_>, machine: &Machine, recipe: &Recipe) -> Result
     })
 }
 
-/// Boots a test image, checks its end-of-boot line against the machine, and lets it report by itself.
+/// Boots a test image, checks its end-of-boot line against the machine, lets it report by itself, and looks for a
+/// line for each of `effects`.
 fn boots(
     context: &Context<'_>,
     qemu: &Qemu,
     machine: &Machine,
     recipe: &Recipe,
+    effects: &[&str],
 ) -> Result<Verdict, Verdict> {
     let mut run = context.boot(qemu, machine, recipe)?;
     let complete = pattern(BOOT_COMPLETE)?;
@@ -205,6 +221,12 @@ fn boots(
     let found = complete
         .captures(&line.text)
         .ok_or(Verdict::NoVerdict("the line has changed".into()))?;
+    for effect in effects {
+        let wanted = pattern(effect)?;
+        if !run.lines().iter().any(|line| wanted.is_match(&line.text)) {
+            return Ok(Verdict::Fail(format!("no line matches '{effect}'")));
+        }
+    }
     Ok(check(machine, &found[1], &found[2], &found[3]))
 }
 
