@@ -12,7 +12,10 @@ fuzz_target!(|line: &[u8]| {
     }
     let mut nr_warnings = 0;
     options::each_warning(line, |_| nr_warnings += 1);
-    assert_eq!(nr_warnings, parsed.warnings.len() + parsed.warnings.ignored() as usize);
+    assert_eq!(
+        nr_warnings,
+        parsed.warnings.len() + parsed.warnings.ignored() as usize
+    );
     let options = parsed.options;
     assert!(options.max_processors() >= 1);
     let com1 = options.com1;
