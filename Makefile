@@ -76,6 +76,7 @@ lint: setup ## formatting and clippy, warnings are errors, for the host and for 
 
 fmt: ## format all the code
 	@cargo fmt --all
+	@cargo fmt --manifest-path tests/fuzz/Cargo.toml
 
 doc: ## the documentation of every room, in target/doc
 	@RUSTDOCFLAGS="$(RUSTDOCFLAGS) -D warnings -A rustdoc::private-intra-doc-links" cargo doc --quiet --workspace --no-deps --document-private-items
