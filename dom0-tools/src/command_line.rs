@@ -272,6 +272,7 @@ pub enum XendAction {
 
 impl XendOptions {
     /// Where clients connect.
+    #[cfg(feature = "domains")]
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         let named = std::env::var_os(crate::xend::protocol::SOCKET_VARIABLE);

@@ -13,12 +13,16 @@
 pub mod builder;
 pub mod client;
 pub mod command_line;
+#[cfg(feature = "domains")]
 pub mod config;
 pub mod console;
 pub mod control;
 pub mod daemon;
 pub mod device;
 pub mod store;
+#[cfg(feature = "domains")]
 pub mod sxp;
+#[cfg(feature = "domains")]
 pub mod xend;
+#[cfg(feature = "domains")]
 pub mod xm;

@@ -2,6 +2,7 @@
 
 use super::features::{self, Features};
 use super::{msr, paging, port};
+use crate::time::calibration::{Counter, measured_khz};
 use crate::time::clock::SystemClock;
 use crate::time::guest_clock;
 use crate::time::scale::TscScale;
@@ -36,9 +37,6 @@ fn clock() -> SystemClock {
         },
     }
 }
-
-/// How long a measurement lasts. The error is one read of the reference clock in this time.
-const MEASURE_US: u64 = 10_000;
 
 /// Time zero is when the TSC was `tsc`.
 pub(super) fn set_origin(tsc: u64) {
@@ -104,16 +102,6 @@ impl fmt::Display for Reference {
             Self::Pit => f.write_str("PIT"),
         }
     }
-}
-
-/// A counter of known rate.
-trait Counter {
-    /// Ticks since some start, modulo `self.mask() + 1`.
-    fn read(&self) -> u64;
-    /// All bits that count.
-    fn mask(&self) -> u64;
-    /// Ticks in a second.
-    fn hz(&self) -> u64;
 }
 
 struct Hpet {
@@ -224,30 +212,6 @@ impl Counter for Pit {
     }
 }
 
-/// TSC rate in kHz by `counter`; `None` if it does not count.
-fn measure(counter: &impl Counter) -> Option<u64> {
-    let wanted = counter.hz() * MEASURE_US / 1_000_000;
-    // An edge of the counter first, so that its granularity counts once and not twice.
-    let edge = counter.read();
-    let mut first = counter.read();
-    for _ in 0..1_000_000 {
-        if first != edge {
-            break;
-        }
-        first = counter.read();
-    }
-    let tsc_first = msr::tsc();
-    for _ in 0..100_000_000u32 {
-        let elapsed = counter.read().wrapping_sub(first) & counter.mask();
-        if elapsed >= wanted {
-            let ticks = msr::tsc().wrapping_sub(tsc_first);
-            let khz = u128::from(ticks) * u128::from(counter.hz()) / (u128::from(elapsed) * 1000);
-            return u64::try_from(khz).ok().filter(|&khz| khz >= 1000);
-        }
-    }
-    None
-}
-
 /// Learns the rate of the TSC from the best clock there is. `hpet` is the machine address of an HPET,
 /// `pm_timer` port and width of a PM timer, as ACPI names them. `Err` if none of them counts.
 pub(super) fn calibrate(
@@ -258,17 +222,17 @@ pub(super) fn calibrate(
         let address = hpet?;
         // SAFETY: ACPI's HPET table names the address.
         let counter = unsafe { Hpet::start(address) }?;
-        Some((measure(&counter)?, Reference::Hpet(address)))
+        Some((measured_khz(&counter, &msr::tsc)?, Reference::Hpet(address)))
     };
     let by_pm_timer = || {
         let (port, wide) = pm_timer?;
         let mask = if wide { 0xffff_ffff } else { 0xff_ffff };
         Some((
-            measure(&PmTimer { port, mask })?,
+            measured_khz(&PmTimer { port, mask }, &msr::tsc)?,
             Reference::PmTimer(port, wide),
         ))
     };
-    let by_pit = || Some((measure(&Pit::start())?, Reference::Pit));
+    let by_pit = || Some((measured_khz(&Pit::start(), &msr::tsc)?, Reference::Pit));
     let (khz, reference) = by_hpet()
         .or_else(by_pm_timer)
         .or_else(by_pit)

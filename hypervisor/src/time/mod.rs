@@ -5,6 +5,7 @@
 //! compute it themselves. All of this room is plain data: who owns it, locks it.
 #![forbid(unsafe_code)]
 
+pub mod calibration;
 pub mod clock;
 pub mod cmos;
 pub mod guest_clock;

@@ -319,6 +319,10 @@ mod tests {
                 .join("../..")
                 .join(table);
             for (name, reason) in rows_in(&std::fs::read_to_string(path).unwrap()) {
+                // Another table is about lines of logs.
+                if name.contains(' ') {
+                    continue;
+                }
                 assert!(names.contains(name.as_str()), "{table}: {name}");
                 assert!(reason.len() > 20, "{table}: {name}: {reason}");
             }
