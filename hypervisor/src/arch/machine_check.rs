@@ -34,8 +34,8 @@ pub(super) fn print() {
             continue;
         }
         is_silent = false;
-        // SAFETY: an address and a miscellany are there if the status says so.
         let register = |is_there: u64, index: u32| {
+            // SAFETY: an address and a miscellany are there if the status says so.
             (status & is_there != 0).then(|| unsafe { msr::read(index) })
         };
         let (address, misc) = (

@@ -110,7 +110,7 @@ fuzz_target!(|input: &[u8]| {
     carrier.connect_own_kernel();
     let mut clients: [Client; CLIENTS as usize] = Default::default();
     let introduce = MessageType::Introduce as u8;
-    for payload in [&b"1\01\01\0"[..], b"2\01\01\0"] {
+    for payload in [&b"1\x001\x001\0"[..], b"2\x001\x001\0"] {
         frames[0].guest_send(&message(introduce, 0, 0, payload));
         clients[0].asked += 1;
     }

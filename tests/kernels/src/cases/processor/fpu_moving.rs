@@ -27,7 +27,7 @@ fn mover(vcpu: VcpuId) {
     let port = clock::bind_timer();
     let mxcsr = 0x1f80 | vcpu.0 << 13;
     for round in 0..ROUNDS {
-        let value = 0x0101_0101_0101_0101 * u64::from(vcpu.0 + 1) ^ round << 56;
+        let value = (0x0101_0101_0101_0101 * u64::from(vcpu.0 + 1)) ^ (round << 56);
         let trap = probe!(
             "fninit",
             "ldmxcsr [{mxcsr}]",
