@@ -134,6 +134,7 @@ pub struct CpuidState {
 
 /// What the guest sees of `leaf` and `subleaf`.
 #[must_use]
+#[inline(always)]
 pub fn guest_cpuid(
     host: &impl HostCpuid,
     policy: &Policy,

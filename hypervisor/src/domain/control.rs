@@ -12,6 +12,7 @@ use crate::control::describe::{self, DomainFacts, VcpuFacts, VcpuSum};
 use crate::control::life::{Life, Stage};
 use crate::control::pauses::{Edge, PauseError, Pauses};
 use crate::control::policy::Mask;
+use crate::cpu_policy::cpuid::Leaf;
 use crate::event;
 use crate::lock::IrqLock;
 use alloc::sync::Arc;
@@ -56,6 +57,8 @@ pub(crate) struct ControlState {
     pub(super) life: Life,
     pub(super) pauses: Pauses,
     pub(crate) settings: IrqLock<Settings>,
+    /// Whether `settings.features` takes anything away: answers to CPUID are asked for often, and mostly whole.
+    has_fewer_features: AtomicBool,
     /// vCPUs that it was made for.
     pub(super) max_vcpus: u32,
     /// It was let go at least once.
@@ -71,6 +74,7 @@ impl ControlState {
         Self {
             life: Life::new(),
             pauses: Pauses::once(),
+            has_fewer_features: AtomicBool::new(false),
             settings: IrqLock::new(Settings {
                 handle: plan.handle,
                 ssidref: plan.ssidref,
@@ -174,7 +178,20 @@ impl Domain {
 
     /// Changes what tools have set.
     pub(crate) fn set(&self, change: impl FnOnce(&mut Settings)) {
-        change(&mut self.control.settings.lock());
+        let mut settings = self.control.settings.lock();
+        change(&mut settings);
+        let is_narrowed = settings.features != Mask::ALL;
+        self.control
+            .has_fewer_features
+            .store(is_narrowed, Ordering::Release);
+    }
+
+    /// What of an answer to CPUID tools have left.
+    pub(crate) fn narrow(&self, leaf: u32, subleaf: u32, answer: Leaf) -> Leaf {
+        if !self.control.has_fewer_features.load(Ordering::Acquire) {
+            return answer;
+        }
+        self.settings().features.apply(leaf, subleaf, answer)
     }
 
     /// Whether it was let go at least once.

@@ -405,25 +405,20 @@ pub(crate) fn load_root(guest: &mut Guest<'_>, mfn: Mfn) -> Result<(), RootRefus
 
 /// Sets a new user root; frame 0 is none.
 fn new_user_root(guest: &mut Guest<'_>, mfn: Mfn) -> Result<(), Refusal> {
-    let old = guest.context.user_root;
-    let new = match mfn.0 {
-        0 => None,
-        _ => Some(
-            guest
-                .domain
-                .with_tables(|lock| mm().get_root(lock, mfn))?
-                .remember(),
-        ),
-    };
-    guest.context.user_root = new;
-    // Translations of the old one may be global: they must not be found under the new one.
-    tlb::flush_local();
-    if let Some(old) = old {
-        guest
-            .domain
-            .with_tables(|lock| mm().put_root(lock, Root::recall(old)));
-    }
-    Ok(())
+    let user_root = &mut guest.context.user_root;
+    guest.domain.with_tables(|lock| {
+        let new = match mfn.0 {
+            0 => None,
+            _ => Some(mm().get_root(lock, mfn)?.remember()),
+        };
+        let old = core::mem::replace(user_root, new);
+        // Translations of the old one may be global: they must not be found under the new one.
+        tlb::flush_local();
+        if let Some(old) = old {
+            mm().put_root(lock, Root::recall(old));
+        }
+        Ok(())
+    })
 }
 
 /// Takes the roots that a new context names, or none.

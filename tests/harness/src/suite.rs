@@ -137,15 +137,16 @@ impl Suite<'_> {
                 .count(verdict);
             report(case, verdict, took);
         };
-        let too_slow = Mutex::new(Vec::new());
+        let again = Mutex::new(Vec::new());
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..self.nr_jobs.max(1) {
                 scope.spawn(|| {
                     while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let (verdict, took) = self.judge(case);
-                        if matches!(verdict, Verdict::TooSlow(_)) {
-                            too_slow
+                        // What failed by itself (an emulator that crashed) has judged nothing.
+                        if matches!(verdict, Verdict::TooSlow(_) | Verdict::NoVerdict(_)) {
+                            again
                                 .lock()
                                 .unwrap_or_else(PoisonError::into_inner)
                                 .push(case);
@@ -156,10 +157,7 @@ impl Suite<'_> {
                 });
             }
         });
-        for case in too_slow
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
-        {
+        for case in again.into_inner().unwrap_or_else(PoisonError::into_inner) {
             let (verdict, took) = self.judge(case);
             finish(case, &verdict, took);
         }

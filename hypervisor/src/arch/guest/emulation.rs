@@ -359,7 +359,7 @@ impl InsnMachine for Trapped<'_, '_> {
         };
         let domain = self.0.domain;
         let answer = cpuid::guest_cpuid(&Host, domain.policy(), caller, &state, leaf, subleaf);
-        Ok(domain.settings().features.apply(leaf, subleaf, answer))
+        Ok(domain.narrow(leaf, subleaf, answer))
     }
 
     fn time_stamp(&mut self) -> Result<u64, Stop> {
