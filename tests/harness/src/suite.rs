@@ -96,7 +96,10 @@ impl Summary {
         match verdict {
             Verdict::Pass(_) => self.nr_passed += 1,
             Verdict::Skipped(_) => self.nr_skipped += 1,
-            Verdict::Fail(_) | Verdict::TooSlow(_) | Verdict::NoVerdict(_) => self.nr_failed += 1,
+            Verdict::Fail(_)
+            | Verdict::TooSlow(_)
+            | Verdict::EmulatorDied(_)
+            | Verdict::NoVerdict(_) => self.nr_failed += 1,
         }
     }
 }
@@ -144,8 +147,10 @@ impl Suite<'_> {
                 scope.spawn(|| {
                     while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let (verdict, took) = self.judge(case);
-                        // What failed by itself (an emulator that crashed) has judged nothing.
-                        if matches!(verdict, Verdict::TooSlow(_) | Verdict::NoVerdict(_)) {
+                        if let Verdict::EmulatorDied(_) = verdict {
+                            eprintln!("systest: {}: the emulator died: once more", case.name);
+                        }
+                        if matches!(verdict, Verdict::TooSlow(_) | Verdict::EmulatorDied(_)) {
                             again
                                 .lock()
                                 .unwrap_or_else(PoisonError::into_inner)

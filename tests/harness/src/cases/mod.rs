@@ -21,7 +21,7 @@ pub mod storms;
 
 use crate::run::Missing;
 use crate::suite::Case;
-use crate::verdict::Verdict;
+use crate::verdict::{Ending, Verdict};
 use regex_lite::Regex;
 
 /// The image that is shipped.
@@ -70,6 +70,9 @@ pub fn on_request() -> Vec<Case> {
 fn no_line(what: &str, missing: &Missing) -> Verdict {
     match missing {
         Missing::TimedOut => Verdict::NoVerdict(format!("{what} has not come in time")),
+        Missing::Ended(ending @ Ending::Killed(_)) => {
+            Verdict::EmulatorDied(format!("{what} has not come: {ending}"))
+        }
         Missing::Ended(ending) => Verdict::NoVerdict(format!("{what} has not come: {ending}")),
     }
 }
