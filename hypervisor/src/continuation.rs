@@ -335,6 +335,7 @@ pub mod calls {
     #[cfg(test)]
     mod tests {
         use super::*;
+        use crate::made_up_bytes::made_up_bytes;
 
         #[test]
         fn a_list_interrupted_at_any_point_ends_as_if_it_was_not() {
@@ -414,17 +415,7 @@ pub mod calls {
 
         #[test]
         fn lists_read_from_made_up_bytes_break_no_rule() {
-            // A generator by multiplication is random enough here.
-            let mut state = 1_u64;
-            for _ in 0..3000 {
-                let bytes: Vec<u8> = (0..120)
-                    .map(|_| {
-                        state = state
-                            .wrapping_mul(6_364_136_223_846_793_005)
-                            .wrapping_add(1_442_695_040_888_963_407);
-                        (state >> 56) as u8
-                    })
-                    .collect();
+            for bytes in made_up_bytes(3000, 120) {
                 run(&bytes);
             }
         }

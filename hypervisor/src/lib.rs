@@ -24,6 +24,8 @@ pub mod image;
 pub mod irq;
 pub mod lock;
 pub mod machine;
+#[cfg(all(test, not(loom)))]
+mod made_up_bytes;
 pub mod mm;
 pub mod options;
 pub mod pci;

@@ -368,20 +368,11 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use super::run;
+    use crate::made_up_bytes::made_up_bytes;
 
     #[test]
     fn calls_read_from_made_up_bytes_break_no_rule() {
-        // A generator by multiplication is random enough here.
-        let mut state = 1_u64;
-        for _ in 0..300 {
-            let bytes: Vec<u8> = (0..2000)
-                .map(|_| {
-                    state = state
-                        .wrapping_mul(6_364_136_223_846_793_005)
-                        .wrapping_add(1_442_695_040_888_963_407);
-                    (state >> 56) as u8
-                })
-                .collect();
+        for bytes in made_up_bytes(300, 2000) {
             run(&bytes);
         }
     }

@@ -405,20 +405,11 @@ fn end(machine: &TestMachine) {
 #[cfg(test)]
 mod tests {
     use super::run;
+    use crate::made_up_bytes::made_up_bytes;
 
     #[test]
     fn calls_read_from_made_up_bytes_break_no_rule() {
-        // A generator by multiplication is random enough here.
-        let mut state = 1_u64;
-        for _ in 0..60 {
-            let bytes: Vec<u8> = (0..3000)
-                .map(|_| {
-                    state = state
-                        .wrapping_mul(6_364_136_223_846_793_005)
-                        .wrapping_add(1_442_695_040_888_963_407);
-                    (state >> 56) as u8
-                })
-                .collect();
+        for bytes in made_up_bytes(60, 3000) {
             run(&bytes);
         }
     }
