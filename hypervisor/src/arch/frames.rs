@@ -7,7 +7,7 @@ use super::paging::{self, Access};
 use crate::lock::IrqLock;
 use crate::machine::phys::PhysRange;
 use crate::mm::block::{CleanBlock, Scrub, SharedAccess, share_boot_frame};
-use crate::mm::buddy::{Buddy, Order, Request};
+use crate::mm::buddy::{Buddy, Order, Request, Reserve};
 use crate::mm::frame::{Frame, FrameTable};
 use crate::mm::held::HeldFrame;
 use alloc::vec::Vec;
@@ -200,7 +200,8 @@ pub(super) fn free_boot_memory(range: PhysRange) {
 const fn own(order: Order) -> Request {
     Request {
         order,
-        max_address_bits: Some(u64::BITS),
+        max_address_bits: None,
+        reserve: Reserve::Use,
     }
 }
 
@@ -212,12 +213,8 @@ pub(super) fn allocate(order: Order) -> Option<CleanBlock> {
     Some(block.clean(table(), &Machine, &Zero))
 }
 
-/// A clean block below 2^`bits` bytes, if a number is given.
-pub(super) fn allocate_below(order: Order, bits: Option<u32>) -> Option<CleanBlock> {
-    let request = Request {
-        max_address_bits: bits,
-        ..Request::anywhere(order)
-    };
+/// A clean block.
+pub(super) fn allocate_as(request: Request) -> Option<CleanBlock> {
     let block = ALLOCATOR.lock().allocate(table(), request)?;
     Some(block.clean(table(), &Machine, &Zero))
 }
@@ -262,17 +259,9 @@ impl Claim {
     }
 }
 
-/// As [`allocate_below`], of what is set aside for the domain or for nobody.
-pub(super) fn allocate_claimed(
-    order: Order,
-    bits: Option<u32>,
-    claim: &Claim,
-) -> Option<CleanBlock> {
-    let request = Request {
-        max_address_bits: bits,
-        ..Request::anywhere(order)
-    };
-    let frames = u64::from(order.frames());
+/// As [`allocate_as`], of what is set aside for the domain or for nobody.
+pub(super) fn allocate_claimed(request: Request, claim: &Claim) -> Option<CleanBlock> {
+    let frames = u64::from(request.order.frames());
     let mut allocator = ALLOCATOR.lock();
     let own = claim.0.load(Ordering::Relaxed);
     let others = CLAIMED.load(Ordering::Relaxed) - own;

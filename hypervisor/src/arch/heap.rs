@@ -4,6 +4,10 @@
 //! tens of MiB, and what guests make grow (handles, grant entries, ports) grows by pages and is charged to
 //! them, so that it is bounded by the machine's memory and not by the heap's. Getting such a piece may
 //! wait for other processors to flush, so it is never done with interrupts off.
+//!
+//! Small things of domains come from the heap without anybody asking whether there is room: it is made before a
+//! domain is ([`make_spare`]), for all that those there are can come to have. Domains that are dead and kept by
+//! others count like any other, so that two that keep making one of them again use up memory, and not the heap.
 
 use super::{boot_memory, frames, layout, paging};
 use crate::lock::IrqLock;
@@ -14,44 +18,76 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use guest_abi::ids::{Mfn, PAGE_SIZE};
 use linked_list_allocator::Heap;
 
-/// Bytes of heap.
+/// Bytes of heap at boot.
 pub(super) const BYTES: u64 = 4 << 20;
+/// Bytes of each piece by which it grows.
+const PIECE_BYTES: usize = 1 << 20;
+/// Pieces, the one of boot included. Enough for a few thousand domains; then no more can be made.
+const PIECES: usize = 256;
 
 /// Whether a new allocation is one of whole frames.
 fn is_large(layout: Layout) -> bool {
     layout.size() >= PAGE_SIZE && layout.align() <= PAGE_SIZE && frames::is_up()
 }
 
-struct Allocator {
+struct Piece {
     heap: IrqLock<Heap>,
-    /// First byte of the heap's memory.
+    /// First byte of its memory; 0 for none.
     start: AtomicU64,
+    /// How much that is.
+    bytes: u64,
+}
+
+impl Piece {
+    const fn new(bytes: u64) -> Self {
+        Self {
+            heap: IrqLock::new(Heap::empty()),
+            start: AtomicU64::new(0),
+            bytes,
+        }
+    }
+
+    /// Whether it gave this out.
+    fn has(&self, address: u64) -> bool {
+        let start = self.start.load(Ordering::Acquire);
+        start != 0 && address.wrapping_sub(start) < self.bytes
+    }
+}
+
+struct Allocator {
+    pieces: [Piece; PIECES],
 }
 
 impl Allocator {
-    /// Whether the heap gave this out, and not the frame allocator.
-    fn has(&self, address: u64) -> bool {
-        address.wrapping_sub(self.start.load(Ordering::Relaxed)) < BYTES
+    /// The pieces that there are. They come one after the other, and none goes.
+    fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        let is_there = |piece: &&Piece| piece.start.load(Ordering::Acquire) != 0;
+        self.pieces.iter().take_while(is_there)
+    }
+
+    /// Bytes that are free.
+    fn free(&self) -> usize {
+        self.pieces().map(|piece| piece.heap.lock().free()).sum()
     }
 }
 
 #[global_allocator]
-static HEAP: Allocator = Allocator {
-    heap: IrqLock::new(Heap::empty()),
-    start: AtomicU64::new(0),
+static HEAP: Allocator = {
+    let mut pieces = [const { Piece::new(PIECE_BYTES as u64) }; PIECES];
+    pieces[0] = Piece::new(BYTES);
+    Allocator { pieces }
 };
 
-// SAFETY: `Heap` gives out disjoint pieces of the memory it was started with, as large and as aligned as
-// asked; the lock makes it usable from every processor and from interrupt handlers.
+// SAFETY: each `Heap` gives out disjoint parts of the memory it was started with, as large and as aligned as
+// asked; its lock makes it usable from every processor and from interrupt handlers.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if is_large(layout) {
             return frames::keep(layout.size())
                 .map_or(core::ptr::null_mut(), |mfn| paging::direct(mfn.address()));
         }
-        self.heap
-            .lock()
-            .allocate_first_fit(layout)
+        self.pieces()
+            .find_map(|piece| piece.heap.lock().allocate_first_fit(layout).ok())
             .map_or(core::ptr::null_mut(), NonNull::as_ptr)
     }
 
@@ -60,13 +96,13 @@ unsafe impl GlobalAlloc for Allocator {
             return;
         };
         let address = pointer.as_ptr() as u64;
-        if !self.has(address) {
+        let Some(piece) = self.pieces().find(|piece| piece.has(address)) else {
             let mfn = Mfn::of_address(address - layout::DIRECT_START);
             frames::unkeep(mfn, layout.size());
             return;
-        }
-        // SAFETY: the caller got `pointer` from `alloc` with this layout.
-        unsafe { self.heap.lock().deallocate(pointer, layout) };
+        };
+        // SAFETY: the caller got `pointer` from `alloc` with this layout, and that from this piece.
+        unsafe { piece.heap.lock().deallocate(pointer, layout) };
     }
 }
 
@@ -81,17 +117,41 @@ pub(super) fn try_box<T>(value: T) -> Option<Box<T>> {
     }
 }
 
-/// Whether there is room for many small things.
-pub(super) fn has_spare() -> bool {
-    /// A domain with all that belongs to it takes far less.
-    const SPARE: usize = 64 << 10;
-    HEAP.heap.lock().free() > SPARE
+/// Sees to it that so many bytes are free for small things; false if there is no memory for that. Not with interrupts
+/// off.
+pub(super) fn make_spare(bytes: usize) -> bool {
+    while HEAP.free() < bytes {
+        if !grow() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Adds a piece.
+fn grow() -> bool {
+    static GROWING: IrqLock<()> = IrqLock::new(());
+    let Some(mfn) = frames::keep(PIECE_BYTES) else {
+        return false;
+    };
+    let _growing = GROWING.lock();
+    let is_free = |piece: &&Piece| piece.start.load(Ordering::Relaxed) == 0;
+    let Some(piece) = HEAP.pieces.iter().find(is_free) else {
+        frames::unkeep(mfn, PIECE_BYTES);
+        return false;
+    };
+    let start = paging::direct(mfn.address());
+    // SAFETY: the memory is the heap's alone from here on, and mapped for good.
+    unsafe { piece.heap.lock().init(start, PIECE_BYTES) };
+    piece.start.store(start as u64, Ordering::Release);
+    true
 }
 
 /// Gives the heap its memory. Until then every allocation fails.
 pub(super) fn start() {
     let address = layout::DIRECT_START + boot_memory::raw(BYTES, 1 << 12);
-    HEAP.start.store(address, Ordering::Relaxed);
+    let [first, ..] = &HEAP.pieces;
     // SAFETY: the memory is the heap's alone and mapped for good; called once (boot order).
-    unsafe { HEAP.heap.lock().init(address as *mut u8, BYTES as usize) };
+    unsafe { first.heap.lock().init(address as *mut u8, BYTES as usize) };
+    first.start.store(address, Ordering::Release);
 }

@@ -8,7 +8,7 @@ use super::{boot_memory, features, heap, paging, percpu, scheduler, tlb};
 use crate::domain::{Domain, Domains};
 use crate::image::start;
 use crate::mm::block::{CleanBlock, Scrub, SharedAccess};
-use crate::mm::buddy::Order;
+use crate::mm::buddy::{Order, Request};
 use crate::mm::held::HeldFrame;
 use crate::mm::platform::{
     Device, FrameSink, IoRights, MachineToPhys, PageContents, PageTables, Preempt, Privilege, Slot,
@@ -179,19 +179,15 @@ pub(crate) fn frames_end() -> Mfn {
 }
 
 /// A clean block for a domain, below 2^`bits` bytes if a number is given.
-pub(crate) fn allocate(order: Order, bits: Option<u32>) -> Option<CleanBlock> {
-    frames::allocate_below(order, bits)
+pub(crate) fn allocate(request: Request) -> Option<CleanBlock> {
+    frames::allocate_as(request)
 }
 
 pub(crate) use frames::{Claim, machine_to_phys_piece};
 
-/// A clean block for the domain with this claim, below 2^`bits` bytes if a number is given.
-pub(crate) fn allocate_claimed(
-    order: Order,
-    bits: Option<u32>,
-    claim: &Claim,
-) -> Option<CleanBlock> {
-    frames::allocate_claimed(order, bits, claim)
+/// A clean block for the domain with this claim.
+pub(crate) fn allocate_claimed(request: Request, claim: &Claim) -> Option<CleanBlock> {
+    frames::allocate_claimed(request, claim)
 }
 
 /// Takes back a clean block that was not used.
@@ -283,11 +279,16 @@ pub(crate) fn claimed_frames() -> u64 {
 }
 
 /// Whether there is memory for something of so many bytes, and some more. Small things are taken from the heap
-/// without asking: this is asked before many of them are.
-pub(crate) fn has_spare(bytes: usize) -> bool {
+/// without asking: this is asked before many of them are, and makes room for what `domains` domains have of them.
+/// Not with interrupts off.
+pub(crate) fn has_spare(bytes: usize, domains: usize) -> bool {
     /// What is left for others.
     const FRAMES: u64 = 64;
-    frames::free_frames() > FRAMES + 2 * bytes.div_ceil(PAGE_SIZE) as u64 && heap::has_spare()
+    /// Small things that a domain can come to have after it was made: 4,096 ports take 32 KiB, a memory map and what
+    /// tools set of it a few more.
+    const SMALL: usize = 64 << 10;
+    frames::free_frames() > FRAMES + 2 * bytes.div_ceil(PAGE_SIZE) as u64
+        && heap::make_spare(domains.saturating_add(1).saturating_mul(SMALL))
 }
 
 /// A zeroed frame for a new domain's `shared_info`.

@@ -93,7 +93,7 @@ impl Domain {
         } else {
             EntryPolicy::ORDINARY
         };
-        if !memory::has_spare(size_of::<Self>()) {
+        if !memory::has_spare(size_of::<Self>(), Domains.count()) {
             return Err(NoMemory);
         }
         let ports = PortTable::new(plan.max_port, plan.max_vcpus).map_err(|_| NoMemory)?;
@@ -174,7 +174,7 @@ impl Domain {
     }
 
     fn make_vcpu(self: &Arc<Self>, id: VcpuId, affinity: CpuSet) -> Result<Arc<Vcpu>, SchedError> {
-        if !memory::has_spare(size_of::<Vcpu>()) {
+        if !memory::has_spare(size_of::<Vcpu>(), Domains.count()) {
             return Err(SchedError::OutOfMemory);
         }
         // Without a place of its own a vCPU uses that of the first until it registers one.
@@ -281,6 +281,11 @@ impl Domain {
     /// A frame of the domain is about to be freed, to be [replaced](Self::replace_frames).
     pub(crate) fn vacate_frame(&self, frame: &mut HeldFrame) {
         self.frames.lock().vacate(frame_table(), frame);
+    }
+
+    /// Whether frames are on their way to it, in place of others that it had.
+    pub(super) fn has_frames_to_come(&self) -> bool {
+        self.frames.lock().places() != 0
     }
 
     /// Gives the domain the frames of a block in place of others. Returns the first.
@@ -396,9 +401,16 @@ impl Domains {
         ALL.lock().get(&id.0).cloned()
     }
 
-    /// All of them, those that have ended included.
-    pub(crate) fn all(&self) -> Vec<Arc<Domain>> {
-        ALL.lock().values().cloned().collect()
+    /// All of them, those that have ended included, by number.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Arc<Domain>> {
+        core::iter::successors(Self.from(DomId(0)), |domain| {
+            Self.from(DomId(domain.id.0.checked_add(1)?))
+        })
+    }
+
+    /// How many there are, those that have ended included.
+    pub(crate) fn count(&self) -> usize {
+        ALL.lock().len()
     }
 
     /// Adds a domain, whose number is free.

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::memory_op::{largest_order, subject};
+use super::memory_op::{largest_order, request, subject};
 use super::{Outcome, read, write};
 use crate::arch::guest::access::is_guest_range;
 use crate::arch::guest::running::Guest;
@@ -10,7 +10,7 @@ use crate::arch::memory::{self, mm};
 use crate::arch::scheduler;
 use crate::domain::Domain;
 use crate::mm::block::CleanBlock;
-use crate::mm::buddy::Order;
+use crate::mm::buddy::{Order, Request};
 use crate::mm::exchange::{ExchangeLists, ExchangeSource, Shape, Unreadable};
 use crate::mm::held::HeldFrame;
 use core::mem::offset_of;
@@ -54,12 +54,16 @@ impl ExchangeLists for Lists {
 /// Free memory below some address, for one domain.
 struct Source<'a> {
     domain: &'a Domain,
-    address_bits: Option<u32>,
+    /// For a block of any size.
+    request: Request,
 }
 
 impl ExchangeSource for Source<'_> {
     fn allocate(&self, order: Order) -> Option<CleanBlock> {
-        memory::allocate(order, self.address_bits)
+        memory::allocate(Request {
+            order,
+            ..self.request
+        })
     }
     fn put_back(&self, block: CleanBlock) {
         memory::put_back(block);
@@ -117,10 +121,7 @@ fn try_exchange(guest: &Guest<'_>, argument: u64) -> Result<Outcome, Errno> {
     };
     let source = Source {
         domain: &domain,
-        address_bits: match wanted.mem_flags.address_bits() {
-            0 => None,
-            bits => Some(bits),
-        },
+        request: request(guest, Order::FRAME, wanted.mem_flags),
     };
     let first = shape.steps_of(wish.nr_exchanged);
     for step in first..shape.steps() {

@@ -7,14 +7,14 @@ use crate::arch::guest::running::Guest;
 use crate::arch::memory::{self, Machine};
 use crate::arch::scheduler;
 use crate::domain::{Domain, Domains};
-use crate::mm::buddy::Order;
+use crate::mm::buddy::{Order, Request, Reserve};
 use crate::mm::error::{MmError, Stop};
 use crate::mm::platform::MachineToPhys;
 use alloc::sync::Arc;
 use guest_abi::errno::Errno;
 use guest_abi::ids::{DomId, Mfn, Vaddr};
 use guest_abi::memory_map::ReservedDeviceMemoryMap;
-use guest_abi::memory_op::{MemoryDomain, MemoryOp, OP_BITS, Reservation};
+use guest_abi::memory_op::{MemFlags, MemoryDomain, MemoryOp, OP_BITS, Reservation};
 
 /// The largest extent that a domain may ask for: 2 MiB, or, because its devices may need that, 16 MiB. An extent
 /// is cleaned and given in one go.
@@ -114,27 +114,44 @@ fn reservation_size(guest: &Guest<'_>, operation: MemoryOp, argument: u64) -> An
     })
 }
 
+/// What `guest` asks the allocator for. Memory that is set aside below some address is there for devices, and so for
+/// the domain that has them, when it says that it needs such.
+pub(super) fn request(guest: &Guest<'_>, order: Order, flags: MemFlags) -> Request {
+    let max_address_bits = match flags.address_bits() {
+        0 => None,
+        bits => Some(bits),
+    };
+    let is_for_devices = max_address_bits.is_some() && guest.domain.is_hardware_domain();
+    Request {
+        order,
+        max_address_bits,
+        reserve: if is_for_devices {
+            Reserve::Use
+        } else {
+            Reserve::Spare
+        },
+    }
+}
+
 /// The list of a call, if there is something to do with it.
 struct Extents {
     domain: Arc<Domain>,
     list: Vaddr,
     count: u64,
     order: Order,
-    address_bits: Option<u32>,
+    request: Request,
 }
 
 impl Extents {
     fn read(guest: &Guest<'_>, argument: u64) -> Option<Self> {
         let wish: Reservation = read(argument).ok()?;
+        let order = Order::new(wish.extent_order).filter(|&order| order <= largest_order(guest))?;
         Some(Self {
             domain: subject(guest, wish.domid).ok()?,
             list: wish.extent_start,
             count: wish.nr_extents,
-            order: Order::new(wish.extent_order).filter(|&order| order <= largest_order(guest))?,
-            address_bits: match wish.mem_flags.address_bits() {
-                0 => None,
-                bits => Some(bits),
-            },
+            order,
+            request: request(guest, order, wish.mem_flags),
         })
     }
 
@@ -148,8 +165,8 @@ impl Extents {
 
     /// Allocates an extent within the domain's limit.
     fn allocate(&self) -> Result<Mfn, Errno> {
-        let block = memory::allocate_claimed(self.order, self.address_bits, self.domain.claim())
-            .ok_or(Errno::ENOMEM)?;
+        let block =
+            memory::allocate_claimed(self.request, self.domain.claim()).ok_or(Errno::ENOMEM)?;
         self.domain.adopt_within_limit(block).map_err(|block| {
             memory::put_back(block);
             Errno::ENOMEM
@@ -259,9 +276,13 @@ fn claim_pages(guest: &Guest<'_>, argument: u64) -> Answer {
             .filter(|&missing| missing != 0)
             .ok_or(Errno::EINVAL)?,
     };
-    if domain.claim().set(missing) {
-        Ok(0)
-    } else {
-        Err(Errno::ENOMEM)
+    if !domain.claim().set(missing) {
+        return Err(Errno::ENOMEM);
     }
+    // Its end gives the claim up after it has begun: that, or this, comes later than what was set.
+    if domain.is_ending() {
+        domain.claim().set(0);
+        return Err(Errno::EINVAL);
+    }
+    Ok(0)
 }

@@ -68,8 +68,19 @@ impl Order {
 pub struct Request {
     /// Size of the block; it is aligned to its size.
     pub order: Order,
-    /// The whole block lies below 2^this bytes. None: anywhere, and the low reserve is left alone.
+    /// The whole block lies below 2^this bytes. None: anywhere.
     pub max_address_bits: Option<u32>,
+    /// Whether the low reserve may be touched.
+    pub reserve: Reserve,
+}
+
+/// What a request may do with the [low reserve](Buddy::set_low_reserve).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reserve {
+    /// Leave it alone: it is not for whoever asks.
+    Spare,
+    /// Use it up.
+    Use,
 }
 
 impl Request {
@@ -79,6 +90,7 @@ impl Request {
         Self {
             order,
             max_address_bits: None,
+            reserve: Reserve::Spare,
         }
     }
 }
@@ -225,12 +237,15 @@ impl Buddy {
     /// above the address limit.
     pub fn allocate(&mut self, table: FrameTable<'_>, request: Request) -> Option<UncleanBlock> {
         let order = request.order;
-        let (highest, reserve) = match request.max_address_bits {
-            None => (NR_ZONES - 1, self.low_reserve_frames),
-            Some(bits) => (
-                (bits.checked_sub(guest_abi::ids::PAGE_SHIFT)? as usize).min(NR_ZONES - 1),
-                0,
-            ),
+        let highest = match request.max_address_bits {
+            None => NR_ZONES - 1,
+            Some(bits) => {
+                (bits.checked_sub(guest_abi::ids::PAGE_SHIFT)? as usize).min(NR_ZONES - 1)
+            }
+        };
+        let reserve = match request.reserve {
+            Reserve::Spare => self.low_reserve_frames,
+            Reserve::Use => 0,
         };
         for index in (1..=highest).rev() {
             let zone = &self.zones[index];

@@ -106,6 +106,7 @@ impl<'t> World<'t> {
             Request {
                 order,
                 max_address_bits,
+                reserve: Reserve::Spare,
             },
         ) else {
             assert_eq!(
@@ -321,7 +322,7 @@ fn memory_is_added_in_maximal_blocks_that_touch_only_their_first_entry() {
 }
 
 #[test]
-fn high_memory_goes_first_and_the_low_reserve_needs_an_address_limit() {
+fn high_memory_goes_first_and_the_low_reserve_is_for_those_who_may_use_it() {
     // 4 GiB below and 1 GiB above the boundary.
     let entries = frames((1 << 20) + (1 << 18));
     let table = FrameTable::new(&entries);
@@ -340,7 +341,18 @@ fn high_memory_goes_first_and_the_low_reserve_needs_an_address_limit() {
     let below_1_gib = Request {
         order: Order(17),
         max_address_bits: Some(30),
+        reserve: Reserve::Use,
     };
+    buddy.set_low_reserve(3 << 18);
+    // An address limit alone is no way to it, be it one that limits anything or not.
+    for max_address_bits in [Some(30), Some(32), Some(64), None] {
+        let spared = Request {
+            max_address_bits,
+            reserve: Reserve::Spare,
+            ..below_1_gib
+        };
+        assert!(buddy.allocate(table, spared).is_none());
+    }
     assert_eq!(
         buddy.allocate(table, below_1_gib).unwrap().mfn(),
         Mfn(1 << 17)
@@ -352,7 +364,8 @@ fn high_memory_goes_first_and_the_low_reserve_needs_an_address_limit() {
                 table,
                 Request {
                     order: Order(6),
-                    max_address_bits: Some(12)
+                    max_address_bits: Some(12),
+                    reserve: Reserve::Use,
                 }
             )
             .is_none()
@@ -363,7 +376,8 @@ fn high_memory_goes_first_and_the_low_reserve_needs_an_address_limit() {
                 table,
                 Request {
                     order: Order(6),
-                    max_address_bits: Some(0)
+                    max_address_bits: Some(0),
+                    reserve: Reserve::Use,
                 }
             )
             .is_none()
@@ -374,7 +388,8 @@ fn high_memory_goes_first_and_the_low_reserve_needs_an_address_limit() {
                 table,
                 Request {
                     order: Order(6),
-                    max_address_bits: Some(19)
+                    max_address_bits: Some(19),
+                    reserve: Reserve::Use,
                 }
             )
             .unwrap()

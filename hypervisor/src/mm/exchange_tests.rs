@@ -52,10 +52,7 @@ struct Source<'m, 't> {
 impl ExchangeSource for Source<'_, '_> {
     fn allocate(&self, order: Order) -> Option<CleanBlock> {
         self.blocks_left.set(self.blocks_left.get().checked_sub(1)?);
-        let request = Request {
-            order,
-            max_address_bits: None,
-        };
+        let request = Request::anywhere(order);
         let machine = self.machine;
         let block = machine
             .buddy

@@ -54,6 +54,12 @@ impl DomainFrames {
         self.owned.len() + self.zombies.len() + self.places
     }
 
+    /// Places that are [kept](Self::vacate) for frames to come.
+    #[must_use]
+    pub const fn places(&self) -> u32 {
+        self.places
+    }
+
     /// Frames that the domain's end has to wait for.
     #[must_use]
     pub const fn zombies(&self) -> u32 {

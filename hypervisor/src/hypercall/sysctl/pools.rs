@@ -63,7 +63,7 @@ pub(super) fn pool(wish: &mut Sysctl) -> Answer {
             }
             operation.cpupool_id = POOL;
             operation.sched_id = SCHEDULER;
-            operation.n_dom = Domains.all().len() as u32;
+            operation.n_dom = Domains.count() as u32;
             cpu_map::write(&operation.cpumap, &scheduler::processors())?;
             wish.u.write(&operation);
             Ok(Done::WithAnswer)
