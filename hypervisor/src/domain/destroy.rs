@@ -119,6 +119,7 @@ impl Domain {
                 None => Ok(Progress::Frames),
                 Some(vcpu) => {
                     self.empty_vcpu(vcpu)?;
+                    self.give_up_info(vcpu);
                     scheduler::remove(vcpu);
                     let next = Progress::Vcpus(index.saturating_add(1));
                     yielding(next)
@@ -126,6 +127,9 @@ impl Domain {
             },
             Progress::Frames => {
                 self.with_tables(|lock| mm().relinquish(lock, self))?;
+                if self.has_frames_to_come() {
+                    return Err(Stopped::Here);
+                }
                 self.grants().close_for_good();
                 Ok(Progress::Handles(grant::Handle(0)))
             }
@@ -149,8 +153,11 @@ impl Domain {
         }
     }
 
-    /// A vCPU that is stopped lets go of all that its state holds. It is as before it was initialised.
+    /// A vCPU that is stopped lets go of all that its state holds. It is as before it was initialised, but for the
+    /// place of its `vcpu_info`: others send it events meanwhile.
     pub(crate) fn empty_vcpu(&self, vcpu: &Vcpu) -> Result<(), Stop> {
+        // From here on nobody brings it up, and from the end on somebody may set it up.
+        vcpu.close();
         if let Some(mut context) = vcpu.take_context() {
             let result = self.empty_context(vcpu, &mut context);
             if result.is_err() {
@@ -158,10 +165,15 @@ impl Domain {
             }
             result?;
         }
-        if let Some(frame) = vcpu.forget_all(self.bits.vcpu_info(vcpu.id())) {
+        vcpu.forget_state();
+        Ok(())
+    }
+
+    /// A vCPU of a domain that nobody sends events any more gives up the place of its `vcpu_info`.
+    fn give_up_info(&self, vcpu: &Vcpu) {
+        if let Some(frame) = vcpu.forget_info(self.bits.vcpu_info(vcpu.id())) {
             mm().put_writable_frame(WritableRef::recall(frame));
         }
-        Ok(())
     }
 
     fn empty_context(&self, vcpu: &Vcpu, context: &mut Context) -> Result<(), Stop> {
@@ -195,10 +207,12 @@ impl Domain {
 
     /// Gives up what the domain shares with the hypervisor, as far as nobody needs it to end a use of a grant.
     pub(super) fn give_up_shared_frames(&self) {
+        // One more, so that the domain is not found to be gone before the last of them is given up.
+        self.control.expect_shared_frame();
         let nobodys = memory::nobodys_shared_info();
         let was = self.bits.leave(nobodys);
         for vcpu in self.vcpus() {
-            vcpu.forget_all(self.bits.vcpu_info(vcpu.id()));
+            vcpu.forget_info(self.bits.vcpu_info(vcpu.id()));
         }
         // Whoever tells it the date has found one place or the other.
         self.after_date();
@@ -206,6 +220,7 @@ impl Domain {
             self.give_up_shared_frame(was.0.mfn());
         }
         self.give_up_grant_frames();
+        self.control.shared_frame_is_free();
     }
 
     /// Gives up the frames of its grant table, if no grant is in use.
@@ -213,9 +228,12 @@ impl Domain {
         if self.grants().is_in_use() {
             return;
         }
+        // As above; several may come here at once, and each gives up some of them.
+        self.control.expect_shared_frame();
         for frame in self.grant_frames() {
             self.give_up_shared_frame(frame);
         }
+        self.control.shared_frame_is_free();
     }
 
     fn give_up_shared_frame(&self, frame: Mfn) {

@@ -164,16 +164,24 @@ impl Vcpu {
         self.has_own_info.load(Ordering::Acquire)
     }
 
-    /// Forgets everything about it but how long it has run: it is as when it was made, with `vcpu_info` at `info`.
-    /// Returns the frame of the place that the guest had registered for that, on which a writable reference is held.
-    pub(crate) fn forget_all(&self, info: VcpuInfoPlace) -> Option<Mfn> {
-        let was = self.info();
-        self.info.store(info.0.raw(), Ordering::Release);
+    /// Nobody may bring it up any more who has not yet.
+    pub(super) fn close(&self) {
         self.is_initialised.store(false, Ordering::Release);
-        self.is_claimed.store(false, Ordering::Release);
+    }
+
+    /// Its state is gone: somebody may set it up.
+    pub(super) fn forget_state(&self) {
         self.nmi_pending.store(false, Ordering::Release);
         self.runstate_area.store(0, Ordering::Relaxed);
         self.clock_area.store(0, Ordering::Relaxed);
+        self.is_claimed.store(false, Ordering::Release);
+    }
+
+    /// Has `vcpu_info` at `info` from now on. Returns the frame of the place that the guest had registered for that,
+    /// on which a writable reference is held. Not while the guest may register one.
+    pub(super) fn forget_info(&self, info: VcpuInfoPlace) -> Option<Mfn> {
+        let was = self.info();
+        self.info.store(info.0.raw(), Ordering::Release);
         let had_own = self.has_own_info.swap(false, Ordering::AcqRel);
         had_own.then(|| was.0.mfn())
     }

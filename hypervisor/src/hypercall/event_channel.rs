@@ -2,8 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Answer, read, write};
+use super::{Answer, Outcome, read, write};
 use crate::arch::guest::running::Guest;
+use crate::arch::scheduler;
 use crate::domain::{Domain, Domains};
 use crate::event::{self, Progress};
 use alloc::sync::Arc;
@@ -34,14 +35,37 @@ fn resolve(guest: &Guest<'_>, id: DomId) -> DomId {
     }
 }
 
-pub(super) fn event_channel_op(guest: &Guest<'_>, operation: u64, argument: u64) -> Answer {
+pub(super) fn event_channel_op(guest: &Guest<'_>, operation: u64, argument: u64) -> Outcome {
     if operation == EventChannelOp::Send as u64 {
         // The one that is for every day.
-        let wish: Send = read(argument)?;
-        event::send(&Domains, guest.domain, wish.port)?;
-        return Ok(0);
+        return send(guest, argument).into();
     }
-    less_frequent(guest, operation, argument)
+    if operation & u64::from(u32::MAX) == EventChannelOp::Reset as u64 {
+        return reset(guest, Port((operation >> 32) as u32), argument);
+    }
+    less_frequent(guest, operation, argument).into()
+}
+
+fn send(guest: &Guest<'_>, argument: u64) -> Answer {
+    let wish: Send = read(argument)?;
+    event::send(&Domains, guest.domain, wish.port)?;
+    Ok(0)
+}
+
+/// Closes all ports of a domain, from `first` on: a call that is made again has it in the operation's upper half.
+fn reset(guest: &Guest<'_>, first: Port, argument: u64) -> Outcome {
+    let owner = read(argument).and_then(|wish: Reset| subject(guest, wish.dom));
+    let owner = match owner {
+        Ok(owner) => owner,
+        Err(errno) => return Err(errno).into(),
+    };
+    let first = Port(first.0.max(1));
+    match event::close_all(&Domains, &*owner, first, scheduler::should_yield) {
+        Progress::Done => Ok(0).into(),
+        Progress::At(Port(next)) => {
+            Outcome::again([EventChannelOp::Reset as u64 | u64::from(next) << 32])
+        }
+    }
 }
 
 #[inline(never)]
@@ -102,12 +126,6 @@ fn less_frequent(guest: &Guest<'_>, operation: u64, argument: u64) -> Answer {
         EventChannelOp::Unmask => {
             let wish: Unmask = read(argument)?;
             event::unmask(domain, wish.port)?;
-        }
-        EventChannelOp::Reset => {
-            let wish: Reset = read(argument)?;
-            let owner = subject(guest, wish.dom)?;
-            // The number of ports is bounded by what was ever used, and each is a few instructions.
-            let _: Progress = event::close_all(&Domains, &*owner, Port(1), || false);
         }
         _ => return Err(Errno::ENOSYS),
     }

@@ -130,7 +130,7 @@ static HANDLERS: [Option<Handler>; NUMBERS] = {
     table[H::SetTimerOp as usize] = Some(|g, a, _, _, _, _| vcpu_op::set_timer_op(g, a).into());
     table[H::VcpuOp as usize] = Some(|g, a, b, c, _, _| vcpu_op::vcpu_op(g, a, b, c));
     table[H::EventChannelOp as usize] =
-        Some(|g, a, b, _, _, _| event_channel::event_channel_op(g, a, b).into());
+        Some(|g, a, b, _, _, _| event_channel::event_channel_op(g, a, b));
     table[H::MmuUpdate as usize] = Some(|g, a, b, c, d, e| mmu::mmu_update(g, [a, b, c, d, e, 0]));
     table[H::UpdateVaMapping as usize] =
         Some(|g, a, b, c, d, e| mmu::update_va_mapping(g, [a, b, c, d, e, 0], None));

@@ -9,9 +9,10 @@ use crate::arch::guest::access;
 use crate::arch::guest::running::Guest;
 use crate::arch::processors;
 use crate::cpu_policy::xstate;
-use crate::domain::Domain;
 use crate::domain::context::{Callback, EventMask, is_canonical};
+use crate::domain::{Domain, Vcpu};
 use crate::hypercall::{read, write};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::offset_of;
 use guest_abi::domctl::Domctl;
@@ -23,9 +24,18 @@ use guest_abi::ids::Vaddr;
 use guest_abi::segment::FLAT_RING3_CS64;
 use zerocopy::FromZeros;
 
+/// A vCPU that has a state: one without never comes to have one by waiting.
+fn with_state(vcpu: &Arc<Vcpu>) -> Result<&Arc<Vcpu>, Errno> {
+    if vcpu.is_initialised() {
+        Ok(vcpu)
+    } else {
+        Err(Errno::ENODATA)
+    }
+}
+
 pub(super) fn entries(guest: &Guest<'_>, wish: &mut Domctl, domain: &Domain) -> Answer {
     let mut ext: ExtVcpuContext = wish.u.read();
-    let vcpu = other_vcpu(guest, domain, ext.vcpu, Errno::ESRCH)?;
+    let vcpu = with_state(other_vcpu(guest, domain, ext.vcpu, Errno::ESRCH)?)?;
     let number = ext.vcpu;
     ext = ExtVcpuContext::new_zeroed();
     ext.vcpu = number;
@@ -101,6 +111,7 @@ pub(super) fn state(guest: &Guest<'_>, wish: &mut Domctl, domain: &Domain) -> An
     if bytes == 0 {
         return Ok(Done::Quietly);
     }
+    let vcpu = with_state(vcpu)?;
     let mut area = Vec::new();
     let length = bytes as usize - size_of::<ExtendedStateHeader>();
     area.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
@@ -169,6 +180,7 @@ pub(super) fn msrs(guest: &Guest<'_>, wish: &mut Domctl, domain: &Domain) -> Ans
         wish.u.write(&list);
         return Ok(Done::WithAnswer);
     }
+    let vcpu = with_state(vcpu)?;
     let Ok(value) = with_context(vcpu, |context| context.tsc_aux) else {
         return Ok(Done::Again);
     };

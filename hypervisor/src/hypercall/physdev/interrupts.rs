@@ -117,10 +117,12 @@ pub(super) fn reserve(domain: &Domain, argument: u64) -> Result<(), Errno> {
 
 /// The domain that an operation is about. The caller may act on all of them.
 fn subject(guest: &Guest<'_>, id: DomId) -> Result<Arc<Domain>, Errno> {
-    if id == DomId::SELF {
+    if id == DomId::SELF || id == guest.domain.id() {
         return Ok(guest.domain.clone());
     }
-    Domains.find(id).ok_or(Errno::ESRCH)
+    // Devices are the first domain's only; what another had of them its end would have to take back.
+    Domains.find(id).ok_or(Errno::ESRCH)?;
+    Err(Errno::EOPNOTSUPP)
 }
 
 /// Makes a source of interrupts a numbered interrupt of a domain.
