@@ -1,31 +1,34 @@
 //! Unpacking kernel payloads: one function in front of one decoder for each format.
 //!
-//! The decoders are existing crates; each submodule here adapts one. All share these rules: the output
+//! The decoders are existing crates, but for xz; each submodule here adapts one. All share these rules: the output
 //! is bounded by the buffer given, memory by a constant or by the output's length, and the checksum that
 //! the format carries is compared before the bytes are called good.
 //!
 //! | format | decoder | heap beside the output |
 //! |---|---|---|
 //! | gzip | `miniz_oxide`, straight into the output | 11 KiB of state |
-//! | xz | `lzma-rust2`, through its dictionary | up to 1.5 dictionaries while the dictionary grows, plus 256 KiB |
+//! | xz | our own, straight into the output | 40 KiB of state |
 //! | lz4, legacy frames | `lz4_flex`, straight into the output | none |
 //! | zstd | `ruzstd`, through its window | the window, rounded up to a power of two, plus 1 MiB |
 //!
-//! [`heap_needed`] says how much before it is used. The xz decoder was chosen by measurement on a
-//! distribution's kernel of 66 MB: 4.2 thousand million instructions and 2.5 s under QEMU's emulation, against 4.6
-//! and 2.8 s for `xz4rust`, which in addition may panic on a hostile match distance. As configured here it
-//! forbids `unsafe`, as do the decoders for gzip and lz4; the one for zstd has it in its ring buffer.
+//! [`heap_needed`] says how much before it is used. As configured here the decoders for gzip and lz4 forbid `unsafe`,
+//! as does ours; the one for zstd has it in its ring buffer. Why xz has a decoder of our own is said in [`lzma2`].
 
 extern crate alloc;
 
 use core::fmt;
 
+mod calls;
 mod checksum;
 mod gzip;
 mod lz4;
+mod lzma2;
+mod range;
 mod xz;
 mod zstd;
 
+#[cfg(test)]
+mod lzma2_tests;
 #[cfg(test)]
 mod tests;
 
@@ -130,15 +133,6 @@ pub enum DecodeError {
         /// Bytes that were declared.
         declared: usize,
     },
-    /// The stream asks for a larger dictionary than we allow.
-    DictionaryTooLarge {
-        /// The format.
-        compression: Compression,
-        /// Bytes asked for.
-        dictionary: u64,
-        /// Bytes allowed.
-        limit: u64,
-    },
     /// The heap has not the memory that the decoder needs.
     OutOfMemory {
         /// The format.
@@ -199,15 +193,6 @@ impl fmt::Display for DecodeError {
                 "the kernel's {compression} payload unpacks to {unpacked} bytes where the file declares \
                  {declared}; {AGAIN}"
             ),
-            Self::DictionaryTooLarge {
-                compression,
-                dictionary,
-                limit,
-            } => write!(
-                f,
-                "the kernel's {compression} payload needs a dictionary of {dictionary} bytes; at most \
-                 {limit} are allowed; compress the kernel at a lower level"
-            ),
             Self::OutOfMemory {
                 compression,
                 needed,
@@ -258,7 +243,7 @@ pub fn decompress(
 pub fn heap_needed(compression: Compression, input: &[u8], output_len: usize) -> usize {
     match compression {
         Compression::Gzip => gzip::HEAP,
-        Compression::Xz => xz::heap_needed(input, output_len),
+        Compression::Xz => xz::HEAP,
         Compression::Zstd => zstd::heap_needed(input, output_len),
         Compression::None
         | Compression::Lz4Legacy

@@ -1,19 +1,14 @@
 //! xz: blocks of LZMA2 data, most often behind the x86 branch filter, each followed by a checksum; then
 //! an index of the blocks and a footer.
 //!
-//! The crate decodes LZMA2 and the filter. The container is read here: the crate's own reader would bring
-//! in SHA-256 code that uses vector registers, which belong to the guests.
+//! This is the container; [`lzma2`] unpacks what is in it, and [`calls`] undoes the filter.
 
-use super::{Compression, DecodeError, STEP, checksum};
+use super::lzma2::{self, Lzma2Error};
+use super::{Compression, DecodeError, calls, checksum};
 use checksum::{Checksum, crc32};
-use lzma_rust2::{Error, Lzma2Reader, Read, filter::bcj::BcjReader};
 
-/// The largest dictionary that is allowed, in bytes: what `xz -9` asks for. Kernels use 32 MiB.
-const MAX_DICTIONARY: u32 = 64 << 20;
-/// The smallest dictionary that the decoder is given, in bytes.
-const MIN_DICTIONARY: u32 = 4 << 10;
-/// State and buffers of the decoder beside the dictionary, in bytes, rounded up.
-const STATE: usize = 256 << 10;
+/// Bytes of heap for what the decoder learns.
+pub(super) const HEAP: usize = lzma2::HEAP;
 
 const MAGIC: [u8; 6] = *b"\xFD7zXZ\0";
 const FOOTER_MAGIC: [u8; 2] = *b"YZ";
@@ -82,21 +77,6 @@ pub(super) fn decompress(
     Ok(written)
 }
 
-/// See [`super::heap_needed`]. The crate doubles the dictionary as the output grows, so that the old half
-/// and the new whole exist at the same time.
-pub(super) fn heap_needed(input: &[u8], output_len: usize) -> usize {
-    let mut rest = input;
-    let header = stream_header(&mut rest).and_then(|_| BlockHeader::take(&mut rest));
-    heap_for(header.map_or(0, |header| header.dictionary_for(output_len)))
-}
-
-fn heap_for(dictionary: u32) -> usize {
-    let dictionary = dictionary as usize;
-    dictionary
-        .saturating_add(dictionary / 2)
-        .saturating_add(STATE)
-}
-
 /// Decodes one block's data into the start of `output` and returns its unpacked length. `report` is given
 /// what is not consumed yet.
 fn block_data(
@@ -106,72 +86,30 @@ fn block_data(
     checksum: &mut Checksum,
     report: &mut dyn FnMut(&[u8]),
 ) -> Result<usize, DecodeError> {
-    let dictionary = header.dictionary_for(output.len());
-    let out_of_memory = DecodeError::OutOfMemory {
+    const OUT_OF_MEMORY: DecodeError = DecodeError::OutOfMemory {
         compression: Compression::Xz,
-        needed: heap_for(dictionary),
+        needed: HEAP,
     };
-    // The dictionary is reserved gracefully, the rest is not.
-    if !super::heap_has(STATE) {
-        return Err(out_of_memory);
+    if !super::heap_has(HEAP) {
+        return Err(OUT_OF_MEMORY);
     }
-    let decode_error = |error| match error {
-        Error::Eof => TRUNCATED,
-        Error::OutOfMemory(_) => out_of_memory,
-        Error::Unsupported(detail) => unsupported(detail),
-        Error::InvalidData(detail) | Error::InvalidInput(detail) | Error::Other(detail) => {
-            damaged(detail)
-        }
-        Error::Interrupted | Error::WriteZero(_) => damaged("the decoder stopped"),
-    };
-    let lzma2 = Lzma2Reader::new(*rest, dictionary, None);
-    let mut reader = match header.x86_start {
-        Some(start) => Reader::X86(BcjReader::new_x86(lzma2, start as usize)),
-        None => Reader::Plain(lzma2),
-    };
-    let mut written = 0_usize;
-    while written < output.len() {
-        let end = written.saturating_add(STEP).min(output.len());
-        let target = output.get_mut(written..end).unwrap_or_default();
-        let produced = reader.read(target).map_err(decode_error)?;
-        let Some(piece) = target.get(..produced).filter(|piece| !piece.is_empty()) else {
-            break;
-        };
-        checksum.update(piece);
-        written = written.saturating_add(produced);
-        report(reader.rest());
-    }
-    // A full output does not mean that the block has ended.
-    if reader.read(&mut [0]).map_err(decode_error)? != 0 {
-        return Err(DecodeError::DoesNotFit {
+    let limit = output.len();
+    let dictionary = header.dictionary as usize;
+    let written = lzma2::decode(rest, output, dictionary, report).map_err(|error| match error {
+        Lzma2Error::Truncated => TRUNCATED,
+        Lzma2Error::Damaged(detail) => damaged(detail),
+        Lzma2Error::OutOfMemory => OUT_OF_MEMORY,
+        Lzma2Error::DoesNotFit => DecodeError::DoesNotFit {
             compression: Compression::Xz,
-            limit: output.len(),
-        });
+            limit,
+        },
+    })?;
+    let block = output.get_mut(..written).unwrap_or_default();
+    if let Some(start) = header.x86_start {
+        calls::undo(block, start);
     }
-    *rest = reader.rest();
+    checksum.update(block);
     Ok(written)
-}
-
-/// The filters of a block, in front of what is left of the input.
-enum Reader<'a> {
-    Plain(Lzma2Reader<&'a [u8]>),
-    X86(BcjReader<Lzma2Reader<&'a [u8]>>),
-}
-
-impl<'a> Reader<'a> {
-    fn read(&mut self, target: &mut [u8]) -> Result<usize, Error> {
-        match self {
-            Self::Plain(reader) => reader.read(target),
-            Self::X86(reader) => reader.read(target),
-        }
-    }
-
-    fn rest(&self) -> &'a [u8] {
-        match self {
-            Self::Plain(reader) => reader.inner(),
-            Self::X86(reader) => reader.inner().inner(),
-        }
-    }
 }
 
 /// What a block says of itself.
@@ -180,7 +118,7 @@ struct BlockHeader {
     unpacked_len: Option<u64>,
     /// Address of the first byte for the x86 filter, if the block uses it.
     x86_start: Option<u32>,
-    /// Bytes of dictionary; at most [`MAX_DICTIONARY`].
+    /// Bytes of dictionary: how far back a match may go. They are the output's own.
     dictionary: u32,
 }
 
@@ -243,30 +181,15 @@ impl BlockHeader {
             dictionary,
         })
     }
-
-    /// Bytes of dictionary that can matter for an output of `output_len` bytes.
-    fn dictionary_for(&self, output_len: usize) -> u32 {
-        self.dictionary
-            .min(u32::try_from(output_len).unwrap_or(u32::MAX))
-            .max(MIN_DICTIONARY)
-    }
 }
 
 /// The dictionary size in bytes that LZMA2's property byte means: 2 or 3, shifted.
 fn dictionary_len(property: u8) -> Result<u32, DecodeError> {
-    let dictionary = match property {
-        0..40 => (2 | u64::from(property & 1)) << (property / 2 + 11),
-        40 => u64::from(u32::MAX),
-        _ => return Err(damaged("its dictionary size is malformed")),
-    };
-    u32::try_from(dictionary)
-        .ok()
-        .filter(|len| *len <= MAX_DICTIONARY)
-        .ok_or(DecodeError::DictionaryTooLarge {
-            compression: Compression::Xz,
-            dictionary,
-            limit: u64::from(MAX_DICTIONARY),
-        })
+    match property {
+        0..40 => Ok((2 | u32::from(property & 1)) << (property / 2 + 11)),
+        40 => Ok(u32::MAX),
+        _ => Err(damaged("its dictionary size is malformed")),
+    }
 }
 
 /// The sizes of blocks, or the index's claim of them: their number and a digest, so that no list is kept.

@@ -243,9 +243,8 @@ impl<'a> Kernel<'a> {
             };
             let bytes = segment.bytes.get(skip..).unwrap_or_default();
             let target = page.get_mut(at..).unwrap_or_default();
-            for (to, from) in target.iter_mut().zip(bytes) {
-                *to = *from;
-            }
+            let count = bytes.len().min(target.len());
+            target[..count].copy_from_slice(&bytes[..count]);
         }
     }
 
