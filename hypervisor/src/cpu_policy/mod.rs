@@ -64,7 +64,8 @@ pub struct Policy {
     pub has_tsc_aux: bool,
     /// Whether the time-stamp counter is said to be invariant. It must then stay so, over migration too.
     pub has_invariant_tsc: bool,
-    /// Whether the guest sees a machine-check architecture (one empty bank).
+    /// Whether the guest sees a machine-check architecture: one bank that never has anything. The hypervisor ends on
+    /// each machine check; a kernel that finds none of it complains.
     pub has_machine_check: bool,
     /// Speculation controls.
     pub speculation: Speculation,
@@ -80,13 +81,14 @@ impl Policy {
     #[must_use]
     pub fn for_host(host: &impl HostCpuid) -> Self {
         let address_leaf = host.leaf(0x8000_0008, 0);
+        let machine_check = cpuid_bits::leaf_1_edx::MCE | cpuid_bits::leaf_1_edx::MCA;
         Self {
             vendor: Vendor::of(host),
             xcr0_permitted: xstate::permitted(host),
             has_fsgsbase: host.leaf(7, 0).ebx & cpuid_bits::leaf_7_ebx::FSGSBASE != 0,
             has_tsc_aux: host.leaf(0x8000_0001, 0).edx & cpuid_bits::leaf_80000001_edx::RDTSCP != 0,
             has_invariant_tsc: false,
-            has_machine_check: false,
+            has_machine_check: host.leaf(1, 0).edx & machine_check == machine_check,
             speculation: Speculation::default(),
             machine_address_width: address_leaf.eax as u8,
             interface_version: (4, 17),

@@ -23,6 +23,30 @@ fn sysenter_is_hidden_where_long_mode_has_none() {
 }
 
 #[test]
+fn machine_checks_are_shown_where_the_processor_has_them_with_registers() {
+    use crate::cpu_policy::cpuid_bits::leaf_1_edx::{MCA, MCE};
+    let shown = |host: &dyn Fn(u32) -> u32| {
+        struct Host<'h>(&'h dyn Fn(u32) -> u32);
+        impl HostCpuid for Host<'_> {
+            fn leaf(&self, leaf: u32, subleaf: u32) -> Leaf {
+                let whole = INTEL.leaf(leaf, subleaf);
+                match leaf {
+                    1 => Leaf {
+                        edx: (self.0)(whole.edx),
+                        ..whole
+                    },
+                    _ => whole,
+                }
+            }
+        }
+        see(&Host(host), KERNEL, 1, 0).edx & (MCE | MCA)
+    };
+    assert_eq!(shown(&|edx| edx), MCE | MCA);
+    assert_eq!(shown(&|edx| edx & !MCA), 0);
+    assert_eq!(shown(&|edx| edx & !MCE), 0);
+}
+
+#[test]
 fn a_guest_always_finds_apic_and_hypervisor() {
     let one = see(&Nothing, KERNEL, 1, 0);
     assert_eq!(
