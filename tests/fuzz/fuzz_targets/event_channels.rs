@@ -1,6 +1,4 @@
 //! Event-channel calls of three domains whose guests write to the shared bits meanwhile.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| hypervisor::event::calls::run(bytes));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| paravane_fuzz::event_channels(input));

@@ -1,6 +1,4 @@
 //! Grant-table calls of three domains on arrays that change under them, and entries that change before any access.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| hypervisor::grant::calls::run(bytes));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| paravane_fuzz::grant_tables(input));

@@ -1,6 +1,4 @@
 //! Lists of hypercalls in memory that changes while they are interrupted.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| hypervisor::continuation::calls::run(bytes));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| paravane_fuzz::multicall(input));

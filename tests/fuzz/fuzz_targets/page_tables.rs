@@ -2,6 +2,4 @@
 //! meanwhile. No processor may reach what the types forbid, and the books must be exact at the end.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| hypervisor::mm::calls::run(bytes));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| paravane_fuzz::page_tables(input));

@@ -1,6 +1,4 @@
 //! Calls of vCPUs about their timers and their waiting, while time passes.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| hypervisor::event::vcpu_calls::run(bytes));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| paravane_fuzz::vcpu_operations(input));
