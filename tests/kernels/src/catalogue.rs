@@ -419,6 +419,7 @@ cases! {
 
     "sched/block-and-wake" = sched::block_and_wake, on_many(());
     "sched/fairness" = sched::fairness, on_many(());
+    "sched/handshake" = sched::handshake, on_many(());
     "sched/initialise-race" = sched::initialise_race, on_many(());
     "sched/initialise-with-new-roots" = sched::initialise_with_new_roots, on_many(());
     "sched/kept-reason" = sched::kept_reason, ends(Ending::Poweroff);
@@ -431,6 +432,7 @@ cases! {
     "sched/poll-wake" = sched::poll_wake, on_many(());
     "sched/preemption" = sched::preemption, on_many(());
     "sched/refusals" = sched::refusals;
+    "sched/ticking" = sched::ticking, on_many(());
     "sched/up-and-down" = sched::up_and_down, on_many(());
     "sched/watchdog" = sched::watchdog;
     "sched/watchdog-barks" = sched::watchdog_barks, ends(Ending::Reboot);

@@ -1,7 +1,9 @@
 //! Who runs when: yielding, blocking, polling, vCPUs that come and go, and how a domain ends.
 
 pub(crate) mod block_and_wake;
+mod chance;
 pub(crate) mod fairness;
+pub(crate) mod handshake;
 pub(crate) mod initialise_race;
 pub(crate) mod initialise_with_new_roots;
 pub(crate) mod kept_reason;
@@ -14,6 +16,7 @@ pub(crate) mod poll;
 pub(crate) mod poll_wake;
 pub(crate) mod preemption;
 pub(crate) mod refusals;
+pub(crate) mod ticking;
 pub(crate) mod up_and_down;
 pub(crate) mod watchdog;
 pub(crate) mod watchdog_barks;
