@@ -3,6 +3,8 @@
 
 use super::features::{self, Features};
 use super::{clock, msr, traps};
+use crate::time::calibration::{Counter, measured_khz};
+use crate::time::scale::NS_PER_SECOND;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Register offsets in the memory window (Intel SDM volume 3, table 12-1); the x2APIC register number is
@@ -184,32 +186,39 @@ fn wait_until_sent() {
     }
 }
 
-/// Measures the timer's rate against `wait_ms`, which waits that many milliseconds, unless the processor
-/// has the deadline mode, which counts the TSC.
-pub(super) fn calibrate_timer(wait_ms: fn(u32)) {
-    if features::get().contains(Features::TSC_DEADLINE) {
-        return;
+/// System time as a counter.
+struct SystemTime;
+
+impl Counter for SystemTime {
+    fn read(&self) -> u64 {
+        clock::now_ns()
     }
-    const MS: u32 = 4;
+    fn mask(&self) -> u64 {
+        u64::MAX
+    }
+    fn hz(&self) -> u64 {
+        NS_PER_SECOND
+    }
+}
+
+/// The timer does not count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct TimerStands;
+
+/// Measures the timer's rate by system time, unless the processor has the deadline mode, which counts the TSC.
+pub(super) fn calibrate_timer() -> Result<(), TimerStands> {
+    if features::get().contains(Features::TSC_DEADLINE) {
+        return Ok(());
+    }
     write(register::DIVIDE, DIVIDE_BY_1);
-    // By the time that really passes: the processor may be taken away in the middle. The shortest of some
-    // measurements was disturbed least.
-    let best = (0..3)
-        .map(|_| {
-            write(register::INITIAL_COUNT, u32::MAX);
-            let start = clock::now_ns();
-            wait_ms(MS);
-            let ticks = u32::MAX - read(register::CURRENT_COUNT);
-            (clock::now_ns() - start, ticks)
-        })
-        .min_by_key(|&(ns, _)| ns);
+    write(register::INITIAL_COUNT, u32::MAX);
+    // It stops at 0: after four seconds at 1 GHz, of which less than a tenth is needed.
+    let ticks = || u64::from(u32::MAX - read(register::CURRENT_COUNT));
+    let per_ms = measured_khz(&SystemTime, &ticks);
     write(register::INITIAL_COUNT, 0);
-    let Some((ns, ticks)) = best else { return };
-    let per_ms = u64::from(ticks) * 1_000_000 / ns.max(1);
-    TICKS_PER_MS.store(
-        u32::try_from(per_ms).unwrap_or(u32::MAX).max(1),
-        Ordering::Relaxed,
-    );
+    let per_ms = u32::try_from(per_ms.ok_or(TimerStands)?).unwrap_or(u32::MAX);
+    TICKS_PER_MS.store(per_ms, Ordering::Relaxed);
+    Ok(())
 }
 
 /// Timer ticks in a millisecond; 0 in deadline mode.

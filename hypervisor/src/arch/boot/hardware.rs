@@ -70,7 +70,12 @@ pub(super) fn start_clock(acpi: &Acpi) {
         }
         Err(error) => death::die(format_args!("{error}"), None),
     }
-    apic::calibrate_timer(clock::wait_ms);
+    if let Err(apic::TimerStands) = apic::calibrate_timer() {
+        death::die(
+            format_args!("the local APIC's timer does not count: nothing would ever be in time"),
+            None,
+        );
+    }
     let mode = if apic::is_x2apic() { "x2APIC" } else { "xAPIC" };
     match apic::ticks_per_ms() {
         0 => log::info!("Local APIC: {mode}, timer in TSC-deadline mode"),
