@@ -11,7 +11,8 @@ use uart_16550::spec::registers::{self, WordLength};
 use uart_16550::{BaudRate, Config, Uart16550};
 
 /// How often the transmitter is asked before a byte is given up: a line that nobody drains must not stop
-/// the machine. Ten times what 300 baud needs for a byte at 1 µs a question.
+/// the machine. Ten times what 300 baud needs for a byte at 1 µs a question. Those that follow are tried once each, until
+/// one is taken again.
 const PATIENCE: u32 = 400_000;
 
 /// First I/O port of the console's line, 0 while there is none.
@@ -37,6 +38,8 @@ const RECEIVED: usize = 256;
 struct Device {
     uart: Uart16550<PioBackend>,
     received: InputRing<RECEIVED>,
+    /// A byte was given up, and none has been taken since.
+    is_stuck: bool,
 }
 
 impl Device {
@@ -53,13 +56,16 @@ impl Device {
 
     /// Sends a byte, and meanwhile keeps what comes in: the device itself has room for 16 characters.
     fn send(&mut self, byte: u8) {
-        for _ in 0..PATIENCE {
+        let patience = if self.is_stuck { 1 } else { PATIENCE };
+        for _ in 0..patience {
             if self.uart.try_send_byte(byte).is_ok() {
+                self.is_stuck = false;
                 return;
             }
             self.receive();
             core::hint::spin_loop();
         }
+        self.is_stuck = true;
     }
 }
 
@@ -116,6 +122,7 @@ impl SerialLine {
         *self.0.lock() = Some(Device {
             uart,
             received: InputRing::new(),
+            is_stuck: false,
         });
         PORT.store(wanted.io_base, Ordering::Relaxed);
         true
