@@ -17,6 +17,7 @@ pub mod machines;
 pub mod options;
 pub mod pace;
 mod shell;
+pub mod stock_tools;
 pub mod storms;
 
 use crate::run::Missing;
@@ -52,6 +53,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(devices::cases(extent));
     cases.extend(keys::cases());
     cases.extend(guests::cases());
+    cases.extend(stock_tools::cases());
     cases.extend(storms::cases());
     cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));
     cases.push(costs::none_is_dearer());

@@ -87,6 +87,8 @@ pub(super) struct Boot<'a> {
     pub(super) options: &'a str,
     /// More of the kernel's command line, each word after a blank.
     pub(super) words: &'a str,
+    /// Another RAM disk than the kernel's, which must be there.
+    pub(super) initrd: Option<&'a Path>,
 }
 
 impl<'a> Boot<'a> {
@@ -98,6 +100,7 @@ impl<'a> Boot<'a> {
             machine,
             options: "",
             words: "",
+            initrd: None,
         }
     }
 
@@ -111,9 +114,11 @@ impl<'a> Boot<'a> {
         let mut recipe = Recipe::new(image, options);
         let line = format!("{KERNEL_LINE}{}", self.words);
         recipe.modules.push((self.kernel.file("vmlinuz")?, line));
-        recipe
-            .modules
-            .push((self.kernel.file("initrd")?, String::new()));
+        let initrd = match self.initrd {
+            Some(path) => path.to_path_buf(),
+            None => self.kernel.file("initrd")?,
+        };
+        recipe.modules.push((initrd, String::new()));
         let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
         context.boot(&qemu, self.machine, &recipe)
     }
