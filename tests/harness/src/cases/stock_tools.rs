@@ -86,7 +86,7 @@ fn judge(shell: &mut Shell) -> Result<(), Verdict> {
     ] {
         shell.output(&format!("echo \"{line}\" >>/tmp/g"))?;
     }
-    shell.output_within("xl create -p /tmp/g", CREATE_LIMIT)?;
+    shell.output_within("xl create -p /tmp/g >/tmp/log 2>&1", CREATE_LIMIT)?;
     must_be(shell, "g ", r"^128 1 --p---$")?;
     shell.output("xl unpause g")?;
     shell.send("xl console g\n")?;
@@ -96,11 +96,11 @@ fn judge(shell: &mut Shell) -> Result<(), Verdict> {
     shell.output("xl pause g")?;
     must_be(shell, "g ", r"^128 2 -(b|-)p---$")?;
     shell.output("xl unpause g")?;
-    shell.output_within("xl save g /tmp/saved", CREATE_LIMIT)?;
+    shell.output_within("xl save g /tmp/saved >/tmp/log 2>&1", CREATE_LIMIT)?;
     if listed(shell, "g ")?.is_some() {
         return Err(Verdict::Fail("a saved guest is still there".to_string()));
     }
-    shell.output_within("xl restore /tmp/saved; rm /tmp/saved", CREATE_LIMIT)?;
+    shell.output_within("xl restore /tmp/saved >/tmp/log 2>&1", CREATE_LIMIT)?;
     must_be(shell, "g ", r"^128 2 (r|-)(b|-)----$")?;
     shell.output("xl debug-keys q; xl dmesg | grep 'domain 2'")?;
     shell.output("xl destroy g; sleep 2")?;
