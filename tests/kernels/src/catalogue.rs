@@ -130,6 +130,14 @@ cases! {
 }
 
 cases! {
+    /// What guests of the tools do, which those judge who look from the first domain.
+    GUESTS:
+    "guest/idle" = guest::idle;
+    "guest/store-attack" = guest::store_attack;
+    "guest/store-use" = guest::store_use;
+}
+
+cases! {
     /// All cases.
     CASES:
     "start/initial-state" = start::initial_state;

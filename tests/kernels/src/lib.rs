@@ -46,6 +46,8 @@ mod port;
 #[cfg(target_os = "none")]
 mod reservation;
 #[cfg(target_os = "none")]
+mod shared_ring;
+#[cfg(target_os = "none")]
 mod smp;
 #[cfg(target_os = "none")]
 mod start;

@@ -10,6 +10,7 @@ pub mod dom0_load;
 pub mod dom0_matrix;
 pub mod dom0_speed;
 pub mod guests;
+pub mod guests_many;
 mod kernel_log;
 pub mod kernels;
 pub mod keys;
@@ -53,6 +54,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(devices::cases(extent));
     cases.extend(keys::cases());
     cases.extend(guests::cases());
+    cases.extend(guests_many::cases(extent));
     cases.extend(stock_tools::cases());
     cases.extend(storms::cases());
     cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));

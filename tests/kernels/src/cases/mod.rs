@@ -7,6 +7,7 @@ pub(crate) mod domain;
 pub(crate) mod emulate;
 pub(crate) mod event;
 pub(crate) mod grant;
+pub(crate) mod guest;
 pub(crate) mod hostile;
 pub(crate) mod iret;
 pub(crate) mod irq;

@@ -9,7 +9,11 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use guest_abi::ids::{Mfn, PAGE_SHIFT, PAGE_SIZE, Pfn, Vaddr};
 
 /// Frames for all that one case does.
-const POOL_FRAMES: usize = 2048;
+const POOL_FRAMES: usize = if cfg!(feature = "few-frames") {
+    64
+} else {
+    2048
+};
 
 #[repr(C, align(4096))]
 struct Pool(core::cell::UnsafeCell<[[u8; PAGE_SIZE]; POOL_FRAMES]>);

@@ -1,0 +1,181 @@
+//! Many guests, and bad ones, under `xm`: tiny kernels, which cost next to nothing, beside a stock first domain.
+//!
+//! `tests/tiny-guests` makes what is booted.
+
+use super::Extent;
+use super::shell::{Boot, Shell};
+use crate::machine::{Board, Machine};
+use crate::suite::{Case, Context};
+use crate::verdict::Verdict;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+const INITRD: &str = "build/tiny-guests/initrd";
+/// Guests that come and go, all asked for and else.
+const CYCLES: (u32, u32) = (200, 40);
+/// Cycles after which lists that grow and stay have grown.
+const FIRST_CYCLES: u32 = 8;
+/// For a cycle, on a machine with much else to do.
+const CYCLE_LIMIT: Duration = Duration::from_secs(30);
+/// Guests at once, where the machine has a GiB.
+const MANY: u32 = 50;
+const MANY_LIMIT: Duration = Duration::from_secs(900);
+/// `xm list` of all of them takes less, on an emulated processor with much else to do. A third of a second is usual.
+const MOST_LIST_SECONDS: f64 = 3.0;
+/// How long the store is attacked.
+const ATTACK: Duration = Duration::from_secs(40);
+/// What an honest guest waits for the store at most.
+const MOST_WAIT_MS: u64 = 5_000;
+/// What it gets done in that time at least.
+const LEAST_REQUESTS: u64 = 40;
+/// What the store may take then: two guests' quotas, and itself.
+const MOST_STORE_KIB: u64 = 64 << 10;
+/// What it may write into its log meanwhile.
+const MOST_LOG_BYTES: u64 = 64 << 10;
+const LOG: &str = "/var/log/xen/xenstored.log";
+
+/// All cases.
+pub fn cases(extent: Extent) -> Vec<Case> {
+    let cycles = match extent {
+        Extent::WholeProduct => CYCLES.0,
+        Extent::AllPairs => CYCLES.1,
+    };
+    vec![
+        case("come-and-go", move |shell| come_and_go(shell, cycles)),
+        case("many", many),
+        case("store-attacked", store_attacked),
+    ]
+}
+
+fn case(
+    name: &str,
+    judge: impl Fn(&mut Shell) -> Result<String, Verdict> + Send + Sync + 'static,
+) -> Case {
+    Case::new(format!("guests/{name}"), move |context| {
+        boot(context)
+            .and_then(|mut shell| {
+                let said = judge(&mut shell)?;
+                shell.must_be_healthy()?;
+                shell.send("poweroff\n")?;
+                shell.must_end()?;
+                Ok(Verdict::Pass(said))
+            })
+            .unwrap_or_else(|verdict| verdict)
+    })
+}
+
+fn boot(context: &Context<'_>) -> Result<Shell, Verdict> {
+    let made = Command::new("tests/tiny-guests")
+        .output()
+        .map_err(|error| Verdict::NoVerdict(format!("tests/tiny-guests: {error}")))?;
+    if !made.status.success() {
+        let why = String::from_utf8_lossy(&made.stderr).trim().to_string();
+        return Err(Verdict::Skipped(why));
+    }
+    let machine = Machine {
+        board: Board::Q35,
+        processors: 2,
+        ..Machine::default()
+    };
+    Boot {
+        initrd: Some(Path::new(INITRD)),
+        ..Boot::of(&machine)
+    }
+    .shell(context)
+}
+
+/// Guests come and go, tools and `xend` are killed meanwhile: what is left is what was there.
+fn come_and_go(shell: &mut Shell, cycles: u32) -> Result<String, Verdict> {
+    shell.output_within(&format!("churn {FIRST_CYCLES}"), CYCLE_LIMIT * FIRST_CYCLES)?;
+    shell.output("what-is-there > /tmp/before")?;
+    let lines = shell.output_within(&format!("churn {cycles}"), CYCLE_LIMIT * cycles)?;
+    shell.output("what-is-there > /tmp/after")?;
+    let left = shell.output("diff /tmp/before /tmp/after || true")?;
+    if !left.is_empty() {
+        return Err(Verdict::Fail(format!("something is left: {left:?}")));
+    }
+    let killed = lines.last().cloned().unwrap_or_default();
+    Ok(format!("{cycles} guests came and went; {killed}"))
+}
+
+/// Many guests run at once.
+fn many(shell: &mut Shell) -> Result<String, Verdict> {
+    let create = "xm create -q tiny name=tiny$i";
+    shell.output_within(
+        &format!("for i in $(seq {MANY}); do {create} || break; done"),
+        MANY_LIMIT,
+    )?;
+    shell.must_print("xm list | grep -c '^tiny.* 8 .* -b----'", &MANY.to_string())?;
+    let mut shortest = f64::INFINITY;
+    for _ in 0..3 {
+        let lines = shell.output("time -p xm list 2>&1 >/dev/null")?;
+        let seconds = lines
+            .iter()
+            .find_map(|line| line.strip_prefix("real")?.trim().parse().ok());
+        let seconds: f64 =
+            seconds.ok_or_else(|| Verdict::NoVerdict(format!("time prints {lines:?}")))?;
+        shortest = shortest.min(seconds);
+    }
+    if shortest > MOST_LIST_SECONDS {
+        return Err(Verdict::TooSlow(format!("xm list takes {shortest} s")));
+    }
+    let destroy = "xm destroy tiny$i";
+    shell.output_within(
+        &format!("for i in $(seq {MANY}); do {destroy} || break; done"),
+        MANY_LIMIT,
+    )?;
+    shell.must_print("xm list | awk 'NR > 1 { print $1 }'", "Domain-0")?;
+    Ok(format!(
+        "{MANY} guests; xm list of them takes {shortest:.2} s"
+    ))
+}
+
+/// One number that a command prints.
+fn number(shell: &mut Shell, command: &str) -> Result<u64, Verdict> {
+    let lines = shell.output(command)?;
+    let number = lines.last().and_then(|line| line.trim().parse().ok());
+    number.ok_or_else(|| Verdict::Fail(format!("'{command}' prints {lines:?}")))
+}
+
+/// Two guests do what they can to the store, and a third one is served.
+fn store_attacked(shell: &mut Shell) -> Result<String, Verdict> {
+    let process = "$(cat /run/xenstored.pid)";
+    shell.output(&format!("echo {process} > /tmp/process"))?;
+    let kind = |name: &str| format!("extra='test=guest/{name} end=domain seed=$i'");
+    for (number, name) in [(1, "store-attack"), (2, "store-attack"), (3, "store-use")] {
+        let extra = kind(name).replace("$i", &number.to_string());
+        shell.output(&format!("xm create -q tiny name=tiny{number} {extra}"))?;
+    }
+    let count = "xenstore-read /local/domain/$(xm domid tiny3)/data/count";
+    let memory = format!("awk '/^VmRSS/ {{ print $2 }}' /proc/{process}/status");
+    shell.output_within(&format!("sleep {}", ATTACK.as_secs()), ATTACK * 4)?;
+    let done = number(shell, count)?;
+    let waited = number(
+        shell,
+        "xenstore-read /local/domain/$(xm domid tiny3)/data/longest-ms",
+    )?;
+    let kib = number(shell, &memory)?;
+    shell.output("sleep 10")?;
+    let later = number(shell, &memory)?;
+    // All live, and so does the daemon that served them first.
+    shell.must_print("xm list | grep -c '^tiny.* [-r][-b]----'", "3")?;
+    shell.output(&format!("[ \"{process}\" = \"$(cat /tmp/process)\" ]"))?;
+    shell.output("xenstore-control check | grep -x OK")?;
+    for quota in ["nodes", "watches", "transactions"] {
+        shell.output(&format!("grep -q 'reached its quota {quota} ' {LOG}"))?;
+    }
+    let log = number(shell, &format!("wc -c < {LOG}"))?;
+    let said = format!(
+        "{done} requests of the third guest, the longest answered in {waited} ms; the store has {later} KiB, its log {log} bytes"
+    );
+    let is_wrong = done < LEAST_REQUESTS
+        || waited > MOST_WAIT_MS
+        || later.max(kib) > MOST_STORE_KIB
+        || log > MOST_LOG_BYTES;
+    shell.output("for i in 1 2 3; do xm destroy tiny$i; done")?;
+    if is_wrong {
+        return Err(Verdict::Fail(said));
+    }
+    Ok(said)
+}
