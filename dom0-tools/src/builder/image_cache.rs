@@ -6,13 +6,16 @@
 //! being whole or not at all; which ones are kept is decided by when they were used.
 
 use super::error::BuildError;
+use crate::device::mapped_file::MappedFile;
 use hypervisor::image::ImageError;
 use hypervisor::image::bzimage::{self, KernelFile};
 use hypervisor::image::elf::Kernel;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 /// The longest kernel or RAM disk that is read.
@@ -21,9 +24,39 @@ const MAX_FILE_BYTES: u64 = 4 << 30;
 const MAX_KEPT: usize = 4;
 
 /// Where unpacked kernels are kept.
-#[derive(Clone, Debug)]
 pub struct ImageCache {
     directory: PathBuf,
+    /// The one that was used last stays mapped: its pages are found without asking the file system again.
+    last: Mutex<Option<(FileId, Arc<MappedFile>)>>,
+}
+
+/// Device, number and length of a file.
+type FileId = (u64, u64, u64);
+
+/// An unpacked kernel.
+#[derive(Clone)]
+pub enum Image {
+    /// It is in memory.
+    Own(Vec<u8>),
+    /// It is a file of the cache, which is never written again.
+    Mapped(Arc<MappedFile>),
+}
+
+impl Default for Image {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
+}
+
+impl Deref for Image {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Mapped(file) => file,
+        }
+    }
 }
 
 /// Where an image came from.
@@ -43,6 +76,7 @@ impl ImageCache {
     pub fn new(directory: &Path) -> Self {
         Self {
             directory: directory.to_owned(),
+            last: Mutex::default(),
         }
     }
 
@@ -51,12 +85,11 @@ impl ImageCache {
     /// # Errors
     ///
     /// If the file can't be read or is no kernel.
-    pub fn unpacked(&self, path: &Path) -> Result<(Vec<u8>, Source), BuildError> {
+    pub fn unpacked(&self, path: &Path) -> Result<(Image, Source), BuildError> {
         // Asked before the file is read: a change meanwhile makes the name wrong, which costs a hash, not a kernel.
         let link = fs::metadata(path).ok().map(|seen| self.link_of(&seen));
         if let Some(link) = &link
-            && let Ok(image) = fs::read(link)
-            && Kernel::parse(&image).is_ok()
+            && let Some(image) = self.kept(link)
         {
             touch(link);
             return Ok((image, Source::Kept));
@@ -65,16 +98,14 @@ impl ImageCache {
         let payload = match bzimage::open(&file).map_err(ImageError::from)? {
             KernelFile::Elf(elf) => {
                 Kernel::parse(elf).map_err(ImageError::from)?;
-                return Ok((elf.to_vec(), Source::Plain));
+                return Ok((Image::Own(elf.to_vec()), Source::Plain));
             }
             KernelFile::Packed(payload) => payload,
         };
         let kept = self
             .directory
             .join(format!("{}.elf", blake3::hash(&file).to_hex()));
-        if let Ok(image) = fs::read(&kept)
-            && Kernel::parse(&image).is_ok()
-        {
+        if let Some(image) = self.kept(&kept) {
             touch(&kept);
             self.link(link.as_deref(), &kept);
             return Ok((image, Source::Kept));
@@ -92,7 +123,23 @@ impl ImageCache {
                 kept.display()
             ),
         }
-        Ok((image, Source::Unpacked))
+        Ok((Image::Own(image), Source::Unpacked))
+    }
+
+    /// A kernel of the cache.
+    fn kept(&self, path: &Path) -> Option<Image> {
+        let file = File::open(path).ok()?;
+        let metadata = file.metadata().ok()?;
+        let id = (metadata.dev(), metadata.ino(), metadata.len());
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // While it is mapped, no other file gets its number.
+        if let Some((_, mapped)) = last.as_ref().filter(|(known, _)| *known == id) {
+            return Some(Image::Mapped(Arc::clone(mapped)));
+        }
+        let mapped = Arc::new(MappedFile::open(&file).ok()?);
+        Kernel::parse(&mapped).ok()?;
+        *last = Some((id, Arc::clone(&mapped)));
+        Some(Image::Mapped(mapped))
     }
 
     /// The link for a file that looks so.

@@ -5,7 +5,7 @@ use crate::control::error::ControlError;
 use crate::device::foreign_frames::ForeignFrames;
 use crate::device::privcmd::Privcmd;
 use guest_abi::ids::{DomId, Mfn, PAGE_SHIFT, PAGE_SIZE, Pfn};
-use hypervisor::image::elf::Kernel;
+use hypervisor::image::elf::{Kernel, Segment};
 use hypervisor::image::layout::Layout;
 use hypervisor::image::pfns::Pfns;
 use hypervisor::image::tables::{Entry, Table, TableWriter};
@@ -109,8 +109,13 @@ impl<'p> GuestMemory<'p> {
     pub fn fill_kernel(&self, kernel: &Kernel<'_>, layout: &Layout) -> Result<(), ControlError> {
         let mut content = Box::new([0; PAGE_SIZE]);
         self.each(layout.kernel, |mapped, page, pfn| {
-            kernel.fill_page(pfn, &mut content);
-            mapped.write(page, 0, content.as_slice());
+            // Nearly all pages are parts of the file as they are.
+            if let Some(whole) = whole_page(kernel.segments(), pfn) {
+                mapped.write(page, 0, whole);
+            } else {
+                kernel.fill_page(pfn, &mut content);
+                mapped.write(page, 0, content.as_slice());
+            }
         })
     }
 
@@ -154,6 +159,20 @@ impl<'p> GuestMemory<'p> {
         entries.resize(pfns.len() as usize * PAGE_SIZE, 0xFF);
         self.fill(pfns, &entries)
     }
+}
+
+/// The bytes of a page that only one segment has to do with, if the file gives all of them.
+fn whole_page<'a>(segments: &[Segment<'a>], pfn: Pfn) -> Option<&'a [u8]> {
+    let start = pfn.0.checked_mul(PAGE_SIZE as u64)?;
+    let end = start.checked_add(PAGE_SIZE as u64)?;
+    let mut there = segments.iter().filter(|segment| {
+        segment.start < end && segment.start.saturating_add(segment.memory_len) > start
+    });
+    let (Some(only), None) = (there.next(), there.next()) else {
+        return None;
+    };
+    let skip = usize::try_from(start.checked_sub(only.start)?).ok()?;
+    only.bytes.get(skip..)?.get(..PAGE_SIZE)
 }
 
 /// Page tables, written here before they are copied to the guest's frames.
@@ -206,5 +225,37 @@ impl TableWriter for TablePages<'_> {
             slot.copy_from_slice(&value.to_le_bytes());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_pages_that_one_segment_fills_are_taken_whole() {
+        let bytes: Vec<u8> = (0..3 * PAGE_SIZE).map(|at| (at % 251) as u8).collect();
+        let first = Segment {
+            start: 4096,
+            memory_len: 2 * 4096 + 100,
+            bytes: bytes.get(..2 * 4096 + 50).unwrap(),
+        };
+        let second = Segment {
+            start: 4096 * 3 + 200,
+            memory_len: 4096 * 3,
+            bytes: &bytes,
+        };
+        let segments = [first, second];
+        let whole = |pfn| whole_page(&segments, Pfn(pfn));
+        assert_eq!(whole(0), None);
+        assert_eq!(whole(1), bytes.get(..4096));
+        assert_eq!(whole(2), bytes.get(4096..8192));
+        // Both have a part of it.
+        assert_eq!(whole(3), None);
+        assert_eq!(whole(4), bytes.get(4096 - 200..8192 - 200));
+        assert_eq!(whole(5), bytes.get(8192 - 200..12288 - 200));
+        // Its end is zero.
+        assert_eq!(whole(6), None);
+        assert_eq!(whole(u64::MAX), None);
     }
 }

@@ -1,7 +1,7 @@
 //! The kernel's devices by which the first domain's processes reach the hypervisor and other domains.
 //!
 //! The only room with `unsafe`: requests of ioctl, whose arguments are the structures of `guest-abi`, and
-//! memory that is shared with guests, which is only touched through raw pointers.
+//! memory that is shared with guests, which is only touched through raw pointers; and files that are mapped.
 #![allow(unsafe_code)]
 
 pub mod consoles;
@@ -10,6 +10,7 @@ mod domctl;
 pub mod event_channels;
 pub mod foreign_frames;
 pub mod machine;
+pub mod mapped_file;
 mod memory;
 pub mod privcmd;
 pub mod shared_frame;

@@ -1,7 +1,7 @@
 //! The hypervisor, as `xend` uses it.
 
 use crate::builder::error::BuildError;
-use crate::builder::image_cache::{ImageCache, read};
+use crate::builder::image_cache::{Image, ImageCache, read};
 use crate::builder::{Built, Plan, build};
 use crate::config::domain::DomainConfig;
 use crate::control::cpu_list::CpuList;
@@ -18,10 +18,10 @@ use std::path::Path;
 use zerocopy::FromZeros;
 
 /// A kernel and its RAM disk, ready to be built from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Images {
     /// The unpacked kernel.
-    pub kernel: Vec<u8>,
+    pub kernel: Image,
     /// The RAM disk; empty for none.
     pub ramdisk: Vec<u8>,
 }
