@@ -114,7 +114,7 @@ fn measure(context: &Context<'_>, hypervisor: Hypervisor) -> Result<Seconds, Ver
 }
 
 /// Seconds of processor time that the emulator has used.
-fn work_of(run: &Run) -> Result<f64, Verdict> {
+pub(super) fn work_of(run: &Run) -> Result<f64, Verdict> {
     let path = format!("/proc/{}/stat", run.process_id());
     let text = std::fs::read_to_string(&path)
         .map_err(|error| Verdict::NoVerdict(format!("{path}: {error}")))?;

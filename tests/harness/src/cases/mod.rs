@@ -11,6 +11,7 @@ pub mod dom0_matrix;
 pub mod dom0_speed;
 pub mod guests;
 pub mod guests_many;
+pub mod guests_speed;
 mod kernel_log;
 pub mod kernels;
 pub mod keys;
@@ -55,6 +56,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(keys::cases());
     cases.extend(guests::cases());
     cases.extend(guests_many::cases(extent));
+    cases.extend(guests_speed::cases());
     cases.extend(stock_tools::cases());
     cases.extend(storms::cases());
     cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));

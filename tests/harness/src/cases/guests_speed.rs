@@ -1,0 +1,157 @@
+//! How long `xm` takes, compared with the reference's `xl` on the reference hypervisor: the same first domain's kernel,
+//! the same guest, one after the other on the same machine.
+//!
+//! As in [`dom0_speed`](super::dom0_speed), the emulator's work is judged strictly and time by the clock generously.
+
+use super::dom0_speed::work_of;
+use super::kernels::Hypervisor;
+use super::shell::{Boot, PROMPT, Shell};
+use crate::machine::Machine;
+use crate::suite::{Case, Context};
+use crate::verdict::Verdict;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const STOCK_INITRD: &str = "build/stock-tools/initrd";
+/// From a guest's creation to its first line, at most.
+const CREATE_LIMIT: Duration = Duration::from_secs(200);
+/// How often short commands are tried: the shortest time counts.
+const TRIES: usize = 4;
+/// Ctrl-], which leaves a console, and how long nothing else is typed behind it.
+const LEAVE: &str = "\x1d";
+const ALONE: Duration = Duration::from_secs(2);
+/// By the clock, on a machine with much else to do, parts may be so much greater.
+const CLOCK_FACTOR: f64 = 2.0;
+
+/// What is measured, and what part of the reference's it may take.
+const STEPS: [(&str, f64); 5] = [
+    ("first create", 1.0),
+    ("next create", 0.2),
+    ("list", 1.0 / 3.0),
+    ("pause", 1.0 / 3.0),
+    ("destroy", 1.0 / 3.0),
+];
+
+/// All cases.
+pub fn cases() -> Vec<Case> {
+    vec![Case::new("guests/faster-than-reference", |context| {
+        compare(context).unwrap_or_else(|verdict| verdict)
+    })]
+}
+
+/// Seconds.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    work: f64,
+    clock: f64,
+}
+
+impl Cost {
+    const NEVER: Self = Self {
+        work: f64::INFINITY,
+        clock: f64::INFINITY,
+    };
+
+    fn least(self, other: Self) -> Self {
+        Self {
+            work: self.work.min(other.work),
+            clock: self.clock.min(other.clock),
+        }
+    }
+}
+
+fn compare(context: &Context<'_>) -> Result<Verdict, Verdict> {
+    if !Path::new(STOCK_INITRD).exists() {
+        return Ok(Verdict::Skipped(format!(
+            "there is no {STOCK_INITRD}: tests/stock-tools makes it"
+        )));
+    }
+    let reference = measure(context, Hypervisor::Reference)?;
+    let ours = measure(context, Hypervisor::Paravane)?;
+    let mut said = Vec::new();
+    let mut is_slow = false;
+    for (((what, most), ours), reference) in STEPS.iter().zip(ours).zip(reference) {
+        let (work, clock) = (ours.work / reference.work, ours.clock / reference.clock);
+        is_slow |= work > *most || clock > most * CLOCK_FACTOR;
+        said.push(format!(
+            "{what} {:.2} s of work to {:.2} s: {work:.2}, by the clock {:.2} s to {:.2} s: {clock:.2}",
+            ours.work, reference.work, ours.clock, reference.clock
+        ));
+    }
+    let said = said.join("; ");
+    Ok(if is_slow {
+        Verdict::TooSlow(said)
+    } else {
+        Verdict::Pass(said)
+    })
+}
+
+/// In the order of [`STEPS`].
+fn measure(context: &Context<'_>, hypervisor: Hypervisor) -> Result<[Cost; 5], Verdict> {
+    let machine = Machine::default();
+    let (tool, boot) = match hypervisor {
+        Hypervisor::Paravane => ("xm", Boot::of(&machine)),
+        Hypervisor::Reference => (
+            "xl",
+            Boot {
+                hypervisor,
+                words: " rdinit=/stock-init",
+                initrd: Some(Path::new(STOCK_INITRD)),
+                ..Boot::of(&machine)
+            },
+        ),
+    };
+    let mut shell = boot.shell(context)?;
+    // Both read it.
+    for line in [
+        "name='g'",
+        "kernel='/boot/vmlinuz'",
+        "ramdisk='/boot/guest-initrd'",
+        "memory=128",
+        "extra='console=hvc0 earlyprintk=xen'",
+    ] {
+        shell.output(&format!("echo \"{line}\" >>/tmp/g"))?;
+    }
+    let destroy = format!("{tool} destroy g");
+    let quiet = |command: &str| format!("{tool} {command} >/dev/null 2>&1");
+    let first = create(&mut shell, tool)?;
+    let mut destroyed = timed(&mut shell, &destroy)?;
+    let mut next = create(&mut shell, tool)?;
+    destroyed = destroyed.least(timed(&mut shell, &destroy)?);
+    next = next.least(create(&mut shell, tool)?);
+    let (mut listed, mut paused) = (Cost::NEVER, Cost::NEVER);
+    for _ in 0..TRIES {
+        paused = paused.least(timed(&mut shell, &quiet("pause g"))?);
+        // The guest stands still.
+        listed = listed.least(timed(&mut shell, &quiet("list"))?);
+        shell.output(&quiet("unpause g"))?;
+    }
+    Ok([first, next, listed, paused, destroyed])
+}
+
+/// From the command to the guest's first line. Then its console is left, and it stands still.
+fn create(shell: &mut Shell, tool: &str) -> Result<Cost, Verdict> {
+    let (began, before) = (Instant::now(), work_of(&shell.run)?);
+    shell.send(&format!("{tool} create -c /tmp/g\n"))?;
+    shell.must_say_within("Linux version", CREATE_LIMIT)?;
+    let cost = Cost {
+        work: work_of(&shell.run)? - before,
+        clock: began.elapsed().as_secs_f64(),
+    };
+    shell.must_ask("guest# $", CREATE_LIMIT)?;
+    shell.send(LEAVE)?;
+    std::thread::sleep(ALONE);
+    shell.send("\n")?;
+    shell.must_ask(PROMPT, CREATE_LIMIT)?;
+    Ok(cost)
+}
+
+/// One command, from its line to the next prompt.
+fn timed(shell: &mut Shell, command: &str) -> Result<Cost, Verdict> {
+    let (began, before) = (Instant::now(), work_of(&shell.run)?);
+    shell.output_within(command, CREATE_LIMIT)?;
+    Ok(Cost {
+        work: work_of(&shell.run)? - before,
+        clock: began.elapsed().as_secs_f64(),
+    })
+}
