@@ -332,7 +332,7 @@ pub mod calls {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     mod tests {
         use super::*;
         use crate::made_up_bytes::made_up_bytes;

@@ -1,7 +1,7 @@
 //! Every interleaving of operations on the same grant and the same handle, checked by loom:
 //! `RUSTFLAGS="--cfg loom" cargo test --release -p hypervisor --lib grant::loom_models`.
 
-use super::environment::{Access, GrantDomain};
+use super::environment::Access;
 use super::test_machine::TestMachine;
 use super::unmap::{self, Unmapped};
 use super::*;

@@ -184,3 +184,182 @@ fn a_processor_does_not_sleep_on_what_it_was_asked_to_look_at() {
 fn nor_if_it_asked_itself_meanwhile() {
     loom::model(|| sleeper_has_seen(1, true));
 }
+
+/// One processor, its vCPU, and an event for that, with the steps of `arch::scheduler` and of the way to the guest in
+/// their order.
+struct Waiting {
+    machine: Arc<Machine>,
+    vcpu: TestVcpu,
+    attention: super::attention::Attention,
+    /// Interrupts that the processor has not taken.
+    interrupts: loom::sync::atomic::AtomicU32,
+    is_pending: loom::sync::atomic::AtomicBool,
+}
+
+/// What the processor has of the vCPU.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Holds {
+    Running,
+    Parked,
+    Nothing,
+}
+
+/// Where the processor's way has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    /// The guest has its event.
+    Delivered,
+    Asleep(Holds),
+}
+
+impl Waiting {
+    fn new() -> Arc<Self> {
+        let machine = machine(1);
+        let vcpu = vcpu(&machine);
+        let _ = tell(&machine, &vcpu, vcpu.0.run.up().1);
+        assert!(gets(&machine, CPU0, &vcpu));
+        Arc::new(Self {
+            machine,
+            vcpu,
+            attention: super::attention::Attention::new(),
+            interrupts: loom::sync::atomic::AtomicU32::new(0),
+            is_pending: loom::sync::atomic::AtomicBool::new(false),
+        })
+    }
+
+    /// By somebody else than the processor.
+    fn ask(&self, why: super::attention::Reasons) {
+        use loom::sync::atomic::Ordering::SeqCst;
+        if self.attention.ask(why) {
+            self.interrupts.fetch_add(1, SeqCst);
+        }
+    }
+
+    /// An event is sent: `event::deliver`, `EventDomain::kick` of a domain, `arch::scheduler::wake` and `poke`.
+    fn send(&self) {
+        use super::attention::Reasons;
+        use loom::sync::atomic::Ordering::SeqCst;
+        if self.is_pending.swap(true, SeqCst) {
+            return;
+        }
+        let run = &self.vcpu.0.run;
+        if run.unblock() == Change::BecameRunnable {
+            match self.machine.wake(&self.vcpu, 0) {
+                Poke(Some(CPU0)) => self.ask(Reasons::PICK),
+                Poke(None) if run.is_running() => self.ask(Reasons::PICK),
+                poke => assert_eq!(poke, Poke(None)),
+            }
+        } else if run.is_running() {
+            self.ask(Reasons::EVENT);
+        }
+    }
+
+    /// `SCHEDOP_block`, by the guest.
+    fn block(&self) {
+        use loom::sync::atomic::Ordering::SeqCst;
+        let _: Change = self.vcpu.0.run.block();
+        if self.is_pending.load(SeqCst) {
+            let _: Change = self.vcpu.0.run.unblock();
+        } else {
+            let _ = self.attention.ask(super::attention::Reasons::PICK);
+        }
+    }
+
+    /// The processor's way from a hypercall, or out of sleep, to its guest or to sleep.
+    fn leave(&self, mut holds: Holds) -> End {
+        use super::attention::Reasons;
+        use loom::sync::atomic::Ordering::SeqCst;
+        let run = &self.vcpu.0.run;
+        loop {
+            if !self.attention.is_asked() && holds == Holds::Running {
+                if self.is_pending.load(SeqCst) {
+                    return End::Delivered;
+                }
+                // Woken for nothing, or not asleep yet: the guest waits on.
+                self.block();
+                continue;
+            }
+            let why = self.attention.take();
+            if holds == Holds::Running && why == Reasons::EVENT {
+                continue;
+            }
+            let current = (holds != Holds::Nothing).then_some(&self.vcpu);
+            match self.machine.pick_next(CPU0, 0, current).pick {
+                Pick::Stay | Pick::Switch(_) => holds = Holds::Running,
+                Pick::Idle if holds == Holds::Nothing => {}
+                Pick::Idle if run.is_only_blocked() => holds = Holds::Parked,
+                Pick::Idle => {
+                    holds = Holds::Nothing;
+                    if self.machine.descheduled(CPU0, &self.vcpu) != Poke(None) {
+                        let _ = self.attention.ask(Reasons::PICK);
+                    }
+                }
+            }
+            if holds != Holds::Running
+                && !self.attention.is_asked()
+                && self.interrupts.swap(0, SeqCst) == 0
+            {
+                return End::Asleep(holds);
+            }
+        }
+    }
+
+    /// All that the processor does until nothing can wake it any more.
+    fn settle(&self, mut end: End) {
+        use loom::sync::atomic::Ordering::SeqCst;
+        if let End::Asleep(holds) = end {
+            assert!(
+                self.interrupts.swap(0, SeqCst) != 0,
+                "asleep with an event, {holds:?}"
+            );
+            end = self.leave(holds);
+        }
+        assert_eq!(end, End::Delivered);
+    }
+}
+
+#[test]
+fn an_event_reaches_a_vcpu_on_its_way_to_sleep() {
+    loom::model(|| {
+        let waiting = Waiting::new();
+        let theirs = Arc::clone(&waiting);
+        let sender = thread::spawn(move || theirs.send());
+        waiting.block();
+        let end = waiting.leave(Holds::Running);
+        sender.join().expect("no panic");
+        waiting.settle(end);
+    });
+}
+
+#[test]
+fn an_event_reaches_a_vcpu_that_is_paused_for_a_moment_on_its_way_to_sleep() {
+    // Three threads: all interleavings with up to three switches that nobody asked for.
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        use super::attention::Reasons;
+        let waiting = Waiting::new();
+        let (theirs, pausers) = (Arc::clone(&waiting), Arc::clone(&waiting));
+        let sender = thread::spawn(move || theirs.send());
+        let pauser = thread::spawn(move || {
+            let (machine, vcpu) = (&pausers.machine, &pausers.vcpu);
+            let change = vcpu.0.run.pause().expect("few");
+            if tell(machine, vcpu, change) != Poke(None) || vcpu.0.run.is_running() {
+                pausers.ask(Reasons::PICK);
+            }
+            let change = vcpu.0.run.unpause().expect("paused");
+            if change == Change::BecameRunnable {
+                match machine.wake(vcpu, 0) {
+                    Poke(Some(CPU0)) => pausers.ask(Reasons::PICK),
+                    Poke(None) if vcpu.0.run.is_running() => pausers.ask(Reasons::PICK),
+                    poke => assert_eq!(poke, Poke(None)),
+                }
+            }
+        });
+        waiting.block();
+        let end = waiting.leave(Holds::Running);
+        sender.join().expect("no panic");
+        pauser.join().expect("no panic");
+        waiting.settle(end);
+    });
+}
