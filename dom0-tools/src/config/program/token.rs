@@ -7,6 +7,8 @@ use std::str::Chars;
 const MAX_BRACKETS: usize = 60;
 /// Operators in a logical line: more is refused, for the same reason.
 const MAX_OPERATORS: usize = 2000;
+/// Words that make expressions deeper, as operators do.
+const NESTING_WORDS: [&str; 8] = ["not", "lambda", "if", "else", "and", "or", "in", "for"];
 /// What a tab goes to in indentation.
 const TAB: usize = 8;
 
@@ -218,7 +220,13 @@ impl Lexer<'_> {
                     );
                     match self.rest.peek() {
                         Some('\'' | '"') if is_prefix => TokenKind::Text(self.string(&name)?),
-                        _ => TokenKind::Name(name),
+                        _ => {
+                            operators += usize::from(NESTING_WORDS.contains(&name.as_str()));
+                            if operators > MAX_OPERATORS {
+                                return self.error("this line is too long");
+                            }
+                            TokenKind::Name(name)
+                        }
                     }
                 }
                 letter => {
@@ -383,5 +391,6 @@ mod tests {
         );
         assert_eq!(error(&"(".repeat(1000)).1, "brackets are nested too deep");
         assert_eq!(error(&"-".repeat(9000)).1, "this line is too long");
+        assert_eq!(error(&"not ".repeat(9000)).1, "this line is too long");
     }
 }
