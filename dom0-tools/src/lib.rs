@@ -5,6 +5,7 @@
 //! * [`console`] has the guests' consoles;
 //! * [`config`] reads configurations of domains, [`sxp`] the s-expressions of the old tools;
 //! * [`builder`] builds domains, [`control`] has what is asked of the hypervisor;
+//! * [`core_dump`] writes what is left of a domain;
 //! * [`xend`] owns their life cycle, [`xm`] is what administrators type;
 //! * [`command_line`] says how the daemons are called;
 //! * [`device`] is the only room that touches the kernel's devices, and has all `unsafe`.
@@ -17,6 +18,7 @@ pub mod command_line;
 pub mod config;
 pub mod console;
 pub mod control;
+pub mod core_dump;
 pub mod daemon;
 pub mod device;
 pub mod store;

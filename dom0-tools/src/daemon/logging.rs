@@ -62,7 +62,17 @@ impl Log for Logger {
     fn log(&self, record: &Record<'_>) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let seconds = now.map_or(0, |now| now.as_secs());
-        let line = format!("{} {:<5} {}\n", utc(seconds), record.level(), record.args());
+        // Programs read the log of `xend` in this form.
+        let module = record.module_path().unwrap_or_default();
+        let line = format!(
+            "[{} {}] {} ({}:{}) {}\n",
+            utc(seconds),
+            std::process::id(),
+            record.level(),
+            module.rsplit("::").next().unwrap_or_default(),
+            record.line().unwrap_or(0),
+            record.args()
+        );
         // Nobody is left to be told that it can't be written.
         let _ = match &mut *output() {
             Output::StandardError => io::stderr().write_all(line.as_bytes()),
@@ -73,8 +83,9 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-/// A date and time of day, for seconds since 1970.
-fn utc(seconds: u64) -> String {
+/// Year, month, day, hour, minute and second, for seconds since 1970.
+#[must_use]
+pub fn date_and_time(seconds: u64) -> [u64; 6] {
     // Years from March to February, so that the odd day is the last one.
     let (days, time) = (seconds / 86400 + 719_468, seconds % 86400);
     let (era, day_of_era) = (days / 146_097, days % 146_097);
@@ -89,8 +100,12 @@ fn utc(seconds: u64) -> String {
         shifted_month - 9
     };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    [year, month, day, time / 3600, time / 60 % 60, time % 60]
+}
+
+fn utc(seconds: u64) -> String {
+    let [year, month, day, hour, minute, second] = date_and_time(seconds);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
 #[cfg(test)]
@@ -99,10 +114,10 @@ mod tests {
 
     #[test]
     fn times_are_shown_as_people_read_them() {
-        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
-        assert_eq!(utc(951_782_400), "2000-02-29T00:00:00Z");
-        assert_eq!(utc(1_795_735_757), "2026-11-26T23:29:17Z");
-        assert_eq!(utc(4_107_542_399), "2100-02-28T23:59:59Z");
-        assert_eq!(utc(4_107_542_400), "2100-03-01T00:00:00Z");
+        assert_eq!(utc(0), "1970-01-01 00:00:00");
+        assert_eq!(utc(951_782_400), "2000-02-29 00:00:00");
+        assert_eq!(utc(1_795_735_757), "2026-11-26 23:29:17");
+        assert_eq!(utc(4_107_542_399), "2100-02-28 23:59:59");
+        assert_eq!(utc(4_107_542_400), "2100-03-01 00:00:00");
     }
 }

@@ -213,9 +213,6 @@ fn warnings(config: &DomainConfig) -> Vec<String> {
     if config.pool != "Pool-0" {
         warnings.push(format!("pool = {}: there is only Pool-0 yet", config.pool));
     }
-    if config.on_crash.is_for_crash() {
-        warnings.push("on_crash: core dumps are not there yet, none will be written".to_owned());
-    }
     if config.on_xend_start != "ignore" || config.on_xend_stop != "ignore" {
         warnings.push("on_xend_start and on_xend_stop have no effect yet".to_owned());
     }

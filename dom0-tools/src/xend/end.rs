@@ -132,7 +132,7 @@ impl Xend {
             let _ = store.write(&node, reason_name(reason));
         }
         if dump == Dump::First {
-            log::warn!("{name}: core dumps are not there yet: none is written");
+            self.dump_crashed(domain, &name);
         }
         match decision {
             Decision::Leave => {}

@@ -7,15 +7,19 @@ use crate::config::domain::DomainConfig;
 use crate::control::cpu_list::CpuList;
 use crate::control::error::ControlError;
 use crate::control::machine_info::{Topology, Version};
+use crate::core_dump::{self, DumpError, Frames, Subject};
 use crate::device::foreign_frames::ForeignFrames;
 use crate::device::privcmd::Privcmd;
 use guest_abi::console_ring::{ConsoleRing, OUT_SIZE};
 use guest_abi::domctl_domain::{CreateDomain, DomainInfo};
 use guest_abi::domctl_vcpu::{SchedulerCredit, VcpuState};
-use guest_abi::ids::{DomId, Mfn};
+use guest_abi::ids::{DomId, Mfn, PAGE_SIZE};
 use guest_abi::sysctl::PhysInfo;
+use guest_abi::vcpu_context::VcpuGuestContext;
+use nix::errno::Errno;
+use std::fs::File;
 use std::path::Path;
-use zerocopy::FromZeros;
+use zerocopy::{FromZeros, IntoBytes};
 
 /// A kernel and its RAM disk, ready to be built from.
 #[derive(Clone, Default)]
@@ -59,6 +63,8 @@ pub trait Machine: Send + Sync {
     fn debug_keys(&self, keys: &[u8]) -> Result<(), ControlError>;
     /// What the console's ring still holds of a guest's last output.
     fn last_output(&self, domain: DomId, console: Mfn) -> Result<Vec<u8>, ControlError>;
+    /// Writes the domain's core, and says how many frames it has.
+    fn dump_core(&self, domain: DomId, file: &mut File) -> Result<usize, DumpError>;
 }
 
 /// The highest port of a guest.
@@ -238,5 +244,56 @@ impl Machine for Hypervisor {
             output.rotate_left(produced % OUT_SIZE);
         }
         Ok(output)
+    }
+
+    fn dump_core(&self, domain: DomId, file: &mut File) -> Result<usize, DumpError> {
+        let gone = || ControlError::new("looking for the domain", Errno::ESRCH);
+        let info = self.privcmd.domain_info(domain)?.ok_or_else(gone)?;
+        let vcpus = info.max_vcpu_id as usize + 1;
+        let mut contexts = Vec::new();
+        for vcpu in 0..vcpus {
+            // One that was never brought up has no context, and is all zero.
+            match self.privcmd.vcpu_context(domain, vcpu as u32) {
+                Ok(context) => contexts.extend(context.as_bytes()),
+                Err(_) => contexts.resize((vcpu + 1) * size_of::<VcpuGuestContext>(), 0),
+            }
+        }
+        let subject = Subject {
+            version: self.privcmd.version()?,
+            contexts,
+            vcpus,
+            shared_info: Mfn(info.shared_info_frame),
+            frames: info.tot_pages,
+        };
+        core_dump::write(&subject, &Foreign(&self.privcmd, domain), file)
+    }
+}
+
+/// Frames of a domain.
+struct Foreign<'p>(&'p Privcmd, DomId);
+
+impl Frames for Foreign<'_> {
+    fn read(&self, frames: &[Mfn], into: &mut [u8]) -> Result<(), ControlError> {
+        let copy = |mapped: &ForeignFrames, into: &mut [u8]| {
+            for (page, into) in into.chunks_mut(PAGE_SIZE).enumerate() {
+                mapped.read(page, 0, into);
+            }
+        };
+        if let Ok(mapped) = ForeignFrames::of(self.0, self.1, frames) {
+            copy(&mapped, into);
+            return Ok(());
+        }
+        // Some of them can't be read: the guest may have given one away since it was listed.
+        let mut last = None;
+        for (&frame, into) in frames.iter().zip(into.chunks_mut(PAGE_SIZE)) {
+            match ForeignFrames::of(self.0, self.1, &[frame]) {
+                Ok(mapped) => copy(&mapped, into),
+                Err(error) => last = Some(error),
+            }
+        }
+        match last {
+            Some(error) if frames.len() == 1 => Err(error),
+            _ => Ok(()),
+        }
     }
 }

@@ -12,6 +12,7 @@
 
 pub mod create;
 pub mod domains;
+pub mod dump;
 pub mod end;
 pub mod host;
 pub mod lifecycle;

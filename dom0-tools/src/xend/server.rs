@@ -118,7 +118,12 @@ impl Xend {
             Request::SetVcpus { domain, count } => self.set_vcpus(&domain, count),
             Request::PinVcpu { domain, vcpu, cpus } => self.pin(&domain, vcpu, &cpus),
             Request::Sysrq { domain, letter } => self.sysrq(&domain, &letter),
-            Request::DumpCore { .. } => Err(Fault::text("core dumps are not there yet")),
+            Request::DumpCore {
+                domain,
+                file,
+                live,
+                then,
+            } => self.dump_core(&domain, file.as_deref(), live, then),
             Request::Host => self.host().map(|host| Response::Host(Box::new(host))),
             Request::Dmesg { clear } => {
                 let text = self.machine.console()?;

@@ -10,6 +10,7 @@ use crate::config::domain::{Action, DomainConfig, Uuid};
 use crate::control::cpu_list::CpuList;
 use crate::control::error::ControlError;
 use crate::control::machine_info::{Topology, Version};
+use crate::core_dump::DumpError;
 use guest_abi::domctl_domain::{DomainInfo, DomainInfoFlags};
 use guest_abi::domctl_vcpu::VcpuState;
 use guest_abi::ids::{DomId, Mfn, Port};
@@ -17,6 +18,8 @@ use guest_abi::sysctl::PhysInfo;
 use hypervisor::image::start::Ring;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use zerocopy::FromZeros;
@@ -104,7 +107,7 @@ impl World {
         let places = Places {
             records: self.directory(test),
             log: PathBuf::from("/nonexistent/log"),
-            dumps: PathBuf::from("/nonexistent/dumps"),
+            dumps: self.directory(test).with_extension("dumps"),
         };
         let connect = move || Ok(Box::new(store.clone()) as Box<dyn Nodes>);
         Xend::new(Box::new(self.clone()), Box::new(connect), places, "boot").unwrap()
@@ -241,6 +244,13 @@ impl Machine for World {
 
     fn last_output(&self, _: DomId, _: Mfn) -> Result<Vec<u8>, ControlError> {
         Ok(self.state().output.clone())
+    }
+
+    fn dump_core(&self, _: DomId, file: &mut File) -> Result<usize, DumpError> {
+        let step = self.with(|_| ());
+        file.write_all(b"core")?;
+        step?;
+        Ok(1)
     }
 }
 

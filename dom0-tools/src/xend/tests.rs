@@ -332,12 +332,12 @@ fn what_has_no_effect_is_told() {
     let xend = world.xend("warns");
     let mut warned = config("etch");
     warned.localtime = true;
-    warned.on_crash = Action::CoredumpDestroy;
+    warned.on_xend_start = "start".to_owned();
     let Ok(Response::Created { warnings, .. }) = xend.create(warned, Start::Running) else {
         panic!()
     };
     assert_eq!(warnings.len(), 2, "{warnings:?}");
-    assert!(warnings[0].starts_with("localtime ") && warnings[1].starts_with("on_crash"));
+    assert!(warnings[0].starts_with("localtime ") && warnings[1].starts_with("on_xend_start"));
 }
 
 #[test]
