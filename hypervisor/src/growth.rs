@@ -70,7 +70,9 @@ pub fn make_room<C: Grow>(
     if has >= wanted {
         return Ok(());
     }
-    let mut other = C::with_room(wanted)?;
+    // Twice as much as there was, so that growing by one again and again costs a few moves of each element in all.
+    let mut other = C::with_room(wanted.max(has.saturating_mul(2)))
+        .or_else(|OutOfMemory| C::with_room(wanted))?;
     locked(&mut |collection| {
         // Somebody else may have been quicker.
         if collection.room() < other.room() {

@@ -124,6 +124,12 @@ impl Write for Unlocked {
     }
 }
 
+/// Writes one line about what an administrator has asked for and will not have. It is written whatever the log level
+/// is: a mistake is never passed over in silence.
+pub fn warning(text: fmt::Arguments<'_>) {
+    line(format_args!("warning: {text}"));
+}
+
 /// Writes one line with its time stamp.
 pub fn line(text: fmt::Arguments<'_>) {
     // Our writers do not fail; a failing `Display` of an argument shortens its line.

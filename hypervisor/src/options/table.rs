@@ -108,7 +108,8 @@ pub static TABLE: &[Descriptor] = &[
         form: "=<level>[/<rate-limited level>]",
         default: "info",
         meaning: "Which of the hypervisor's own messages are printed: those up to the first level always, those above \
-                  it up to the second level as long as there are not too many, 10 in 5 seconds. Levels: `none`, `error`, \
+                  it up to the second level as long as there are not too many, 10 in 5 seconds; a second level below the \
+                  first adds nothing. Levels: `none`, `error`, \
                   `warning`, `info`, `debug`, `all`.",
         is_for_tests: false,
         takes: Takes::Value(|options, value| {
@@ -268,7 +269,7 @@ pub static TABLE: &[Descriptor] = &[
         name: "placeholder",
         form: "",
         default: "",
-        meaning: "Accepted and without effect: boot loaders' scripts write it.",
+        meaning: "Accepted and without effect, as `noplaceholder` too: boot loaders' scripts write it.",
         is_for_tests: false,
         takes: Takes::Nothing,
     },

@@ -1,6 +1,7 @@
 //! Interrupt controllers, clocks and processors, each started when its turn comes.
 
 use crate::arch::{apic, clock, death, ioapic, layout, msr, port, smp, watchdog};
+use crate::console;
 use crate::machine::acpi::Acpi;
 use crate::options::{Options, Watchdog};
 
@@ -116,7 +117,9 @@ pub(super) fn start_watchdog(acpi: &Acpi, options: &Options) {
     if gsi.is_some_and(|gsi| watchdog::start(gsi, options.watchdog_timeout_s)) {
         log::info!("Watchdog: on, {} s", options.watchdog_timeout_s);
     } else {
-        log::warn!("watchdog: no IO-APIC has the PIT's interrupt: it stays off");
+        console::warning(format_args!(
+            "option watchdog: no IO-APIC has the PIT's interrupt: it stays off"
+        ));
     }
 }
 

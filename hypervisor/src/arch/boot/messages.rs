@@ -13,10 +13,10 @@ pub(super) fn start_console(options: &Options, info: Option<&BootInfo<'_>>) {
         if unsafe { serial::COM1.start(&options.com1) } {
             console::add_sink(&serial::COM1);
         } else {
-            log::warn!(
+            console::warning(format_args!(
                 "com1: no serial line answers at port {:#x}, or it can't be set as wanted",
                 options.com1.io_base
-            );
+            ));
         }
     }
     if options.consoles.contains(Consoles::VGA) {
@@ -30,17 +30,17 @@ fn start_screen(options: &Options, info: Option<&BootInfo<'_>>) {
     let size = match info.map_or(Ok(vga::Size::USUAL), vga::text_size) {
         Ok(size) => size,
         Err(why) => {
-            log::warn!(
+            console::warning(format_args!(
                 "vga: {why}: the screen shows no messages (GRUB on a BIOS: set gfxpayload=text)"
-            );
+            ));
             return;
         }
     };
     if options.vga.mode == VgaMode::Text80x25 && size != vga::Size::USUAL {
-        log::warn!(
+        console::warning(format_args!(
             "vga: text-80x25 can't be set from here; the boot loader left {size}, which is used \
              (GRUB: set gfxpayload=text)"
-        );
+        ));
     }
     // SAFETY: the text screen of a PC, which the early page tables show.
     unsafe { vga::SCREEN.start(paging::direct(vga::ADDRESS), size) };
@@ -59,13 +59,12 @@ pub(super) fn release_screen(options: &Options) {
 
 /// Says what in the options was not understood.
 pub(super) fn report_options(command_line: &[u8], parsed: &Parsed<'_>) {
-    // Whatever the log level: an administrator's mistake is never passed over in silence.
     options::each_warning(command_line, |warning| {
-        console::line(format_args!("warning: {warning}"));
+        console::warning(format_args!("{warning}"));
     });
     for name in parsed.without_effect.iter() {
-        console::line(format_args!(
-            "warning: command line: \"{name}\" is understood, but has no effect yet"
+        console::warning(format_args!(
+            "command line: \"{name}\" is understood, but has no effect yet"
         ));
     }
 }

@@ -199,12 +199,14 @@ extern "C" fn boot_on_own_stack() -> ! {
     apic::start(window, options.x2apic.unwrap_or(true));
     match options.x2apic {
         Some(true) if !apic::is_x2apic() => {
-            log::warn!("option x2apic: the processor has no x2APIC; its xAPIC is used");
+            console::warning(format_args!(
+                "option x2apic: the processor has no x2APIC; its xAPIC is used"
+            ));
         }
         Some(false) if apic::is_x2apic() => {
-            log::warn!(
+            console::warning(format_args!(
                 "option x2apic=no: the firmware has turned the x2APIC on, and there is no way back"
-            );
+            ));
         }
         _ => {}
     }

@@ -11,7 +11,7 @@ use crate::qemu::Qemu;
 use crate::run::{Missing, Run};
 use crate::suite::{Case, Context};
 use crate::verdict::{Ending, Verdict};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// From QEMU's start to the message.
 const DEATH_LIMIT: Duration = Duration::from_secs(60);
@@ -19,8 +19,10 @@ const DEATH_LIMIT: Duration = Duration::from_secs(60);
 const MESSAGE_LIMIT: Duration = Duration::from_secs(10);
 /// From the message to the reboot, the pause in which a person can read it included.
 const REBOOT_LIMIT: Duration = Duration::from_secs(30);
-/// How long a machine must stay as it is to count as staying.
-const STAY: Duration = Duration::from_secs(3);
+/// How long the machine waits before it reboots, as it says.
+const PAUSE: Duration = Duration::from_secs(5);
+/// How long a machine must stay as it is to count as staying: longer than it waits before it would reboot.
+const STAY: Duration = Duration::from_secs(8);
 
 /// A way to die.
 #[derive(Clone, Copy, Debug)]
@@ -448,9 +450,21 @@ fn refuses(context: &Context<'_>, aftermath: Aftermath) -> Result<Verdict, Verdi
     })
 }
 
-/// QEMU was told to end where the machine would reset.
+/// The machine says that it reboots after a pause, and does. QEMU was told to end where the machine would reset.
 fn reboots(run: &mut Run) -> Verdict {
+    let Ok(announced) = pattern(&format!("ebooting.* in {} seconds", PAUSE.as_secs())) else {
+        return Verdict::NoVerdict("the pattern is none".into());
+    };
+    if let Err(missing) = run.wait_for(&announced, MESSAGE_LIMIT) {
+        return no_line("the line that announces the reboot", &missing);
+    }
+    let said = Instant::now();
     match run.wait_for_end(REBOOT_LIMIT) {
+        // The line may have been read a moment after it was written.
+        Ending::Exited(0) if said.elapsed() + PAUSE / 5 < PAUSE => Verdict::Fail(format!(
+            "it announces a pause of {PAUSE:?} and reboots after {:?}",
+            said.elapsed()
+        )),
         Ending::Exited(0) => Verdict::Pass(String::new()),
         Ending::TimedOut => Verdict::Fail("it does not reboot".into()),
         ending => Verdict::NoVerdict(ending.to_string()),

@@ -107,6 +107,12 @@ pub fn cases() -> Vec<Case> {
     cases.push(Case::new("options/dom0-mem-is-not-there", |context| {
         says_what_is_not_there(context).unwrap_or_else(|verdict| verdict)
     }));
+    cases.push(Case::new("options/what-is-not-had-is-said", |context| {
+        says_what_is_not_had(context).unwrap_or_else(|verdict| verdict)
+    }));
+    cases.push(Case::new("options/dom0-max-vcpus", |context| {
+        has_many_vcpus(context).unwrap_or_else(|verdict| verdict)
+    }));
     for (name, options, screen) in [
         ("options/vga", "console=com1,vga", Screen::Released),
         (
@@ -176,6 +182,44 @@ fn says_what_is_not_there(context: &Context<'_>) -> Result<Verdict, Verdict> {
         r"warning: dom0_mem=max:1G is more than the machine has free: .* can have (3|4)\d\d MiB",
         LAST,
     ] {
+        run.wait_for(&pattern(line)?, DOMAIN_LIMIT)
+            .map_err(|missing| no_line(line, &missing))?;
+    }
+    Ok(Verdict::Pass(String::new()))
+}
+
+/// What was asked for and can't be had is said, whatever the log level.
+fn says_what_is_not_had(context: &Context<'_>) -> Result<Verdict, Verdict> {
+    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let machine = Machine {
+        cpu: "qemu64,-x2apic".into(),
+        ..Machine::default()
+    };
+    let recipe = Recipe::new(IMAGE, "console=com1 loglvl=none x2apic=yes");
+    let mut run = context.boot(&qemu, &machine, &recipe)?;
+    for line in [
+        "warning: option x2apic: the processor has no x2APIC",
+        BOOT_COMPLETE,
+    ] {
+        run.wait_for(&pattern(line)?, BOOT_LIMIT)
+            .map_err(|missing| no_line(line, &missing))?;
+    }
+    Ok(Verdict::Pass(String::new()))
+}
+
+/// The first domain has as many vCPUs as the option says, up to the most it takes.
+fn has_many_vcpus(context: &Context<'_>) -> Result<Verdict, Verdict> {
+    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let mut recipe = Recipe::new(
+        IMAGE,
+        "console=com1 noreboot dom0_mem=64M dom0_max_vcpus=8192",
+    );
+    recipe.modules.push((
+        PathBuf::from("build/kernels/kernel"),
+        "test=trap/unhandled".into(),
+    ));
+    let mut run = context.boot(&qemu, &Machine::default(), &recipe)?;
+    for line in [r"First domain: .*, 8192 vCPUs", LAST] {
         run.wait_for(&pattern(line)?, DOMAIN_LIMIT)
             .map_err(|missing| no_line(line, &missing))?;
     }
