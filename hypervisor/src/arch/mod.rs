@@ -6,6 +6,7 @@
 //! guests may own FS and GS while the hypervisor runs.
 
 pub mod layout;
+pub(crate) mod speculation;
 
 #[cfg(target_os = "none")]
 mod acpi_memory;

@@ -4,6 +4,7 @@
 use super::active::Kind;
 use super::environment::{Access, Context, Frames, GrantDomain, GrantDomains};
 use super::table::{GrantTable, Use};
+use crate::speculation;
 use guest_abi::grant_op::{self, CopyFlags, CopyPtr, GrantStatus};
 use guest_abi::grant_table::AccessFlags;
 use guest_abi::ids::{DomId, GrantRef, Mfn, PAGE_SIZE};
@@ -151,6 +152,7 @@ where
             frame
         }
     };
+    speculation::barrier();
     *slot = Some(End {
         name,
         owner,

@@ -12,6 +12,7 @@ use crate::domain::{Domain, Vcpu};
 use crate::mm::descriptor::DescriptorPage;
 use crate::mm::error::Stop;
 use crate::mm::platform::Slot;
+use crate::speculation;
 use guest_abi::errno::Errno;
 use guest_abi::ids::{Mfn, PAGE_SIZE, Vaddr};
 use guest_abi::segment::{FIRST_RESERVED_GDT_ENTRY, MAX_LDT_ENTRIES};
@@ -191,9 +192,10 @@ pub(super) fn drop_ldt_pages(guest: &mut Guest<'_>) {
 /// something else now. `false` if the guest has none there.
 pub(crate) fn map_ldt_page(guest: &mut Guest<'_>, page: usize) -> bool {
     let tables = &guest.context.tables;
-    if page as u32 >= tables.ldt_entries.div_ceil(ENTRIES_PER_PAGE) {
+    let pages = tables.ldt_entries.div_ceil(ENTRIES_PER_PAGE) as usize;
+    let Some(page) = speculation::index(page, pages) else {
         return false;
-    }
+    };
     // A page that is there already keeps the one reference that is taken on it.
     if guest
         .context

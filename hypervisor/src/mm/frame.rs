@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::speculation::element;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::fmt;
 use guest_abi::ids::{DomId, Mfn};
@@ -175,11 +176,11 @@ impl<'t> FrameTable<'t> {
         }
     }
 
-    /// The entry of `mfn`; none past the end of memory.
+    /// The entry of `mfn`, which a guest may have chosen; none past the end of memory.
     #[inline]
     #[must_use]
     pub fn get(self, mfn: Mfn) -> Option<&'t Frame> {
-        self.frames.get(usize::try_from(mfn.0).ok()?)
+        element(self.frames, usize::try_from(mfn.0).ok()?)
     }
 
     /// One more than the largest frame number that has an entry.

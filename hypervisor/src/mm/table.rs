@@ -22,6 +22,7 @@ use super::platform::{Platform, Slot};
 use super::pte;
 use super::reference::Mm;
 use super::typ::{GetExclusive, Level, Type, TypeWord};
+use crate::speculation;
 use crate::sync::atomic::Ordering;
 use guest_abi::ids::Mfn;
 
@@ -93,6 +94,8 @@ impl<'m, P: Platform> Mm<'m, P> {
         working: TypeWord,
         from: u32,
     ) -> Result<(), Stop> {
+        // Whose frame it is was looked at a moment ago.
+        speculation::barrier();
         let Some(below) = level.below() else {
             return match self.validate_l1(lock, mfn) {
                 Ok(()) => {
@@ -486,6 +489,8 @@ impl<'m, P: Platform> Mm<'m, P> {
     ) -> Result<(), MmError> {
         let (_, word) = self.own_word(lock, mfn)?;
         if word.is_table(level) {
+            // What the caller reads there leads to other frames.
+            speculation::barrier();
             Ok(())
         } else {
             Err(MmError::NotATable)

@@ -9,6 +9,7 @@ use super::platform::{Platform, Slot};
 use super::pte;
 use super::reference::Mm;
 use super::typ::{Level, TypeWord};
+use crate::speculation;
 use guest_abi::ids::{DomId, Mfn};
 
 /// What becomes of the accessed and dirty bits that the processor has set in the old entry.
@@ -274,6 +275,7 @@ impl<P: Platform> Mm<'_, P> {
         self.finish_pending(lock)?;
         let (_, word) = self.own_word(lock, mfn).map_err(|_| MmError::BadFrame)?;
         if word.is_table(Level::L1) {
+            speculation::barrier();
             self.update_l1_in_force(lock, mfn, slot, value, accessed_dirty, frame_owner)?;
             return Ok(Owed::NOTHING);
         }

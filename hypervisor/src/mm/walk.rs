@@ -8,6 +8,7 @@ use super::platform::{Platform, Slot};
 use super::pte;
 use super::reference::Mm;
 use super::typ::Level;
+use crate::speculation;
 use guest_abi::ids::{Mfn, Vaddr};
 
 /// Where the L1 entry of an address is.
@@ -45,8 +46,9 @@ impl<P: Platform> Mm<'_, P> {
             if !pte::is_present(entry) {
                 return Err(MmError::NotMapped);
             }
-            // In force, so what a present entry refers to is a table of the level below.
-            table = pte::mfn(entry);
+            // In force, so what a present entry refers to is a table of the level below. One that is not present holds
+            // what the guest likes, and is none on a guessed path either.
+            table = pte::mfn(speculation::value_if(pte::is_present(entry), entry));
         }
         Ok(L1Place {
             table,

@@ -20,6 +20,7 @@ use crate::arch::guest::running::Guest;
 use crate::control::privilege::{self, Rights};
 use crate::domain::control::{Turn, Wanted};
 use crate::domain::{Domain, Domains, Vcpu};
+use crate::speculation;
 use alloc::sync::Arc;
 use guest_abi::domctl::{Domctl, DomctlOp, INTERFACE_VERSION};
 use guest_abi::errno::Errno;
@@ -103,6 +104,7 @@ fn perform(guest: &Guest<'_>, wish: &mut Domctl) -> Result<Done, Refusal> {
     }
     let rule = operation.map_or(privilege::UNKNOWN, privilege::domctl);
     rule.admit(rights(guest))?;
+    speculation::barrier();
     let (Some(operation), Some(_turn)) = (operation, Turn::take()) else {
         return Ok(Done::Again);
     };

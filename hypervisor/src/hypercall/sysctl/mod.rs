@@ -10,6 +10,7 @@ use super::{Outcome, domctl, read, write};
 use crate::arch::guest::running::Guest;
 use crate::control::privilege;
 use crate::domain::control::Turn;
+use crate::speculation;
 use guest_abi::errno::Errno;
 use guest_abi::sysctl::{INTERFACE_VERSION, Sysctl, SysctlOp};
 
@@ -46,6 +47,7 @@ fn perform(guest: &Guest<'_>, wish: &mut Sysctl) -> Answer {
     let operation = Op::try_from(wish.cmd).ok();
     let rule = operation.map_or(privilege::UNKNOWN, privilege::sysctl);
     rule.admit(domctl::rights(guest))?;
+    speculation::barrier();
     let (Some(operation), Some(_turn)) = (operation, Turn::take()) else {
         return Ok(Done::Again);
     };
