@@ -2,7 +2,8 @@
 //!
 //! An interrupt, or a look from time to time where the line has none, only says that something has come. What
 //! follows is done by [`pump`] where a processor holds no lock: between two guests, or between pieces of long
-//! work. The two locks here are leaves.
+//! work. The lock of what has come is held while it is taken from the device, so that two processors do not overtake
+//! each other; the device's is a leaf, and so is that of pressed keys.
 
 use super::percpu::{self, CpuInfo};
 use super::{clock, debug_keys, irq, scheduler, serial, traps};
@@ -132,6 +133,7 @@ pub(super) fn pump(here: &CpuInfo) {
         return;
     }
     let mut piece = [0; PIECE];
+    let mut input = INPUT.lock();
     let count = serial::COM1.take(&mut piece);
     if count == 0 {
         return;
@@ -140,7 +142,6 @@ pub(super) fn pump(here: &CpuInfo) {
     HAS_COME.store(true, Ordering::Release);
     scheduler::ask(CpuId(cpu), Reasons::PICK);
 
-    let mut input = INPUT.lock();
     let Input { switch, domain } = &mut *input;
     let mut sorted = Sorted {
         domain: Some(domain),

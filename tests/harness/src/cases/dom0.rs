@@ -20,7 +20,7 @@ const SWITCH: &str = "\x01\x01\x01";
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     let q35 = Board::Q35;
-    cases.push(case("typing", q35, 1, "", typing));
+    cases.push(case("typing", q35, 2, "", typing));
     cases.push(case("debug-keys", q35, 2, "", debug_keys));
     cases.push(case("hot-unplug", q35, 2, "", hot_unplug));
     cases.push(case("store", q35, 1, "", store));
