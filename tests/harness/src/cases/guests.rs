@@ -27,6 +27,7 @@ pub fn cases() -> Vec<Case> {
         case("life", 2, life),
         case("reboot", 2, reboot),
         case("refusals", 1, refusals),
+        case("outputs", 2, super::outputs::are_as_specified),
         case("killed-daemons", 2, killed_daemons),
     ]
 }

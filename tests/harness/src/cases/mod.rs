@@ -17,6 +17,7 @@ pub mod kernels;
 pub mod keys;
 pub mod machines;
 pub mod options;
+mod outputs;
 pub mod pace;
 mod shell;
 pub mod stock_tools;
