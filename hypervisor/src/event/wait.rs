@@ -30,8 +30,9 @@ use guest_abi::ids::{Port, VcpuId};
 /// Ports that one poll may name.
 pub const MAX_POLLED: usize = 128;
 
-/// In [`Pollers::ports`]: the vCPU polls several ports, or none (it waits for its time-out).
-const ANY_PORT: u32 = 0;
+/// In [`Pollers::ports`]: the vCPU polls several ports, or none (it waits for its time-out). No port has this number;
+/// 0 may be polled, and is never raised.
+const ANY_PORT: u32 = u32::MAX;
 
 /// What to do with a vCPU that asked to wait.
 #[must_use]
