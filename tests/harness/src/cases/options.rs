@@ -160,70 +160,84 @@ fn has_effect(context: &Context<'_>, effect: Effect) -> Result<Verdict, Verdict>
     })
 }
 
+/// Boots `machine`, with a first domain that ends at once if `domain` says so, and waits for lines in their order.
+fn says(
+    context: &Context<'_>,
+    machine: &Machine,
+    options: &str,
+    domain: Domain,
+    lines: &[&str],
+) -> Result<Verdict, Verdict> {
+    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let mut recipe = Recipe::new(IMAGE, options);
+    if domain == Domain::EndsAtOnce {
+        recipe.modules.push((
+            PathBuf::from("build/kernels/kernel"),
+            "test=trap/unhandled".into(),
+        ));
+    }
+    let mut run = context.boot(&qemu, machine, &recipe)?;
+    for line in lines {
+        run.wait_for(&pattern(line)?, DOMAIN_LIMIT)
+            .map_err(|missing| no_line(line, &missing))?;
+    }
+    Ok(Verdict::Pass(String::new()))
+}
+
+/// What runs on the hypervisor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Domain {
+    None,
+    EndsAtOnce,
+}
+
 /// The first domain starts with less than was asked for, and that is said whatever the log level.
 fn says_what_is_not_there(context: &Context<'_>) -> Result<Verdict, Verdict> {
-    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
     let machine = Machine {
         memory_mib: 512,
         ..Machine::default()
     };
-    let mut recipe = Recipe::new(
-        IMAGE,
+    says(
+        context,
+        &machine,
         "console=com1 loglvl=none noreboot dom0_mem=64M,min:4G,max:1G",
-    );
-    recipe.modules.push((
-        PathBuf::from("build/kernels/kernel"),
-        "test=trap/unhandled".into(),
-    ));
-    let mut run = context.boot(&qemu, &machine, &recipe)?;
-    for line in [
-        r"warning: dom0_mem=64M is below the minimum asked for: the first domain starts with (3|4)\d\d MiB",
-        r"warning: dom0_mem=min:4G is more than the machine has free: .* starts with (3|4)\d\d MiB",
-        r"warning: dom0_mem=max:1G is more than the machine has free: .* can have (3|4)\d\d MiB",
-        LAST,
-    ] {
-        run.wait_for(&pattern(line)?, DOMAIN_LIMIT)
-            .map_err(|missing| no_line(line, &missing))?;
-    }
-    Ok(Verdict::Pass(String::new()))
+        Domain::EndsAtOnce,
+        &[
+            r"warning: dom0_mem=64M is below the minimum asked for: the first domain starts with (3|4)\d\d MiB",
+            r"warning: dom0_mem=min:4G is more than the machine has free: .* starts with (3|4)\d\d MiB",
+            r"warning: dom0_mem=max:1G is more than the machine has free: .* can have (3|4)\d\d MiB",
+            LAST,
+        ],
+    )
 }
 
 /// What was asked for and can't be had is said, whatever the log level.
 fn says_what_is_not_had(context: &Context<'_>) -> Result<Verdict, Verdict> {
-    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
     let machine = Machine {
         cpu: "qemu64,-x2apic".into(),
         ..Machine::default()
     };
-    let recipe = Recipe::new(IMAGE, "console=com1 loglvl=none x2apic=yes");
-    let mut run = context.boot(&qemu, &machine, &recipe)?;
-    for line in [
-        "warning: option x2apic: the processor has no x2APIC",
-        BOOT_COMPLETE,
-    ] {
-        run.wait_for(&pattern(line)?, BOOT_LIMIT)
-            .map_err(|missing| no_line(line, &missing))?;
-    }
-    Ok(Verdict::Pass(String::new()))
+    says(
+        context,
+        &machine,
+        "console=com1 loglvl=none x2apic=yes",
+        Domain::None,
+        &[
+            "warning: option x2apic: the processor has no x2APIC",
+            BOOT_COMPLETE,
+        ],
+    )
 }
 
 /// The first domain has as many vCPUs as the option says, up to the most it takes.
 fn has_many_vcpus(context: &Context<'_>) -> Result<Verdict, Verdict> {
-    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
-    let mut recipe = Recipe::new(
-        IMAGE,
+    says(
+        context,
+        &Machine::default(),
         "console=com1 noreboot dom0_mem=64M dom0_max_vcpus=8192",
-    );
-    recipe.modules.push((
-        PathBuf::from("build/kernels/kernel"),
-        "test=trap/unhandled".into(),
-    ));
-    let mut run = context.boot(&qemu, &Machine::default(), &recipe)?;
-    for line in [r"First domain: .*, 8192 vCPUs", LAST] {
-        run.wait_for(&pattern(line)?, DOMAIN_LIMIT)
-            .map_err(|missing| no_line(line, &missing))?;
-    }
-    Ok(Verdict::Pass(String::new()))
+        Domain::EndsAtOnce,
+        &[r"First domain: .*, 8192 vCPUs", LAST],
+    )
 }
 
 /// What becomes of the screen when the first domain starts.
