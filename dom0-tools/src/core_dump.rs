@@ -36,6 +36,8 @@ pub struct Subject {
     pub shared_info: Mfn,
     /// How many frames it has.
     pub frames: u64,
+    /// How many it may have.
+    pub most_frames: u64,
 }
 
 /// Why there is no core dump.
@@ -80,6 +82,8 @@ impl From<io::Error> for DumpError {
 const PER_PAGE: usize = PAGE_SIZE / 8;
 /// What such a list can name.
 const MOST: u64 = (PER_PAGE * PER_PAGE * PER_PAGE) as u64;
+/// A domain's own numbers of frames may leave out a GiB, for devices, as a PC's do.
+const HOLES: u64 = 1 << 18;
 /// Frame numbers above are marks of the guest: no frame, or not its own.
 const MARKS: u64 = 0b11 << 62;
 /// Frames that are read at once.
@@ -113,16 +117,20 @@ fn list(frames: &impl Frames, frame: u64) -> Result<Vec<u64>, ControlError> {
 fn frame_list(
     frames: &impl Frames,
     shared_info: &[u8],
-    most: u64,
+    subject: &Subject,
 ) -> Result<Vec<(u64, u64)>, DumpError> {
     let arch = offset_of!(SharedInfo, arch);
-    let count = number(shared_info, arch + offset_of!(ArchSharedInfo, max_pfn)).min(MOST);
+    let count = number(shared_info, arch + offset_of!(ArchSharedInfo, max_pfn));
     let root = number(
         shared_info,
         arch + offset_of!(ArchSharedInfo, pfn_to_mfn_frame_list_list),
     );
     if count == 0 || root == 0 || root == u64::MAX {
         return Err(DumpError::NoList);
+    }
+    // Each page of the list is mapped to be read, whatever is in it.
+    if count > subject.most_frames.saturating_add(HOLES).min(MOST) {
+        return Err(DumpError::TooLong);
     }
     let mut found = Vec::new();
     let leaves = count.div_ceil(PER_PAGE as u64);
@@ -141,7 +149,7 @@ fn frame_list(
                 }
                 pfn += 1;
             }
-            if found.len() as u64 > most {
+            if found.len() as u64 > subject.frames {
                 return Err(DumpError::TooLong);
             }
         }
@@ -255,7 +263,7 @@ pub fn write(
 ) -> Result<usize, DumpError> {
     let mut shared_info = vec![0; PAGE_SIZE];
     frames.read(&[subject.shared_info], &mut shared_info)?;
-    let listed = frame_list(frames, &shared_info, subject.frames)?;
+    let listed = frame_list(frames, &shared_info, subject)?;
     let notes = notes(subject, listed.len());
     let names_bytes = NAMES.iter().map(|name| name.len() + 1).sum::<usize>() + 1;
     let per_vcpu = subject.contexts.len() / subject.vcpus.max(1);

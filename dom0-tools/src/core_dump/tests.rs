@@ -43,6 +43,7 @@ fn guest() -> (Subject, Pages) {
         vcpus: 2,
         shared_info: Mfn(1),
         frames: 2,
+        most_frames: 4,
     };
     (subject, Pages(pages.into()))
 }
@@ -141,6 +142,14 @@ fn guests_that_lie_get_no_core() {
     assert!(matches!(refused, Err(DumpError::TooLong)), "{refused:?}");
     subject.frames = 2;
     let arch = offset_of!(SharedInfo, arch);
+    // More numbers than it can ever have, of which none names a frame: all pages of the list are one that has marks.
+    let mut endless = pages.0.clone();
+    endless.get_mut(&1).unwrap()[arch..arch + 8].copy_from_slice(&(1_u64 << 26).to_le_bytes());
+    endless.insert(2, 5_u64.to_le_bytes().repeat(512));
+    endless.insert(5, 6_u64.to_le_bytes().repeat(512));
+    endless.insert(6, vec![0xff; PAGE_SIZE]);
+    let refused = write(&subject, &Pages(endless), &mut Vec::new());
+    assert!(matches!(refused, Err(DumpError::TooLong)), "{refused:?}");
     pages.0.get_mut(&1).unwrap()[arch + 8..arch + 16].fill(0);
     let refused = write(&subject, &pages, &mut Vec::new());
     assert!(matches!(refused, Err(DumpError::NoList)), "{refused:?}");

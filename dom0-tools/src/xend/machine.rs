@@ -264,6 +264,7 @@ impl Machine for Hypervisor {
             vcpus,
             shared_info: Mfn(info.shared_info_frame),
             frames: info.tot_pages,
+            most_frames: info.max_pages,
         };
         core_dump::write(&subject, &Foreign(&self.privcmd, domain), file)
     }
