@@ -6,8 +6,8 @@ use crate::{cpu, smp, trap};
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use guest_abi::errno::Errno;
 use guest_abi::event_channel::{
-    AllocUnbound, BindInterdomain, BindIpi, BindVirq, Close, EventChannelOp, NR_PORTS_2L, Send,
-    Status, Unmask, Virq,
+    AllocUnbound, BindInterdomain, BindIpi, BindVcpu, BindVirq, Close, EventChannelOp, NR_PORTS_2L,
+    Reset, Send, Status, Unmask, Virq,
 };
 use guest_abi::ids::{DomId, Mfn, Port, VcpuId};
 use guest_abi::shared_info::{EVENT_WORDS, LEGACY_MAX_VCPUS};
@@ -70,6 +70,12 @@ static COUNTS: [AtomicU32; NR_PORTS_2L as usize] =
 /// The vCPU on which the last upcall for a port has run.
 static LAST_VCPU: [AtomicU32; NR_PORTS_2L as usize] =
     [const { AtomicU32::new(u32::MAX) }; NR_PORTS_2L as usize];
+/// The vCPU that takes each port's events; [`ANY_VCPU`] while nobody has said. Ports of several vCPUs share words
+/// of the pending bits: a vCPU that took another's would count it while that one, called for it, finds nothing and goes
+/// to sleep.
+static TAKERS: [AtomicU32; NR_PORTS_2L as usize] =
+    [const { AtomicU32::new(ANY_VCPU) }; NR_PORTS_2L as usize];
+const ANY_VCPU: u32 = u32::MAX;
 /// Upcalls by vCPU, those without any pending port included.
 static UPCALLS: [AtomicU32; cpu::MAX_VCPUS] = [const { AtomicU32::new(0) }; cpu::MAX_VCPUS];
 
@@ -149,10 +155,15 @@ pub(crate) fn dispatch() {
         words &= words - 1;
         let mut bits =
             shared.pending[word].load(Ordering::SeqCst) & !shared.mask[word].load(Ordering::SeqCst);
-        shared.pending[word].fetch_and(!bits, Ordering::SeqCst);
         while bits != 0 {
+            let bit = bits & bits.wrapping_neg();
             let port = word * 64 + bits.trailing_zeros() as usize;
             bits &= bits - 1;
+            let taker = TAKERS[port].load(Ordering::SeqCst);
+            if taker != ANY_VCPU && taker != vcpu.0 {
+                continue;
+            }
+            shared.pending[word].fetch_and(!bit, Ordering::SeqCst);
             LAST_VCPU[port].store(vcpu.0, Ordering::SeqCst);
             COUNTS[port].fetch_add(1, Ordering::SeqCst);
         }
@@ -215,7 +226,13 @@ pub(crate) fn bind_virq(virq: Virq, vcpu: VcpuId) -> Port {
         Ok(0),
         "{virq:?}"
     );
+    set_taker(bind.port, vcpu.0);
     bind.port
+}
+
+/// Says which vCPU takes a port's events.
+fn set_taker(Port(port): Port, vcpu: u32) {
+    TAKERS[port as usize].store(vcpu, Ordering::SeqCst);
 }
 
 /// Allocates a port that interrupts a vCPU.
@@ -225,7 +242,17 @@ pub(crate) fn bind_ipi(vcpu: VcpuId) -> Port {
         port: Port(0),
     };
     assert_eq!(operate(EventChannelOp::BindIpi, &mut bind), Ok(0));
+    set_taker(bind.port, vcpu.0);
     bind.port
+}
+
+/// Moves a port's events to a vCPU.
+pub(crate) fn bind_vcpu(port: Port, vcpu: VcpuId) -> Outcome {
+    let outcome = operate(EventChannelOp::BindVcpu, &mut BindVcpu { port, vcpu });
+    if outcome.is_ok() {
+        set_taker(port, vcpu.0);
+    }
+    outcome
 }
 
 /// Sends an event.
@@ -264,5 +291,20 @@ pub(crate) fn unmask(port: Port) -> Outcome {
 
 /// Closes a port.
 pub(crate) fn close(port: Port) -> Outcome {
-    operate(EventChannelOp::Close, &mut Close { port })
+    let outcome = operate(EventChannelOp::Close, &mut Close { port });
+    if outcome.is_ok() {
+        set_taker(port, ANY_VCPU);
+    }
+    outcome
+}
+
+/// Closes all ports of a domain, which is the calling one.
+pub(crate) fn reset(dom: DomId) -> Outcome {
+    let outcome = operate(EventChannelOp::Reset, &mut Reset { dom });
+    if outcome.is_ok() {
+        for taker in &TAKERS {
+            taker.store(ANY_VCPU, Ordering::SeqCst);
+        }
+    }
+    outcome
 }

@@ -4,7 +4,7 @@ use crate::event;
 use crate::hypercall::{Outcome, hypercall};
 use crate::pci::Device;
 use guest_abi::errno::Errno;
-use guest_abi::event_channel::{BindPirq, BindPirqFlags, BindVcpu, EventChannelOp};
+use guest_abi::event_channel::{BindPirq, BindPirqFlags, EventChannelOp};
 use guest_abi::ids::{DomId, Port, VcpuId};
 use guest_abi::physdev::{Eoi, MapPirq, MapPirqType, PciDeviceAdd, PhysdevOp, SetupGsi, UnmapPirq};
 use zerocopy::FromZeros;
@@ -85,6 +85,5 @@ pub(crate) fn bind(pirq: u32, flags: BindPirqFlags) -> Result<Port, Errno> {
 
 /// Moves a port's events to a vCPU.
 pub(crate) fn move_to(port: Port, vcpu: VcpuId) {
-    let mut wish = BindVcpu { port, vcpu };
-    assert_eq!(event::operate(EventChannelOp::BindVcpu, &mut wish), Ok(0));
+    assert_eq!(event::bind_vcpu(port, vcpu), Ok(0));
 }

@@ -1,14 +1,10 @@
 //! A port that belongs to no vCPU can be moved to any.
 
 use super::super::prelude::*;
-use guest_abi::event_channel::{BindVcpu, EventChannelOp, Virq};
+use guest_abi::event_channel::Virq;
 
 fn bind(port: Port, vcpu: u32) -> Result<u64, Errno> {
-    let mut bind = BindVcpu {
-        port,
-        vcpu: VcpuId(vcpu),
-    };
-    event::operate(EventChannelOp::BindVcpu, &mut bind)
+    event::bind_vcpu(port, VcpuId(vcpu))
 }
 
 pub(crate) fn run() {
