@@ -24,6 +24,10 @@ const EXIT_GRACE: Duration = Duration::from_secs(5);
 
 /// How long QEMU's monitor may take to answer.
 const MONITOR_LIMIT: Duration = Duration::from_secs(10);
+/// A wait of at least this is in vain only where something is wrong: it is found out what each processor does.
+const LONG: Duration = Duration::from_secs(30);
+/// For how long the machine is watched after it has been looked at.
+const WATCHED: Duration = Duration::from_secs(5);
 /// What QEMU's monitor says when it is ready for a command.
 const MONITOR_PROMPT: &str = "(qemu) ";
 
@@ -159,7 +163,12 @@ impl Run {
             }
             match self.receive(deadline) {
                 Ok(()) => {}
-                Err(RecvTimeoutError::Timeout) => return Err(Missing::TimedOut),
+                Err(RecvTimeoutError::Timeout) => {
+                    if limit >= LONG {
+                        self.examine();
+                    }
+                    return Err(Missing::TimedOut);
+                }
                 Err(RecvTimeoutError::Disconnected) => missing = Some(Missing::Ended(self.reap())),
             }
         }
@@ -172,6 +181,9 @@ impl Run {
             match self.receive(deadline) {
                 Ok(()) => {}
                 Err(RecvTimeoutError::Timeout) => {
+                    if limit >= LONG {
+                        self.examine();
+                    }
                     self.stop();
                     return Ending::TimedOut;
                 }
@@ -196,6 +208,41 @@ impl Run {
         writeln!(socket, "{command}")?;
         // Hanging up before the answer would take the command back.
         read_until_prompt(&mut socket)
+    }
+
+    /// Writes into the log what can be known of a machine that does not go on: first of the emulator's threads, as
+    /// the kernel shows them, which changes nothing; then of the processors and their interrupts, as the monitor shows
+    /// them; then whether being looked at has woken it.
+    pub fn examine(&mut self) {
+        let threads = format!("/proc/{}/task", self.child.id());
+        let mut found = String::from("\n- no end in time; the emulator's threads:\n");
+        for thread in std::fs::read_dir(threads).into_iter().flatten().flatten() {
+            let read = |file| std::fs::read_to_string(thread.path().join(file)).unwrap_or_default();
+            found += &format!(
+                "{}{}{}",
+                read("stat"),
+                read("syscall"),
+                read("wchan").trim_end()
+            );
+            found.push('\n');
+        }
+        let registers = self
+            .command_monitor("info registers -a")
+            .unwrap_or_default();
+        let nr_processors = registers.matches("CPU#").count();
+        found += &registers;
+        for processor in 0..nr_processors {
+            found += &self
+                .command_monitor(&format!("info lapic {processor}"))
+                .unwrap_or_default();
+        }
+        let _ = writeln!(
+            self.log,
+            "{}\n- what comes from now on:",
+            found.replace('\r', "")
+        );
+        let deadline = Instant::now() + WATCHED;
+        while self.receive(deadline).is_ok() {}
     }
 
     /// Every line so far.

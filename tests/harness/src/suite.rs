@@ -18,6 +18,7 @@ pub struct Case {
     /// Its name, `group/what-is-special`, by which it is asked for and its log is called.
     pub name: String,
     judge: Box<Judge>,
+    is_idle: bool,
 }
 
 impl Case {
@@ -29,6 +30,16 @@ impl Case {
         Self {
             name: name.into(),
             judge: Box::new(judge),
+            is_idle: false,
+        }
+    }
+
+    /// The same, whose machine is idle for most of its time: such cases run beside those that compute.
+    #[must_use]
+    pub fn idle(self) -> Self {
+        Self {
+            is_idle: true,
+            ..self
         }
     }
 }
@@ -121,7 +132,7 @@ pub struct Suite<'a> {
     pub log_directory: &'a Path,
     /// What is booted.
     pub isos: &'a Isos,
-    /// Cases at a time, at least one.
+    /// Cases at a time, at least one. One more runs beside them if it is idle for most of its time.
     pub nr_jobs: usize,
 }
 
@@ -141,10 +152,16 @@ impl Suite<'_> {
             report(case, verdict, took);
         };
         let again = Mutex::new(Vec::new());
-        let next = AtomicUsize::new(0);
+        let (idle, busy): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(|case| case.is_idle);
+        let (next_idle, next_busy) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
-            for _ in 0..self.nr_jobs.max(1) {
-                scope.spawn(|| {
+            for job in 0..=self.nr_jobs.max(1) {
+                let (cases, next) = match job {
+                    0 => (&idle, &next_idle),
+                    _ => (&busy, &next_busy),
+                };
+                let (again, finish) = (&again, &finish);
+                scope.spawn(move || {
                     while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let (verdict, took) = self.judge(case);
                         if let Verdict::EmulatorDied(_) = verdict {

@@ -117,6 +117,21 @@ fn a_wait_for_a_line_has_a_limit() {
 }
 
 #[test]
+fn a_machine_that_does_not_go_on_is_examined() {
+    let mut run = shell("examined", "echo before; sleep 0.3; echo after; sleep 1000");
+    assert!(run.wait_for(&pattern("^before$"), LONG).is_ok());
+    run.examine();
+    let text = std::fs::read_to_string(log("examined")).unwrap();
+    let head = format!("\n{} (", run.process_id());
+    let (threads, rest) = text.split_once("what comes from now on").unwrap();
+    assert!(threads.contains(&head), "its threads are not there: {text}");
+    assert!(
+        rest.contains("after"),
+        "what it says later is not there: {text}"
+    );
+}
+
+#[test]
 fn a_timeout_ends_the_whole_process_group() {
     let mut run = shell("group", "sleep 1000 & echo child $!; wait");
     let line = run.wait_for(&pattern(r"^child \d+$"), LONG).unwrap();

@@ -25,7 +25,7 @@ pub fn cases() -> Vec<Case> {
         case("shell", 1, |shell| shell_works(shell, 1)),
         case("shell-smp", 2, |shell| shell_works(shell, 4)),
         case("life", 2, life),
-        case("reboot", 2, reboot),
+        case("reboot", 2, reboot).idle(),
         case("refusals", 1, refusals),
         case("outputs", 2, super::outputs::are_as_specified),
         case("killed-daemons", 2, killed_daemons),
