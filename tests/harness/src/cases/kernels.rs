@@ -63,8 +63,9 @@ impl Hypervisor {
         let own = match self {
             // When the domain has ended, all counts of references must be exact.
             Self::Paravane => " frame_audit",
-            // Self-maps of page tables are a choice at boot there; here they are always refused.
-            Self::Reference => " pv-linear-pt=0",
+            // Self-maps of page tables are a choice at boot there; here they are always refused. And the emulated MWAIT
+            // refuses the hints that it gives on AMD's processors.
+            Self::Reference => " pv-linear-pt=0 cpuidle=0",
         };
         format!(
             "console=com1 loglvl=all guest_loglvl=all noreboot dom0_mem=64M dom0_max_vcpus={VCPUS}{own}"
