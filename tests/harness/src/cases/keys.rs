@@ -34,6 +34,7 @@ pub fn cases() -> Vec<Case> {
             "audit-at-end-finds-lost-reference",
             end_finds_lost_reference,
         ),
+        case("dom0-vcpus-pin", pins_vcpus),
     ]
 }
 
@@ -52,7 +53,11 @@ impl Session {
         recipe
             .modules
             .push((module, format!("test={IDLING} hold=1 end=domain")));
-        let run = context.boot(&qemu, &Machine::default(), &recipe)?;
+        let machine = Machine {
+            processors: 2,
+            ..Machine::default()
+        };
+        let run = context.boot(&qemu, &machine, &recipe)?;
         let mut session = Self { run };
         session.must_say("idling$")?;
         Ok(session)
@@ -94,6 +99,20 @@ impl Session {
         self.must_say(&format!("VERDICT: PASS {IDLING}"))?;
         Ok(())
     }
+}
+
+/// With `dom0_vcpus_pin`, each vCPU of the first domain may run on its own processor only; without, on both.
+fn pins_vcpus(context: &Context<'_>) -> Result<Verdict, Verdict> {
+    for (options, place) in [("", r"\{CPU0, CPU1\}"), (" dom0_vcpus_pin", r"\{CPU1\}")] {
+        let options = format!(" dom0_max_vcpus=2{options}");
+        let mut session = Session::idling(context, IMAGE, &options)?;
+        let said = session.press("r", r"d0v1: .*may run on")?;
+        session.end()?;
+        if !pattern(&format!("may run on {place}"))?.is_match(&said) {
+            return Ok(Verdict::Fail(format!("with '{options}': {said}")));
+        }
+    }
+    Ok(Verdict::Pass(String::new()))
 }
 
 /// Boots the kernel that idles on an image that loses a reference, and tells on which frame.
