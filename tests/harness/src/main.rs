@@ -130,7 +130,7 @@ fn report(case: &Case, verdict: &Verdict, took: Duration) {
         Verdict::Fail(text) => ("FAILED    ", text),
         Verdict::TooSlow(text) => ("TOO SLOW  ", text),
         // A name that other scripts know.
-        Verdict::EmulatorDied(text) => ("NO VERDICT", text),
+        Verdict::EmulatorFailed(text) => ("NO VERDICT", text),
         Verdict::NoVerdict(text) => ("NO VERDICT", text),
         Verdict::Skipped(text) => ("skipped   ", text),
     };

@@ -36,6 +36,9 @@ const MONITOR_PROMPT: &str = "(qemu) ";
 pub enum Missing {
     /// The time is up.
     TimedOut,
+    /// The time is up, the machine was silent for long, and went on when its emulator was asked what it does: the
+    /// question changes nothing of the machine, so it was the emulator that slept.
+    Slept,
     /// The machine has ended before.
     Ended(Ending),
 }
@@ -51,6 +54,8 @@ pub struct Run {
     log_path: PathBuf,
     /// The socket of QEMU's monitor.
     monitor: Option<PathBuf>,
+    /// When it said something.
+    heard: Instant,
     /// Lines up to here have been seen by a wait.
     seen: usize,
     /// Set when the process is known to be gone: its number may belong to another one from then on.
@@ -120,6 +125,7 @@ impl Run {
             log,
             log_path,
             monitor: None,
+            heard: started,
             seen: 0,
             ending: None,
         })
@@ -164,10 +170,12 @@ impl Run {
             match self.receive(deadline) {
                 Ok(()) => {}
                 Err(RecvTimeoutError::Timeout) => {
-                    if limit >= LONG {
-                        self.examine();
-                    }
-                    return Err(Missing::TimedOut);
+                    let is_silent = self.heard.elapsed() >= LONG;
+                    let goes_on = limit >= LONG && self.examine();
+                    return Err(match is_silent && goes_on {
+                        true => Missing::Slept,
+                        false => Missing::TimedOut,
+                    });
                 }
                 Err(RecvTimeoutError::Disconnected) => missing = Some(Missing::Ended(self.reap())),
             }
@@ -212,8 +220,8 @@ impl Run {
 
     /// Writes into the log what can be known of a machine that does not go on: first of the emulator's threads, as
     /// the kernel shows them, which changes nothing; then of the processors and their interrupts, as the monitor shows
-    /// them; then whether being looked at has woken it.
-    pub fn examine(&mut self) {
+    /// them; then whether being looked at has woken it, which is returned.
+    pub fn examine(&mut self) -> bool {
         let threads = format!("/proc/{}/task", self.child.id());
         let mut found = String::from("\n- no end in time; the emulator's threads:\n");
         for thread in std::fs::read_dir(threads).into_iter().flatten().flatten() {
@@ -241,8 +249,9 @@ impl Run {
             "{}\n- what comes from now on:",
             found.replace('\r', "")
         );
-        let deadline = Instant::now() + WATCHED;
-        while self.receive(deadline).is_ok() {}
+        let examined = Instant::now();
+        while self.receive(examined + WATCHED).is_ok() {}
+        self.heard >= examined
     }
 
     /// Every line so far.
@@ -264,6 +273,7 @@ impl Run {
     fn receive(&mut self, deadline: Instant) -> Result<(), RecvTimeoutError> {
         let remaining = deadline.saturating_duration_since(Instant::now());
         let (at, bytes) = self.chunks.recv_timeout(remaining)?;
+        self.heard = Instant::now();
         // A log that can't be written must not change a verdict.
         let _ = self.serial.feed(&bytes, at, &mut self.log);
         Ok(())

@@ -109,7 +109,7 @@ impl Summary {
             Verdict::Skipped(_) => self.nr_skipped += 1,
             Verdict::Fail(_)
             | Verdict::TooSlow(_)
-            | Verdict::EmulatorDied(_)
+            | Verdict::EmulatorFailed(_)
             | Verdict::NoVerdict(_) => self.nr_failed += 1,
         }
     }
@@ -164,10 +164,10 @@ impl Suite<'_> {
                 scope.spawn(move || {
                     while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let (verdict, took) = self.judge(case);
-                        if let Verdict::EmulatorDied(_) = verdict {
-                            eprintln!("systest: {}: the emulator died: once more", case.name);
+                        if let Verdict::EmulatorFailed(_) = verdict {
+                            eprintln!("systest: {}: the emulator failed: once more", case.name);
                         }
-                        if matches!(verdict, Verdict::TooSlow(_) | Verdict::EmulatorDied(_)) {
+                        if matches!(verdict, Verdict::TooSlow(_) | Verdict::EmulatorFailed(_)) {
                             again
                                 .lock()
                                 .unwrap_or_else(PoisonError::into_inner)

@@ -50,10 +50,10 @@ pub enum Verdict {
     /// Nothing was said either way: the machine died, hung, or never ran. A failure of its own kind,
     /// because the fault may lie outside of what the case asks about.
     NoVerdict(String),
-    /// A signal ended the emulator. QEMU 7.2 sometimes takes a guest's breakpoint for one of its own debugger, and then
-    /// looks it up among the debugger's processes, of which there are none. That judges nobody, so the case is tried
-    /// once more, alone, and it is said.
-    EmulatorDied(String),
+    /// A signal ended the emulator, or it slept until it was asked what it does. QEMU 7.2 sometimes takes a guest's
+    /// breakpoint for one of its own debugger, and then looks it up among the debugger's processes, of which there are
+    /// none. That judges nobody, so the case is tried once more, alone, and it is said.
+    EmulatorFailed(String),
     /// The case could not be tried here, for this reason.
     Skipped(String),
 }
@@ -66,7 +66,7 @@ impl Verdict {
         match ending {
             Ending::Exited(PASSED) => Self::Pass(String::new()),
             Ending::Exited(FAILED) => Self::Fail("the image reports failure".into()),
-            Ending::Killed(_) => Self::EmulatorDied(ending.to_string()),
+            Ending::Killed(_) => Self::EmulatorFailed(ending.to_string()),
             other => Self::NoVerdict(other.to_string()),
         }
     }
@@ -107,7 +107,7 @@ mod tests {
         ));
         assert!(matches!(
             Verdict::of_ending(Ending::Killed(11)),
-            Verdict::EmulatorDied(_)
+            Verdict::EmulatorFailed(_)
         ));
     }
 
@@ -116,7 +116,7 @@ mod tests {
         assert!(Verdict::Fail(String::new()).is_failure());
         assert!(Verdict::NoVerdict(String::new()).is_failure());
         assert!(Verdict::TooSlow(String::new()).is_failure());
-        assert!(Verdict::EmulatorDied(String::new()).is_failure());
+        assert!(Verdict::EmulatorFailed(String::new()).is_failure());
         assert!(!Verdict::Pass(String::new()).is_failure());
         assert!(!Verdict::Skipped(String::new()).is_failure());
     }

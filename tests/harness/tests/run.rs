@@ -120,7 +120,7 @@ fn a_wait_for_a_line_has_a_limit() {
 fn a_machine_that_does_not_go_on_is_examined() {
     let mut run = shell("examined", "echo before; sleep 0.3; echo after; sleep 1000");
     assert!(run.wait_for(&pattern("^before$"), LONG).is_ok());
-    run.examine();
+    assert!(run.examine(), "it has said something");
     let text = std::fs::read_to_string(log("examined")).unwrap();
     let head = format!("\n{} (", run.process_id());
     let (threads, rest) = text.split_once("what comes from now on").unwrap();

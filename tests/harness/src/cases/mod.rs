@@ -77,8 +77,11 @@ pub fn on_request() -> Vec<Case> {
 fn no_line(what: &str, missing: &Missing) -> Verdict {
     match missing {
         Missing::TimedOut => Verdict::NoVerdict(format!("{what} has not come in time")),
+        Missing::Slept => Verdict::EmulatorFailed(format!(
+            "{what} has not come: the emulator slept until it was asked what it does"
+        )),
         Missing::Ended(ending @ Ending::Killed(_)) => {
-            Verdict::EmulatorDied(format!("{what} has not come: {ending}"))
+            Verdict::EmulatorFailed(format!("{what} has not come: {ending}"))
         }
         Missing::Ended(ending) => Verdict::NoVerdict(format!("{what} has not come: {ending}")),
     }
