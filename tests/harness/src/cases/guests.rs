@@ -25,6 +25,7 @@ pub fn cases() -> Vec<Case> {
         case("shell", 1, |shell| shell_works(shell, 1)),
         case("shell-smp", 2, |shell| shell_works(shell, 4)),
         case("life", 2, life),
+        case("compute", 2, compute),
         case("reboot", 2, reboot).idle(),
         case("refusals", 1, refusals),
         case("outputs", 2, super::outputs::are_as_specified),
@@ -106,11 +107,9 @@ fn nothing_is_left(shell: &mut Shell) -> Result<(), Verdict> {
 /// Pause, shutdown and reboot, from outside and from inside.
 fn life(shell: &mut Shell) -> Result<(), Verdict> {
     create(shell, "on_poweroff=destroy")?;
+    shell.send("while sleep 1; do date +t%s; done &\n")?;
     leave(shell)?;
-    shell.output("xm pause demo")?;
-    shell.must_print("xm list demo | awk 'NR == 2 { print $5 }'", "--p---")?;
-    shell.must_print("xm domstate demo", "paused by admin")?;
-    shell.output("xm unpause demo")?;
+    stands_still(shell)?;
     shell.output("xm rename demo renamed && xm rename renamed demo")?;
     let lines = shell.output_within("xm shutdown -w demo", GUEST_LIMIT)?;
     if lines != ["Domain demo terminated", "All domains terminated"] {
@@ -129,6 +128,71 @@ fn life(shell: &mut Shell) -> Result<(), Verdict> {
     shell.must_prompt()?;
     shell.output_within(GONE, GUEST_LIMIT)?;
     shell.must_print("grep -c 'restarting too fast' /var/log/xen/xend.log", "1")?;
+    nothing_is_left(shell)
+}
+
+/// What the guest says is a line a second with its clock. Paused, it says nothing; afterwards it goes on, and its clock is
+/// as far from the first domain's as it was.
+fn stands_still(shell: &mut Shell) -> Result<(), Verdict> {
+    shell.output("L=/var/log/xen/console/guest-demo.log")?;
+    shell.output("last() { grep ^t $L | tail -n1 | tr -dc 0-9; }")?;
+    shell.output("off() { echo $(($(date +%s) - $(last))); }")?;
+    shell.output("lines() { grep -c ^t $L; }")?;
+    shell.output_within("while [ $(lines) -lt 3 ]; do sleep 1; done", GUEST_LIMIT)?;
+    shell.output("a=$(off)")?;
+    shell.output("xm pause demo && sleep 1 && n=$(lines)")?;
+    shell.must_print("xm list demo | awk 'NR == 2 { print $5 }'", "--p---")?;
+    shell.must_print("xm domstate demo", "paused by admin")?;
+    shell.output("sleep 5")?;
+    shell.must_print(
+        "echo $(($(lines) - n)) lines while paused",
+        "0 lines while paused",
+    )?;
+    shell.output("xm unpause demo")?;
+    shell.output_within(
+        "while [ $(lines) -lt $((n + 3)) ]; do sleep 1; done",
+        GUEST_LIMIT,
+    )?;
+    // Whole seconds, read one after the other.
+    shell.must_print("d=$(($(off) - a)); echo $((d * d <= 4))", "1")
+}
+
+/// Of 32 MiB of zeros.
+const SUM: &str = "58f06dd588d8ffb3beb46ada6309436b";
+/// So many that the last guest starts while the first computes.
+const ROUNDS: u32 = 4;
+
+/// Two guests and the first domain compute checksums at once, and all are right.
+fn compute(shell: &mut Shell) -> Result<(), Verdict> {
+    let sums = format!("for i in $(seq {ROUNDS}); do head -c 33554432 /dev/zero | md5sum; done");
+    for name in ["one", "two"] {
+        shell.send(&format!("xm create -c demo name={name}\n"))?;
+        shell.must_say_within(&format!("^Started domain {name} "), GUEST_LIMIT)?;
+        shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
+        leave(shell)?;
+    }
+    for name in ["one", "two"] {
+        shell.send(&format!("xm console {name}\n"))?;
+        shell.send("\n")?;
+        shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
+        shell.send(&format!("{{ {sums}; echo o$((1))ver; }} &\n"))?;
+        leave(shell)?;
+    }
+    shell.output("cd /var/log/xen/console")?;
+    shell.output_within(&format!("{{ {sums}; }} >/tmp/sums"), GUEST_LIMIT)?;
+    for name in ["one", "two"] {
+        let log = format!("guest-{name}.log");
+        let wait = format!("until grep -q o1ver {log}; do sleep 1; done");
+        shell.output_within(&wait, GUEST_LIMIT)?;
+        shell.output(&format!(
+            "grep -o '[0-9a-f]\\{{32\\}}  -' {log} >>/tmp/sums"
+        ))?;
+    }
+    shell.must_print(
+        "sort /tmp/sums | uniq -c | tr -s ' '",
+        &format!(" {} {SUM} -", 3 * ROUNDS),
+    )?;
+    shell.output("xm destroy one && xm destroy two; cd /")?;
     nothing_is_left(shell)
 }
 
