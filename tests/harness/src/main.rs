@@ -23,7 +23,7 @@ hypervisor (reference/). Run it at the top of the repository, with the images bu
 
 In the environment:
   FULL=1        the whole product of the boot matrix instead of a set that covers all pairs, and the tiny
-                kernels on 1, 2 and 4 processors instead of on 1
+                kernels on 1, 2 and 4 processors instead of on 1, or on 1 and 4
   JOBS          how many cases run at a time; without it as many as there are processors
   QEMU          the emulator; without it qemu-system-x86_64
   NEWER_QEMU    one of version 9.0 or later, for x2APIC; without it what tests/newer-qemu has fetched

@@ -20,6 +20,8 @@ use std::time::Duration;
 const PROCESSORS: [u32; 3] = [1, 2, 4];
 /// Else on this many. vCPUs, of which there are several, share it.
 const FEWEST_PROCESSORS: [u32; 1] = [1];
+/// Those that are about several processors on these.
+const FEW_PROCESSORS: [u32; 2] = [1, 4];
 /// The domain has this many vCPUs on every one of them, so that vCPUs also share a processor.
 const VCPUS: u32 = 4;
 const MEMORY_MIB: u32 = 1024;
@@ -76,15 +78,11 @@ impl Hypervisor {
 /// All kernels on this hypervisor.
 pub fn cases(hypervisor: Hypervisor, extent: Extent) -> Vec<Case> {
     let mut cases = Vec::new();
-    let counts: &[u32] = match extent {
-        Extent::WholeProduct => &PROCESSORS,
-        Extent::AllPairs => &FEWEST_PROCESSORS,
-    };
     for case in CASES {
-        let counts = if case.is_about_processors {
-            &PROCESSORS
-        } else {
-            counts
+        let counts: &[u32] = match (extent, case.is_about_processors) {
+            (Extent::WholeProduct, _) => &PROCESSORS,
+            (Extent::AllPairs, true) => &FEW_PROCESSORS,
+            (Extent::AllPairs, false) => &FEWEST_PROCESSORS,
         };
         for &processors in counts {
             let name = format!("{}/{}-{processors}cpu", hypervisor.group(), case.name);
