@@ -1,28 +1,32 @@
 //! Manages guests: `xm create`, `xm list`, ...
 #![forbid(unsafe_code)]
 
+use dom0_tools::config::apart;
 use dom0_tools::xm::client::Client;
 use dom0_tools::xm::run::{Session, run};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
 use std::process::ExitCode;
 
-/// What this process may have in memory, whatever a configuration file makes of a few letters: the evaluator counts its
-/// values only between operations, and one of them can make much at once. It ends `xm`, not a daemon of the first domain.
-const MOST_BYTES: u64 = 1 << 30;
-
 fn main() -> ExitCode {
-    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_AS) {
-        // Without the bound everything else works.
-        let _ = setrlimit(Resource::RLIMIT_AS, MOST_BYTES.min(most), most);
-    }
     let words: Vec<String> = std::env::args_os()
         .skip(1)
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
+    if let Some((first, rest)) = words.split_first()
+        && first == apart::OPTION
+    {
+        return match apart::serve(rest) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let mut client = Client::default();
     let mut session = Session {
         xend: &mut client,
+        evaluate: &apart::evaluate_apart,
         out: &mut io::stdout(),
         err: &mut io::stderr(),
     };

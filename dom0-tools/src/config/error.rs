@@ -1,5 +1,6 @@
 //! Why a domain's configuration is refused, in the sentences that people see after `Error: `.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A value that can't be.
@@ -31,7 +32,7 @@ impl fmt::Display for Wrong {
 impl std::error::Error for Wrong {}
 
 /// Where a value was written.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Origin {
     /// In a file.
     File {
@@ -58,7 +59,7 @@ impl fmt::Display for Origin {
 }
 
 /// Why a configuration is none, as people are told.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum ConfigError {
     /// A value is wrong.
     Wrong {

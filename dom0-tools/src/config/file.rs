@@ -6,7 +6,7 @@ use super::error::ConfigError;
 use super::keys::{Overrides, shape_of};
 use super::options::Options;
 use super::program::Commands;
-use super::program::evaluate::{Source, evaluate};
+use super::program::evaluate::{Evaluated, Source, evaluate};
 use crate::sxp::Sxp;
 use std::fs;
 use std::io::{self, Read};
@@ -106,12 +106,15 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Reads a file in the language of Python.
+/// Runs a file in the language of Python, or lets another process do so.
+pub type Evaluate = dyn Fn(&Path, &Overrides) -> Result<Evaluated, ConfigError>;
+
+/// Runs a file in the language of Python, here and now.
 ///
 /// # Errors
 ///
 /// What is wrong with it.
-pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
+pub fn evaluate_file(path: &Path, overrides: &Overrides) -> Result<Evaluated, ConfigError> {
     let name = path.display().to_string();
     let source = read(path)?;
     if source.starts_with('<') {
@@ -120,7 +123,7 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
         )));
     }
     let allowed = Allowed::by_operator();
-    let evaluated = evaluate(&Source {
+    evaluate(&Source {
         file: &name,
         text: &source,
         variables: &overrides.script_variables(),
@@ -129,7 +132,21 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
             false => Commands::Refused,
         },
         include: &|file| included(file, path, allowed),
-    })?;
+    })
+}
+
+/// Reads a file in the language of Python.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn load(
+    path: &Path,
+    overrides: &Overrides,
+    evaluate: &Evaluate,
+) -> Result<Loaded, ConfigError> {
+    let name = path.display().to_string();
+    let evaluated = evaluate(path, overrides)?;
     let random =
         random_uuid().map_err(|error| ConfigError::Sentence(format!("/dev/urandom: {error}")))?;
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -220,7 +220,8 @@ fn files_include_what_is_beside_them() {
         "etch.cfg",
         format!("execfile('{}')\nvif = ('',)\n", common.display()),
     );
-    let loaded = super::file::load(&path, &Overrides::default()).unwrap();
+    let loaded =
+        super::file::load(&path, &Overrides::default(), &super::file::evaluate_file).unwrap();
     assert_eq!(
         (&*loaded.config.name, loaded.config.memory_mib),
         ("etch", 77)
@@ -230,7 +231,7 @@ fn files_include_what_is_beside_them() {
         ["vif is a tuple, and ignored; write a string, a number or a list"]
     );
     let path = write("other.cfg", "execfile('/etc/passwd')\n".into());
-    let refused = super::file::load(&path, &Overrides::default())
+    let refused = super::file::load(&path, &Overrides::default(), &super::file::evaluate_file)
         .unwrap_err()
         .to_string();
     assert!(refused.contains("set XM_CONFIG_ALLOW=files"), "{refused}");

@@ -1,11 +1,12 @@
 //! Values that a configuration file leaves behind, of types that options may have.
 
 use super::error::Origin;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// A variable's value, and where it was set.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Setting {
     /// The value.
     pub value: Value,
@@ -17,7 +18,7 @@ pub struct Setting {
 pub type Settings = BTreeMap<String, Setting>;
 
 /// A value.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Value {
     /// A string.
     Text(String),

@@ -100,7 +100,8 @@ fn config(arguments: &Arguments, session: &mut Session<'_>) -> Result<DomainConf
     if !is_quiet && !arguments.has("json") {
         session.print(&format!("Using config file \"{}\".\n", path.display()));
     }
-    let loaded = load(&path, &overrides).map_err(|error| Failure::error(error.to_string()))?;
+    let loaded = load(&path, &overrides, session.evaluate)
+        .map_err(|error| Failure::error(error.to_string()))?;
     for line in loaded.printed {
         let _ = writeln!(session.err, "{line}");
     }

@@ -5,6 +5,7 @@ use super::client::Xend;
 use super::commands::{Command, Found, find};
 use super::failure::{Failure, Usage};
 use super::{create, domain, help, host, wait};
+use crate::config::file::Evaluate;
 use crate::xend::protocol::{Fault, Request, Response};
 use std::io::Write;
 
@@ -12,6 +13,8 @@ use std::io::Write;
 pub struct Session<'s> {
     /// Who answers.
     pub xend: &'s mut dyn Xend,
+    /// Runs configuration files.
+    pub evaluate: &'s Evaluate,
     /// Standard output.
     pub out: &'s mut dyn Write,
     /// Standard error.

@@ -2,6 +2,7 @@
 
 use super::client::Xend;
 use super::run::{Session, run};
+use crate::config::file::evaluate_file;
 use crate::xend::protocol::{Fault, Request, Response};
 use crate::xend::view::{DomainView, HostView, VcpuView};
 use std::io;
@@ -115,6 +116,7 @@ fn typed_with(line: &str, stub: &mut Stub) -> (String, String, u8) {
         &words,
         &mut Session {
             xend: stub,
+            evaluate: &evaluate_file,
             out: &mut out,
             err: &mut err,
         },

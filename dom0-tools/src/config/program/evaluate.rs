@@ -6,6 +6,7 @@ use super::translate::{Include, TranslateError, translate};
 use super::translated::Program;
 use crate::config::error::{ConfigError, Origin};
 use crate::config::value::{Setting, Settings, Value};
+use serde::{Deserialize, Serialize};
 use starlark::PrintHandler;
 use starlark::environment::{Globals, GlobalsBuilder, LibraryExtension, Module};
 use starlark::eval::Evaluator;
@@ -43,7 +44,7 @@ pub struct Source<'a> {
 }
 
 /// What a file has done.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Evaluated {
     /// What it has assigned.
     pub settings: Settings,
@@ -154,6 +155,7 @@ fn on_this_stack(source: &Source<'_>) -> Result<Evaluated, ConfigError> {
         let replaced = [
             ("%", "py_percent"),
             ("+", "py_plus"),
+            ("-", "py_minus"),
             ("/", "py_divide"),
             ("*", "py_times"),
             ("<<", "py_shift"),

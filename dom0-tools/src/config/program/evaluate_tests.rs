@@ -433,6 +433,30 @@ fn nothing_runs_or_grows_forever() {
     }
 }
 
+/// Their digits cost the more the more there are, and no count of loops bounds that.
+#[test]
+fn numbers_stay_small() {
+    for text in [
+        "x = 3\nwhile 1: x *= x",
+        "x = 3\nfor i in range(90000): x = x * 2 ** 62",
+        "x = 1\nfor i in range(90000): x <<= 1000",
+        "x = 1\nfor i in range(90000): x += x",
+        "x = 1\nfor i in range(90000): x -= -x",
+        "x = 1\nfor i in range(90000): x = x - -x",
+        "x = 9 ** 9999",
+        "x = int('9' * 9999) * 2",
+    ] {
+        let said = error(text);
+        assert!(
+            said.ends_with("this is a larger number than any configuration needs"),
+            "{text}: {said}"
+        );
+    }
+    // What is none of a file's numbers, but of use in computing one.
+    let text = "x = (1 << 1024) - (1 << 1024) + 2 ** 62 - -1";
+    assert_eq!(value(text, "x"), "4611686018427387905");
+}
+
 #[test]
 fn variables_of_the_command_line_are_texts() {
     let evaluated = run_with(

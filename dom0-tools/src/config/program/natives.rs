@@ -1,6 +1,7 @@
 //! Functions of the evaluator's globals: what the old language had, within bounds.
 
 use super::formatting::{Argument, Arguments, Number, percent};
+use num_bigint::BigInt;
 use starlark::environment::GlobalsBuilder;
 use starlark::eval::Evaluator;
 use starlark::starlark_module;
@@ -15,8 +16,8 @@ use std::fmt;
 const MAX_TEXT_BYTES: i64 = 16 << 10;
 /// Elements of a list that `*`, `+` and `range` make.
 const MAX_ELEMENTS: i64 = 100_000;
-/// Bits that a number is shifted by.
-const MAX_SHIFT: i64 = 1024;
+/// Bits of a number: some hundreds of digits.
+const MAX_BITS: u64 = 4096;
 
 /// An error that the file itself raises, or that a function raises as the old language had it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -87,6 +88,25 @@ fn fits(kind: Value<'_>, length: i64) -> starlark::Result<()> {
             "MemoryError",
             "this is longer than any configuration needs",
         )),
+    }
+}
+
+/// Whether a number may have so many bits.
+fn fits_number(bits: u64) -> starlark::Result<()> {
+    match bits <= MAX_BITS {
+        true => Ok(()),
+        false => Err(raised(
+            "OverflowError",
+            "this is a larger number than any configuration needs",
+        )),
+    }
+}
+
+/// How many bits an integer has; 0 for what is none.
+fn bits(value: Value<'_>) -> u64 {
+    match BigInt::unpack_value(value) {
+        Ok(Some(number)) => number.bits(),
+        _ => 0,
     }
 }
 
@@ -251,6 +271,7 @@ pub(super) fn operators(builder: &mut GlobalsBuilder) {
         if let (Ok(length), Ok(Some(count))) = (sequence.length(), i64::unpack_value(count)) {
             fits(sequence, i64::from(length).saturating_mul(count))?;
         }
+        fits_number(bits(left).saturating_add(bits(right)))?;
         left.mul(right, eval.heap())
     }
 
@@ -262,7 +283,17 @@ pub(super) fn operators(builder: &mut GlobalsBuilder) {
         if let (Ok(first), Ok(second)) = (left.length(), right.length()) {
             fits(left, i64::from(first) + i64::from(second))?;
         }
+        fits_number(bits(left).max(bits(right)))?;
         left.add(right, eval.heap())
+    }
+
+    fn py_minus<'v>(
+        left: Value<'v>,
+        right: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        fits_number(bits(left).max(bits(right)))?;
+        left.sub(right, eval.heap())
     }
 
     fn py_shift<'v>(
@@ -270,13 +301,12 @@ pub(super) fn operators(builder: &mut GlobalsBuilder) {
         right: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
-        match i64::unpack_value(right) {
-            Ok(Some(bits)) if bits <= MAX_SHIFT => left.left_shift(right, eval.heap()),
-            _ => Err(raised(
-                "MemoryError",
-                "this is a larger number than any configuration needs",
-            )),
-        }
+        let shift = match i64::unpack_value(right) {
+            Ok(Some(shift)) => u64::try_from(shift).unwrap_or(0),
+            _ => u64::MAX,
+        };
+        fits_number(bits(left).saturating_add(shift))?;
+        left.left_shift(right, eval.heap())
     }
 
     fn py_power(base: i64, exponent: u32) -> starlark::Result<i64> {

@@ -24,7 +24,7 @@ const ASSIGNMENTS: [&str; 11] = [
     "+=", "-=", "*=", "/=", "//=", "%=", "&=", "|=", "^=", "<<=", ">>=",
 ];
 /// Of these the result is bounded, or differs from the evaluator's, so that they are calls.
-const REPLACED_ASSIGNMENTS: [&str; 6] = ["+=", "*=", "/=", "//=", "%=", "<<="];
+const REPLACED_ASSIGNMENTS: [&str; 7] = ["+=", "-=", "*=", "/=", "//=", "%=", "<<="];
 
 /// Words that are part of what is generated.
 fn generated(text: &str, line: usize) -> Token {
