@@ -1,6 +1,6 @@
 //! Help texts.
 
-use super::commands::{COMMANDS, Command, Group};
+use super::commands::{Command, Group, all};
 use std::fmt::Write;
 
 const FOOTER: &str = "<Domain> can either be the Domain Name or Id.
@@ -40,10 +40,7 @@ pub fn short() -> String {
         "Usage: xm <subcommand> [args]\n\nControl, list, and manipulate Xen guest instances.\n\n\
          Common 'xm' commands:\n\n",
     );
-    command_lines(
-        &mut text,
-        COMMANDS.iter().filter(|command| command.is_common),
-    );
+    command_lines(&mut text, all().filter(|command| command.is_common));
     text.push('\n');
     text.push_str(FOOTER);
     text.push_str("For complete list of subcommands run 'xm help'.\n");
@@ -68,10 +65,7 @@ pub fn long() -> String {
         Group::Cpupool,
         Group::Other,
     ] {
-        command_lines(
-            &mut text,
-            COMMANDS.iter().filter(|command| command.group == group),
-        );
+        command_lines(&mut text, all().filter(|command| command.group == group));
     }
     text.push('\n');
     text.push_str(FOOTER);
@@ -106,19 +100,16 @@ pub fn of(command: &Command) -> String {
 /// The script by which a shell completes command lines.
 #[must_use]
 pub fn completion(shell: &str) -> Option<String> {
-    let names: Vec<_> = COMMANDS
-        .iter()
+    let names: Vec<_> = all()
         .filter(|command| command.is_offered)
         .map(|command| command.name)
         .collect();
     let names = names.join(" ");
-    let takes_domain: Vec<_> = COMMANDS
-        .iter()
+    let takes_domain: Vec<_> = all()
         .filter(|command| command.is_offered && command.arguments.contains("Dom"))
         .map(|command| command.name)
         .collect();
-    let options: String = COMMANDS
-        .iter()
+    let options: String = all()
         .filter(|command| command.is_offered && !command.options.is_empty())
         .map(|command| {
             let options: Vec<_> = command
@@ -167,7 +158,7 @@ pub fn manual() -> String {
          A domain is named by its name, its number or its uuid. The beginning of a subcommand's name is enough if no \
          other begins so.\n.SH SUBCOMMANDS\n",
     );
-    for command in COMMANDS.iter().filter(|command| command.is_offered) {
+    for command in all().filter(|command| command.is_offered) {
         let _ = writeln!(
             text,
             ".TP\n\\fB{}\\fR {}\n{}",
