@@ -223,6 +223,8 @@ impl XenconsoledOptions {
 /// It builds guests for `xm create`, and does what their configurations say when they end. It may be stopped and
 /// started again, or be killed, while guests run: they go on, and the next one takes them over.
 ///
+/// Its settings are in /etc/xen/xend-config.sxp, or the file that XEND_CONFIG names.
+///
 /// Signals: TERM and INT stop it, HUP opens the log file again.
 #[derive(Parser, Debug)]
 #[command(name = "xend", version)]
@@ -277,12 +279,6 @@ impl XendOptions {
     pub fn socket(&self) -> PathBuf {
         let named = std::env::var_os(crate::xend::protocol::SOCKET_VARIABLE);
         named.map_or_else(|| crate::xend::protocol::SOCKET.into(), PathBuf::from)
-    }
-
-    /// Where to log.
-    #[must_use]
-    pub fn log_file(&self) -> PathBuf {
-        "/var/log/xen/xend.log".into()
     }
 
     /// Where the process number goes.

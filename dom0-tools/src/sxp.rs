@@ -136,11 +136,24 @@ impl Sxp {
     ///
     /// Where it is none.
     pub fn read(text: &str) -> Result<Vec<Self>, NotSxp> {
+        let lines = Self::read_with_lines(text)?;
+        Ok(lines.into_iter().map(|(_, item)| item).collect())
+    }
+
+    /// Reads all expressions of a text, each with the line where it begins, from 1.
+    ///
+    /// # Errors
+    ///
+    /// Where it is none.
+    pub fn read_with_lines(text: &str) -> Result<Vec<(usize, Self)>, NotSxp> {
         let mut reader = Reader {
             rest: text.chars().peekable(),
             line: 1,
         };
-        let items = reader.items(0)?;
+        let mut items = Vec::new();
+        while let Some((line, item)) = reader.item(0)? {
+            items.push((line, item));
+        }
         match reader.rest.peek() {
             None => Ok(items),
             Some(_) => Err(NotSxp { line: reader.line }),
@@ -189,26 +202,34 @@ impl Reader<'_> {
         next
     }
 
-    fn items(&mut self, depth: usize) -> Result<Vec<Sxp>, NotSxp> {
-        let mut items = Vec::new();
+    /// The next expression and the line where it begins; `None` at the end of the list or the text.
+    fn item(&mut self, depth: usize) -> Result<Option<(usize, Sxp)>, NotSxp> {
         while let Some(&c) = self.rest.peek() {
-            match c {
+            let line = self.line;
+            let item = match c {
                 ')' => break,
                 '(' => {
                     if depth == MAX_DEPTH {
-                        return Err(NotSxp { line: self.line });
+                        return Err(NotSxp { line });
                     }
                     self.next();
-                    let list = self.items(depth + 1)?;
+                    let mut list = Vec::new();
+                    while let Some((_, item)) = self.item(depth + 1)? {
+                        list.push(item);
+                    }
                     if self.next() != Some(')') {
                         return Err(NotSxp { line: self.line });
                     }
-                    items.push(Sxp::List(list));
+                    Sxp::List(list)
                 }
-                '#' => while self.next().is_some_and(|c| c != '\n') {},
-                '\'' | '"' => items.push(Sxp::Atom(self.string()?)),
+                '#' => {
+                    while self.next().is_some_and(|c| c != '\n') {}
+                    continue;
+                }
+                '\'' | '"' => Sxp::Atom(self.string()?),
                 c if c.is_whitespace() => {
                     self.next();
+                    continue;
                 }
                 _ => {
                     let mut word = String::new();
@@ -219,11 +240,12 @@ impl Reader<'_> {
                         word.push(c);
                         self.next();
                     }
-                    items.push(Sxp::Atom(word));
+                    Sxp::Atom(word)
                 }
-            }
+            };
+            return Ok(Some((line, item)));
         }
-        Ok(items)
+        Ok(None)
     }
 
     fn string(&mut self) -> Result<String, NotSxp> {

@@ -9,6 +9,7 @@ use dom0_tools::xend::machine::Hypervisor;
 use dom0_tools::xend::nodes::Nodes;
 use dom0_tools::xend::protocol::Fault;
 use dom0_tools::xend::server::{listen, serve, watch};
+use dom0_tools::xend::settings::Settings;
 use dom0_tools::xend::{Places, Xend};
 use log::LevelFilter;
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -95,13 +96,16 @@ fn stop(options: &XendOptions) -> io::Result<()> {
 }
 
 fn run(options: &XendOptions) -> io::Result<()> {
-    let log = options.log_file();
+    let settings = Settings::read().map_err(io::Error::other)?;
     let level = if options.trace {
         LevelFilter::Debug
     } else {
-        LevelFilter::Info
+        settings.log_level()
     };
-    logging::start(Some(&log), level)?;
+    logging::start(Some(&settings.log_file()), level)?;
+    for warning in settings.warnings() {
+        log::warn!("{warning}");
+    }
     background::prepare(OPEN_FILES);
     // Before there are threads: all of them leave these to the one that waits for them.
     let mut mask = SigSet::empty();
@@ -113,13 +117,13 @@ fn run(options: &XendOptions) -> io::Result<()> {
     let boot_id = std::fs::read_to_string(BOOT_ID_FILE)?;
     let places = Places {
         records: options.records.clone(),
-        log,
         dumps: "/var/xen/dump".into(),
     };
     let xend = Xend::new(
         Box::new(machine),
         Box::new(connect_store),
         places,
+        settings,
         boot_id.trim(),
     )?;
     let socket = options.socket();

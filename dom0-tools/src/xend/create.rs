@@ -95,7 +95,9 @@ impl Xend {
     pub(super) fn bring_up(&self, record: &mut Record, start: Start) -> Result<DomId, Fault> {
         record.phase = Phase::Building;
         record.domid = None;
-        record.paused_by_admin = start == Start::Paused;
+        // One that `create` leaves paused was not paused: so `domstate` tells them apart.
+        record.paused_by_admin = false;
+        record.paused_for_dump = false;
         // Before the first step: who finds a domain of this identity knows that it is unfinished.
         self.table.put(record);
         let images = self.machine.images(&record.config)?;
@@ -126,7 +128,13 @@ impl Xend {
         let built = self.machine.build(domain, &record.config, images)?;
         record.store_mfn = built.store.mfn.0;
         record.console_mfn = built.console.mfn.0;
-        store_tree::describe(&mut *self.connect_store()?, domain, record, &built)?;
+        store_tree::describe(
+            &mut *self.connect_store()?,
+            domain,
+            record,
+            &built,
+            self.settings.console_limit(),
+        )?;
         record.phase = Phase::Running;
         self.table.put(record);
         if start == Start::Running {

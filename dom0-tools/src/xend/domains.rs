@@ -152,7 +152,10 @@ impl Xend {
     pub(super) fn pause(&self, domain: &str) -> Result<Response, Fault> {
         let view = self.guest(domain, "Cannot pause")?;
         self.alone(&view, |domain, record| {
-            self.machine.pause(domain)?;
+            // The hypervisor counts pauses, and administrators do not: one is ended by one.
+            if !self.is_paused(domain)? {
+                self.machine.pause(domain)?;
+            }
             if let Some(mut record) = record {
                 record.paused_by_admin = true;
                 self.table.put(&record);
@@ -165,8 +168,7 @@ impl Xend {
         let view = self.guest(domain, "Cannot unpause")?;
         self.alone(&view, |domain, record| {
             // One that is not paused goes on as it is.
-            let info = self.machine.domain(domain)?;
-            if info.is_some_and(|info| info.flags.contains(DomainInfoFlags::PAUSED)) {
+            if self.is_paused(domain)? {
                 self.machine.unpause(domain)?;
             }
             if let Some(mut record) = record {
@@ -175,6 +177,11 @@ impl Xend {
             }
             Ok(Response::Done)
         })
+    }
+
+    pub(super) fn is_paused(&self, domain: DomId) -> Result<bool, Fault> {
+        let info = self.machine.domain(domain)?;
+        Ok(info.is_some_and(|info| info.flags.contains(DomainInfoFlags::PAUSED)))
     }
 
     pub(super) fn reset(&self, domain: &str) -> Result<Response, Fault> {

@@ -3,12 +3,15 @@
 use super::Xend;
 use super::create::now;
 use super::protocol::{AfterDump, Fault, Response};
+use super::record::Record;
 use crate::daemon::logging::date_and_time;
-use guest_abi::domctl_domain::DomainInfoFlags;
-use guest_abi::ids::DomId;
+use guest_abi::ids::{DomId, PAGE_SIZE};
+use nix::sys::statvfs::statvfs;
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{MutexGuard, PoisonError};
 
 /// The usual name of a core's file.
 fn usual_name(seconds: u64, name: &str, domain: DomId) -> String {
@@ -19,7 +22,46 @@ fn usual_name(seconds: u64, name: &str, domain: DomId) -> String {
     )
 }
 
+/// What a core has besides the frames: its head, and for each frame two numbers.
+const HEAD_BYTES: u64 = 1 << 20;
+const LISTED_BYTES: u64 = 16;
+
+/// How far a core is.
+#[derive(Debug)]
+pub(super) struct Writing {
+    file: PathBuf,
+    total: u64,
+}
+
+/// Where a core is while it is written.
+fn unfinished(path: &Path) -> PathBuf {
+    let mut unfinished = path.to_owned().into_os_string();
+    unfinished.push("-incomplete");
+    unfinished.into()
+}
+
+fn about(path: &Path, error: impl std::fmt::Display) -> Fault {
+    Fault::text(format!("{}: {error}", path.display()))
+}
+
+/// Whether there is room for so many bytes.
+fn check_room(directory: &Path, name: &str, bytes: u64) -> Result<(), Fault> {
+    let system = statvfs(directory).map_err(|error| about(directory, error))?;
+    let free = system.blocks_free().saturating_mul(system.fragment_size());
+    if free < bytes {
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        return Err(Fault::text(format!(
+            "{} has {} MiB free, and the core of {name} takes {} MiB",
+            directory.display(),
+            free >> 20,
+            mib(bytes)
+        )));
+    }
+    Ok(())
+}
+
 impl Xend {
+    /// Writes the core of a domain. No lock is held meanwhile: whatever else is asked, also of this domain, is done.
     pub(super) fn dump_core(
         &self,
         domain: &str,
@@ -28,22 +70,17 @@ impl Xend {
         then: AfterDump,
     ) -> Result<Response, Fault> {
         let view = self.guest(domain, "Cannot dump core for")?;
-        self.alone(&view, |domain, _| {
-            let was_paused = self
-                .machine
-                .domain(domain)?
-                .is_none_or(|info| info.flags.contains(DomainInfoFlags::PAUSED));
-            let stops = !live && !was_paused;
-            if stops {
-                self.machine.pause(domain)?;
+        let stops = !live && self.alone(&view, |domain, record| self.stop(domain, record))?;
+        let written = self.write_core(DomId(view.domid), &view.name, file.map(Path::new));
+        // What is to end, is not let go on; what could not be written, goes on.
+        if stops && (then == AfterDump::GoOn || written.is_err()) {
+            let gone_on = self.alone(&view, |domain, record| self.go_on(domain, record));
+            // One that is gone has not been written either.
+            if let (Ok(()), Err(fault)) = (&written, gone_on) {
+                return Err(fault);
             }
-            let written = self.write_core(domain, &view.name, file.map(Path::new));
-            // What is to end, is not let go on; what could not be written, goes on.
-            if stops && (then == AfterDump::GoOn || written.is_err()) {
-                self.machine.unpause(domain)?;
-            }
-            written
-        })?;
+        }
+        written?;
         // By number: the domain that was written is meant, whatever it is called by now.
         let domain = view.domid.to_string();
         match then {
@@ -51,6 +88,41 @@ impl Xend {
             AfterDump::Destroy => self.destroy(&domain),
             AfterDump::Reset => self.reset(&domain),
         }
+    }
+
+    /// Pauses a domain whose core is to be written, unless it is paused.
+    fn stop(&self, domain: DomId, record: Option<Record>) -> Result<bool, Fault> {
+        if let Some(record) = &record
+            && record.paused_for_dump
+        {
+            let name = &record.config.name;
+            return Err(Fault::text(format!(
+                "a core of {name} is being written already"
+            )));
+        }
+        if self.is_paused(domain)? {
+            return Ok(false);
+        }
+        if let Some(mut record) = record {
+            record.paused_for_dump = true;
+            self.table.put(&record);
+        }
+        self.machine.pause(domain)?;
+        Ok(true)
+    }
+
+    /// Lets it go on, unless an administrator has paused it meanwhile.
+    fn go_on(&self, domain: DomId, record: Option<Record>) -> Result<(), Fault> {
+        let mut is_wanted = true;
+        if let Some(mut record) = record {
+            record.paused_for_dump = false;
+            self.table.put(&record);
+            is_wanted = !record.paused_by_admin;
+        }
+        if is_wanted && self.is_paused(domain)? {
+            self.machine.unpause(domain)?;
+        }
+        Ok(())
     }
 
     /// Writes the core of a domain that has crashed. Without one, it goes its way all the same.
@@ -61,44 +133,102 @@ impl Xend {
     }
 
     fn write_core(&self, domain: DomId, name: &str, file: Option<&Path>) -> Result<(), Fault> {
-        let about = |path: &Path, error: &dyn std::fmt::Display| {
-            Fault::text(format!("{}: {error}", path.display()))
-        };
-        let path = match file {
-            Some(path) => path.to_owned(),
-            None => {
-                let directory = self.places.dumps.join(name);
-                let mut builder = DirBuilder::new();
-                let made = builder.recursive(true).mode(0o700).create(&directory);
-                made.map_err(|error| about(&directory, &error))?;
-                directory.join(usual_name(now() as u64, name, domain))
+        let Some(path) = file else {
+            let directory = self.places.dumps.join(name);
+            let mut builder = DirBuilder::new();
+            let made = builder.recursive(true).mode(0o700).create(&directory);
+            made.map_err(|error| about(&directory, error))?;
+            let path = directory.join(usual_name(now() as u64, name, domain));
+            let written = self.write_core_to(domain, name, &path);
+            if written.is_err() {
+                // Unless there are other cores.
+                let _ = fs::remove_dir(&directory);
             }
+            return written;
         };
-        let mut unfinished = path.clone().into_os_string();
-        unfinished.push("-incomplete");
-        let unfinished = PathBuf::from(unfinished);
+        self.write_core_to(domain, name, path)
+    }
+
+    /// The whole core, or nothing.
+    fn write_core_to(&self, domain: DomId, name: &str, path: &Path) -> Result<(), Fault> {
+        if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+            return Err(about(path, "this is no file that a core could replace"));
+        }
+        let info = self.machine.domain(domain)?;
+        let frames = info.map_or(0, |info| info.tot_pages);
+        let total = frames
+            .saturating_mul(PAGE_SIZE as u64 + LISTED_BYTES)
+            .saturating_add(HEAD_BYTES);
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        check_room(directory, name, total)?;
+        let unfinished = unfinished(path);
         let mut options = OpenOptions::new();
-        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        let options = options.write(true).create(true).truncate(false).mode(0o600);
         let opened = options.open(&unfinished);
-        let mut file = opened.map_err(|error| about(&unfinished, &error))?;
-        let frames = self.machine.dump_core(domain, &mut file);
-        let frames =
-            frames.map_err(|error| Fault::text(format!("Failed to dump core: {error}")))?;
-        fs::rename(&unfinished, &path).map_err(|error| about(&path, &error))?;
-        log::info!(
-            "{name}: the core of domain {} with {frames} frames is in {}",
-            domain.0,
-            path.display()
-        );
-        Ok(())
+        let mut file = opened.map_err(|error| about(&unfinished, error))?;
+        if file.try_lock().is_err() {
+            return Err(about(&unfinished, "another core is being written there"));
+        }
+        let writing = Writing {
+            file: unfinished.clone(),
+            total,
+        };
+        self.writings().insert(domain.0, writing);
+        let written = file
+            .set_len(0)
+            .map_err(|error| about(&unfinished, error))
+            .and_then(|()| {
+                let frames = self.machine.dump_core(domain, &mut file);
+                frames.map_err(|error| Fault::text(format!("Failed to dump core: {error}")))
+            })
+            .and_then(|frames| {
+                fs::rename(&unfinished, path).map_err(|error| about(path, error))?;
+                Ok(frames)
+            });
+        self.writings().remove(&domain.0);
+        match written {
+            Ok(frames) => {
+                log::info!(
+                    "{name}: the core of domain {} with {frames} frames is in {}",
+                    domain.0,
+                    path.display()
+                );
+                Ok(())
+            }
+            Err(fault) => {
+                let _ = fs::remove_file(&unfinished);
+                Err(fault)
+            }
+        }
+    }
+
+    fn writings(&self) -> MutexGuard<'_, BTreeMap<u16, Writing>> {
+        self.writings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How far the core of a domain is; nothing of nothing if none is being written.
+    pub(super) fn dump_progress(&self, domain: &str) -> Result<Response, Fault> {
+        let view = self.resolve(domain)?;
+        let (done, total) = match self.writings().get(&view.domid) {
+            Some(writing) => {
+                let length = fs::metadata(&writing.file).map_or(0, |there| there.len());
+                (length.min(writing.total), writing.total)
+            }
+            None => (0, 0),
+        };
+        Ok(Response::Progress { done, total })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::domain::Action;
     use crate::xend::create::Start;
+    use crate::xend::machine::Machine;
     use crate::xend::testing::{World, config};
+    use guest_abi::domctl_domain::DomainInfoFlags;
+    use std::sync::mpsc::channel;
 
     #[test]
     fn names_have_dates() {
@@ -142,26 +272,148 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_is_left_incomplete_and_the_domain_goes_on() {
+    fn what_fails_leaves_nothing_and_the_domain_goes_on() {
         let (world, xend) = running("half-dumped");
+        let refused = |sentence: &str| {
+            let refused = xend.dump_core("etch", None, false, AfterDump::Destroy);
+            let said = refused.unwrap_err().to_string();
+            assert!(said.contains(sentence), "{said}");
+            assert!(world.state().domains[&1].flags == DomainInfoFlags::BLOCKED);
+            assert!(!xend.places.dumps.join("etch").exists());
+        };
         // The first step pauses it.
         world.state().refuse_at(2);
-        let refused = xend.dump_core("etch", None, false, AfterDump::Destroy);
-        assert!(
-            refused
-                .unwrap_err()
-                .to_string()
-                .starts_with("Failed to dump core: ")
-        );
-        let directory = xend.places.dumps.join("etch");
-        let name = fs::read_dir(&directory)
-            .unwrap()
-            .flatten()
-            .next()
-            .unwrap()
-            .file_name();
-        assert!(name.to_string_lossy().ends_with(".core-incomplete"));
+        refused("Failed to dump core: ");
+        world.state().domains.get_mut(&1).unwrap().tot_pages = 1 << 50;
+        refused(" MiB free, and the core of etch takes ");
+        world.state().domains.get_mut(&1).unwrap().tot_pages = 16384;
+        fs::create_dir_all(&xend.places.dumps).unwrap();
+        let own = xend.places.dumps.join("own");
+        let dump = |file: &Path| xend.dump_core("etch", file.to_str(), false, AfterDump::GoOn);
+        // What was there stays until there is another one.
+        fs::write(&own, "former").unwrap();
+        world.state().refuse_at(2);
+        assert!(dump(&own).is_err());
+        assert_eq!(fs::read(&own).unwrap(), b"former");
+        let said = dump(Path::new("/dev/null")).unwrap_err().to_string();
+        assert!(said.starts_with("/dev/null: this is no file"), "{said}");
+        dump(&own).unwrap();
+        assert_eq!(fs::read(&own).unwrap(), b"core");
+        assert_eq!(fs::read_dir(&xend.places.dumps).unwrap().count(), 1);
+        fs::remove_dir_all(&xend.places.dumps).unwrap();
+    }
+
+    /// A dump takes long, and is over only when the test says so.
+    fn while_dumping(
+        test: &str,
+        then: AfterDump,
+        act: impl FnOnce(&World, &Xend),
+    ) -> (World, Result<Response, Fault>) {
+        let (world, xend) = running(test);
+        let (begins, begun) = channel();
+        let (ends, ended) = channel();
+        world.state().dump_gate = Some((begins, ended));
+        let dumped = std::thread::scope(|scope| {
+            let dumping = scope.spawn(|| xend.dump_core("etch", None, false, then));
+            begun.recv().unwrap();
+            // If this has to wait for the dump, it waits for ever.
+            act(&world, &xend);
+            ends.send(()).unwrap();
+            dumping.join().unwrap()
+        });
+        let _ = fs::remove_dir_all(&xend.places.dumps);
+        (world, dumped)
+    }
+
+    #[test]
+    fn everything_is_answered_while_a_core_is_written() {
+        let (world, dumped) = while_dumping("gated", AfterDump::GoOn, |_, xend| {
+            let etch = xend.resolve("etch").unwrap();
+            assert_eq!(etch.state, "--p---");
+            assert_eq!(
+                xend.dump_progress("etch"),
+                Ok(Response::Progress {
+                    done: 0,
+                    total: 16384 * 4112 + (1 << 20)
+                })
+            );
+            let _ = xend.create(config("sarge"), Start::Running).unwrap();
+            assert_eq!(xend.domain_views().unwrap().len(), 2);
+            let again = xend.dump_core("etch", None, false, AfterDump::GoOn);
+            let said = again.unwrap_err().to_string();
+            assert_eq!(said, "a core of etch is being written already");
+            xend.rename("etch", "woody").unwrap();
+            xend.destroy("sarge").unwrap();
+        });
+        dumped.unwrap();
         assert!(world.state().domains[&1].flags == DomainInfoFlags::BLOCKED);
+    }
+
+    #[test]
+    fn what_is_done_meanwhile_stays_done() {
+        // It was paused by an administrator, and stays so.
+        let (world, dumped) = while_dumping("paused", AfterDump::GoOn, |_, xend| {
+            xend.pause("etch").unwrap();
+        });
+        dumped.unwrap();
+        let is_paused = |world: &World| {
+            let state = world.state();
+            state.domains[&1].flags.contains(DomainInfoFlags::PAUSED)
+        };
+        assert!(is_paused(&world));
+        let (world, dumped) = while_dumping("unpaused", AfterDump::GoOn, |world, xend| {
+            xend.unpause("etch").unwrap();
+            assert!(!is_paused(world));
+        });
+        dumped.unwrap();
+        assert!(!is_paused(&world));
+        let (world, _) = while_dumping("destroyed", AfterDump::Destroy, |_, xend| {
+            xend.destroy("etch").unwrap();
+        });
+        assert!(world.state().domains.is_empty());
+    }
+
+    #[test]
+    fn a_daemon_that_is_killed_leaves_nothing_paused() {
+        let (world, xend) = running("killed-dumping");
+        let mut record = xend.table.all().remove(0);
+        record.paused_for_dump = true;
+        xend.table.put(&record);
+        world.pause(DomId(1)).unwrap();
+        let next = world.xend("killed-dumping");
+        next.take_over().unwrap();
+        assert!(world.state().domains[&1].flags == DomainInfoFlags::BLOCKED);
+        assert!(!next.table.all().remove(0).paused_for_dump);
+    }
+
+    #[test]
+    fn one_that_has_crashed_can_be_destroyed_while_its_core_is_written() {
+        let (world, xend) = running("crashed-dumping");
+        let mut record = xend.table.all().remove(0);
+        record.config.on_crash = Action::CoredumpRestart;
+        record.start_time -= 3600.0;
+        xend.table.put(&record);
+        let uuid = record.config.uuid;
+        let crash = |act: &dyn Fn()| {
+            let domid = xend.resolve("etch").unwrap().domid;
+            world.state().end(domid, 3);
+            let (begins, begun) = channel();
+            let (ends, ended) = channel();
+            world.state().dump_gate = Some((begins, ended));
+            std::thread::scope(|scope| {
+                let seen_to = scope.spawn(|| xend.see_to_end(uuid, domid));
+                begun.recv().unwrap();
+                // Who looks again does nothing of it twice.
+                xend.see_to_end(uuid, domid);
+                act();
+                ends.send(()).unwrap();
+                seen_to.join().unwrap();
+            });
+        };
+        crash(&|| {});
+        assert_eq!(xend.resolve("etch").unwrap().domid, 2);
+        crash(&|| drop(xend.destroy("etch").unwrap()));
+        assert!(world.state().domains.is_empty() && xend.table.all().is_empty());
         fs::remove_dir_all(&xend.places.dumps).unwrap();
     }
 }

@@ -37,7 +37,10 @@ impl Xend {
                     self.clean_up(info.domain, Some(uuid));
                     self.table.remove(uuid);
                 }
-                (Some(_), _) => log::info!("{}: goes on", record.config.name),
+                (Some(info), _) => {
+                    log::info!("{}: goes on", record.config.name);
+                    self.take_up(record, info.domain);
+                }
                 (None, _) => {
                     if let Some(domid) = record.domid {
                         self.clean_up(DomId(domid), Some(uuid));
@@ -51,6 +54,28 @@ impl Xend {
             (info.tot_pages * 4, info.max_vcpu_id.wrapping_add(1))
         });
         store_tree::describe_first(&mut *self.connect_store()?, kib, vcpus)
+    }
+
+    /// Ends what a former daemon has begun to write: the core of a domain that has crashed will be written anew.
+    fn take_up(&self, mut record: Record, domain: DomId) {
+        let is_paused_for_dump = std::mem::take(&mut record.paused_for_dump);
+        let is_dumping = record.phase == Phase::Dumping;
+        if is_dumping {
+            record.phase = Phase::Running;
+        }
+        if is_dumping || is_paused_for_dump {
+            self.table.put(&record);
+        }
+        if is_paused_for_dump && !record.paused_by_admin {
+            let paused = self.is_paused(domain);
+            let unpaused = paused.and_then(|is_paused| match is_paused {
+                true => Ok(self.machine.unpause(domain)?),
+                false => Ok(()),
+            });
+            if let Err(fault) = unpaused {
+                log::error!("{}: {fault}", record.config.name);
+            }
+        }
     }
 
     /// Looks which domains have ended, and has each seen to by a thread of its own.
@@ -83,41 +108,56 @@ impl Xend {
 
     /// Does what is to be done about a domain that has ended, unless somebody else has done it.
     pub fn see_to_end(&self, uuid: Uuid, domid: u16) {
-        let Some(lock) = self.table.lock_of(uuid) else {
+        let begun = self.with_ended(uuid, domid, Phase::Running, |record, info| {
+            self.begin_end(record, info)
+        });
+        let Some(Some((name, decision))) = begun else {
             return;
         };
+        // Without the domain's lock: it may be destroyed meanwhile.
+        self.dump_crashed(DomId(domid), &name);
+        self.with_ended(uuid, domid, Phase::Dumping, |record, info| {
+            self.end(record, info.domain, decision);
+        });
+    }
+
+    /// Does something about a domain that has ended and is in this phase, while nobody else works on it. Of one that
+    /// somebody has destroyed, the store is cleaned.
+    fn with_ended<T>(
+        &self,
+        uuid: Uuid,
+        domid: u16,
+        phase: Phase,
+        act: impl FnOnce(Record, &DomainInfo) -> T,
+    ) -> Option<T> {
+        let lock = self.table.lock_of(uuid)?;
         let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let record = self.table.get(uuid);
-        let Some(record) =
-            record.filter(|record| record.domid == Some(domid) && record.phase == Phase::Running)
-        else {
-            return;
-        };
+        let record =
+            record.filter(|record| record.domid == Some(domid) && record.phase == phase)?;
         let domain = DomId(domid);
         let info = match self.machine.domain(domain) {
             Ok(info) => info.filter(|info| !is_former(info, &record)),
             Err(error) => {
                 log::error!("{}: {error}", record.config.name);
-                return;
+                return None;
             }
         };
         match info {
-            Some(info) if !info.flags.contains(DomainInfoFlags::DYING) => {
-                self.end(record, &info);
-            }
-            // Somebody has destroyed it: only the store is left to be cleaned.
+            Some(info) if !info.flags.contains(DomainInfoFlags::DYING) => Some(act(record, &info)),
             _ => {
                 log::info!("{}: domain {domid} is gone", record.config.name);
                 self.clean_up(domain, Some(uuid));
                 self.table.remove(uuid);
+                None
             }
         }
     }
 
-    fn end(&self, record: Record, info: &DomainInfo) {
-        let Some(reason) = info.shutdown_reason() else {
-            return;
-        };
+    /// Decides about a domain that has ended, and does it, unless a core is to be written first: then its name and what
+    /// has been decided are returned.
+    fn begin_end(&self, mut record: Record, info: &DomainInfo) -> Option<(String, Decision)> {
+        let reason = info.shutdown_reason()?;
         let name = record.config.name.clone();
         let domain = info.domain;
         let seconds = (now() - record.start_time).max(0.0);
@@ -131,25 +171,32 @@ impl Xend {
             let node = format!("{}/xend/last_shutdown_reason", vm(record.config.uuid));
             let _ = store.write(&node, reason_name(reason));
         }
-        if dump == Dump::First {
-            self.dump_crashed(domain, &name);
+        if decision == Decision::RefuseToRestart {
+            log::error!(
+                "VM {name} restarting too fast (Elapsed time: {seconds:.6} seconds). \
+                 Refusing to restart to avoid loops."
+            );
+            log::info!(
+                "a domain that is to be restarted has to live {} seconds",
+                LEAST_LIFE.as_secs()
+            );
         }
+        let is_crash = reason_name(reason) == "crash";
+        if dump == Dump::First || (is_crash && self.settings.dumps_crashed()) {
+            record.phase = Phase::Dumping;
+            self.table.put(&record);
+            return Some((name, decision));
+        }
+        self.end(record, domain, decision);
+        None
+    }
+
+    fn end(&self, mut record: Record, domain: DomId, decision: Decision) {
+        record.phase = Phase::Running;
         match decision {
             Decision::Leave => {}
-            Decision::Destroy => self.forget(&record, domain),
-            Decision::RefuseToRestart => {
-                log::error!(
-                    "VM {name} restarting too fast (Elapsed time: {seconds:.6} seconds). \
-                     Refusing to restart to avoid loops."
-                );
-                log::info!(
-                    "a domain that is to be restarted has to live {} seconds",
-                    LEAST_LIFE.as_secs()
-                );
-                self.forget(&record, domain);
-            }
+            Decision::Destroy | Decision::RefuseToRestart => self.forget(&record, domain),
             Decision::Preserve => {
-                let mut record = record;
                 record.phase = Phase::Preserved;
                 self.table.put(&record);
                 if let Ok(mut store) = self.connect_store() {

@@ -116,21 +116,7 @@ impl Xend {
                 .map(|cpu| (cpu.core, cpu.socket, cpu.node))
                 .collect(),
             nodes: nodes.collect(),
-            settings: self.settings(),
+            settings: self.settings.all(),
         })
-    }
-
-    fn settings(&self) -> Vec<(String, String)> {
-        [
-            ("logfile", self.places.log.display().to_string()),
-            (
-                "xend-domains-path",
-                self.places.records.display().to_string(),
-            ),
-            ("enable-dom0-ballooning", "no".to_owned()),
-            ("enable-dump", "no".to_owned()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .to_vec()
     }
 }

@@ -6,8 +6,8 @@
 //! destroyed, all others go on. The store's nodes are written by [`store_tree`]. Hypervisor and store are behind
 //! [`machine::Machine`] and [`nodes::Nodes`], so all of it runs in tests.
 //!
-//! Locks, in this order: a domain's own (one operation at a time on a domain), then the table of records (short; never
-//! held while the hypervisor or the store works).
+//! Locks, in this order: a domain's own (one operation at a time on a domain; none while a core is written), then the
+//! table of records or that of cores being written (short; never held while the hypervisor or the store works).
 #![forbid(unsafe_code)]
 
 pub mod create;
@@ -21,6 +21,7 @@ pub mod nodes;
 pub mod protocol;
 pub mod record;
 pub mod server;
+pub mod settings;
 pub mod store_tree;
 pub mod table;
 pub mod view;
@@ -33,8 +34,10 @@ mod tests;
 use machine::Machine;
 use nodes::Nodes;
 use protocol::Fault;
+use settings::Settings;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use table::Table;
 
 /// Makes a connection to the store.
@@ -45,8 +48,6 @@ pub type StoreConnector = Box<dyn Fn() -> Result<Box<dyn Nodes>, Fault> + Send +
 pub struct Places {
     /// Records of domains.
     pub records: PathBuf,
-    /// The log, for `xm log`.
-    pub log: PathBuf,
     /// Core dumps.
     pub dumps: PathBuf,
 }
@@ -57,6 +58,8 @@ pub struct Xend {
     store: StoreConnector,
     table: Table,
     places: Places,
+    settings: Settings,
+    writings: Mutex<BTreeMap<u16, dump::Writing>>,
 }
 
 impl Xend {
@@ -69,6 +72,7 @@ impl Xend {
         machine: Box<dyn Machine>,
         store: StoreConnector,
         places: Places,
+        settings: Settings,
         boot_id: &str,
     ) -> std::io::Result<Arc<Self>> {
         let table = Table::open(&places.records, boot_id)?;
@@ -77,6 +81,8 @@ impl Xend {
             store,
             table,
             places,
+            settings,
+            writings: Mutex::default(),
         }))
     }
 

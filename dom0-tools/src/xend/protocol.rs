@@ -103,6 +103,11 @@ pub enum Request {
         /// What happens to the domain afterwards.
         then: AfterDump,
     },
+    /// How far the core of a domain is.
+    DumpProgress {
+        /// Which.
+        domain: String,
+    },
     /// Describes the machine.
     Host,
     /// What the hypervisor has printed.
@@ -152,6 +157,13 @@ pub enum Response {
     Host(Box<HostView>),
     /// A text.
     Text(String),
+    /// So much of something is done.
+    Progress {
+        /// How much.
+        done: u64,
+        /// How much in all; 0 if nothing is being done.
+        total: u64,
+    },
     /// It is not done.
     Fault(Fault),
 }

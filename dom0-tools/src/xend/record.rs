@@ -15,6 +15,8 @@ pub enum Phase {
     Building,
     /// It is built, and runs or is paused.
     Running,
+    /// It has crashed, and its core is being written.
+    Dumping,
     /// It has ended, and is kept for who wants to look at it.
     Preserved,
 }
@@ -34,6 +36,9 @@ pub struct Record {
     pub restart_count: u32,
     /// An administrator has paused it.
     pub paused_by_admin: bool,
+    /// It is paused while its core is being written.
+    #[serde(default)]
+    pub paused_for_dump: bool,
     /// The frame of its ring to the store.
     pub store_mfn: u64,
     /// The frame of its console's ring.
@@ -53,6 +58,7 @@ impl Record {
             start_time: 0.0,
             restart_count: 0,
             paused_by_admin: false,
+            paused_for_dump: false,
             store_mfn: 0,
             console_mfn: 0,
             boot_id: boot_id.to_owned(),

@@ -124,6 +124,7 @@ impl Xend {
                 live,
                 then,
             } => self.dump_core(&domain, file.as_deref(), live, then),
+            Request::DumpProgress { domain } => self.dump_progress(&domain),
             Request::Host => self.host().map(|host| Response::Host(Box::new(host))),
             Request::Dmesg { clear } => {
                 let text = self.machine.console()?;
@@ -133,8 +134,8 @@ impl Xend {
                 Ok(Response::Text(String::from_utf8_lossy(&text).into_owned()))
             }
             Request::Log => {
-                let path = &self.places.log;
-                let bytes = fs::read(path)
+                let path = self.settings.log_file();
+                let bytes = fs::read(&path)
                     .map_err(|error| Fault::text(format!("{}: {error}", path.display())))?;
                 Ok(Response::Text(String::from_utf8_lossy(&bytes).into_owned()))
             }

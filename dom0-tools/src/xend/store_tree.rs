@@ -7,9 +7,6 @@ use crate::builder::Built;
 use crate::config::domain::Uuid;
 use guest_abi::ids::DomId;
 
-/// Bytes of a guest's output that are kept while nobody is attached.
-const CONSOLE_LIMIT: u64 = 1 << 20;
-
 /// A domain's home.
 #[must_use]
 pub fn home(domain: DomId) -> String {
@@ -22,7 +19,8 @@ pub fn vm(uuid: Uuid) -> String {
     format!("/vm/{uuid}")
 }
 
-/// Writes the nodes of a domain that is being built.
+/// Writes the nodes of a domain that is being built; `console_limit` are the bytes of its output that are kept while
+/// nobody is attached.
 ///
 /// # Errors
 ///
@@ -32,6 +30,7 @@ pub fn describe(
     domain: DomId,
     record: &Record,
     built: &Built,
+    console_limit: u64,
 ) -> Result<(), Fault> {
     let config = &record.config;
     let (home, vm) = (home(domain), vm(config.uuid));
@@ -83,7 +82,7 @@ pub fn describe(
             ("memory/static-max", kib(config.maxmem_mib)),
             ("console/ring-ref", built.console.mfn.0.to_string()),
             ("console/port", built.console.port.0.to_string()),
-            ("console/limit", CONSOLE_LIMIT.to_string()),
+            ("console/limit", console_limit.to_string()),
             ("console/type", "xenconsoled".to_owned()),
             ("store/ring-ref", built.store.mfn.0.to_string()),
             ("store/port", built.store.port.0.to_string()),

@@ -3,6 +3,7 @@
 use super::machine::{Images, Machine};
 use super::nodes::Nodes;
 use super::protocol::Fault;
+use super::settings::Settings;
 use super::{Places, Xend};
 use crate::builder::Built;
 use crate::builder::error::BuildError;
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use zerocopy::FromZeros;
 
@@ -70,6 +72,8 @@ pub(super) struct State {
     steps: usize,
     pub(super) refuse_at: Option<usize>,
     pub(super) output: Vec<u8>,
+    /// The next dump says that it has begun, and waits until it may go on.
+    pub(super) dump_gate: Option<(Sender<()>, Receiver<()>)>,
 }
 
 impl State {
@@ -106,11 +110,17 @@ impl World {
         let store = self.clone();
         let places = Places {
             records: self.directory(test),
-            log: PathBuf::from("/nonexistent/log"),
             dumps: self.directory(test).with_extension("dumps"),
         };
         let connect = move || Ok(Box::new(store.clone()) as Box<dyn Nodes>);
-        Xend::new(Box::new(self.clone()), Box::new(connect), places, "boot").unwrap()
+        Xend::new(
+            Box::new(self.clone()),
+            Box::new(connect),
+            places,
+            Settings::default(),
+            "boot",
+        )
+        .unwrap()
     }
 
     pub(super) fn directory(&self, test: &str) -> PathBuf {
@@ -247,6 +257,11 @@ impl Machine for World {
     }
 
     fn dump_core(&self, _: DomId, file: &mut File) -> Result<usize, DumpError> {
+        let gate = self.state().dump_gate.take();
+        if let Some((begins, ended)) = gate {
+            begins.send(()).unwrap();
+            ended.recv().unwrap();
+        }
         let step = self.with(|_| ());
         file.write_all(b"core")?;
         step?;

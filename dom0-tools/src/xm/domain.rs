@@ -243,10 +243,15 @@ fn dump_core(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Fai
             "Cannot dump core for privileged domain {domain}"
         )));
     }
+    // xend works elsewhere.
+    let file = arguments.words.get(1).map(|file| {
+        let path = std::path::absolute(file).unwrap_or_else(|_| file.into());
+        path.display().to_string()
+    });
     session.print(&format!("Dumping core of domain: {} ...\n", view.name));
     let request = Request::DumpCore {
         domain,
-        file: arguments.words.get(1).cloned(),
+        file,
         live: arguments.has("live"),
         then,
     };

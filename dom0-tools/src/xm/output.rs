@@ -216,7 +216,10 @@ fn topology(host: &HostView) -> String {
 pub fn settings(host: &HostView) -> String {
     let lines = host.settings.iter();
     lines
-        .map(|(name, value)| format!("{name:<38}: {value}\n"))
+        .map(|(name, value)| {
+            let value = if value.is_empty() { "(none)" } else { value };
+            format!("{name:<38}: {value}\n")
+        })
         .collect()
 }
 
@@ -363,7 +366,10 @@ mod tests {
             ],
             cpu_topology: vec![(0, 0, 0), (1, 0, 0)],
             nodes: vec![(4086, 2514, vec![10])],
-            settings: vec![field("logfile", "/var/log/xen/xend.log")],
+            settings: vec![
+                field("logfile", "/var/log/xen/xend.log"),
+                field("keymap", ""),
+            ],
         };
         assert_eq!(
             info(&host, true),
@@ -376,7 +382,8 @@ mod tests {
         assert!(!info(&host, false).contains("cpu_topology"));
         assert_eq!(
             settings(&host),
-            "logfile                               : /var/log/xen/xend.log\n"
+            "logfile                               : /var/log/xen/xend.log\n\
+             keymap                                : (none)\n"
         );
     }
 }

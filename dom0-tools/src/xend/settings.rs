@@ -1,0 +1,416 @@
+//! `xend-config.sxp`: forms `(key value)`, as administrators have them.
+
+use crate::sxp::{NotSxp, Sxp};
+use log::LevelFilter;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where it is, and the variable that names another place.
+pub const FILE: &str = "/etc/xen/xend-config.sxp";
+/// See [`FILE`].
+pub const FILE_VARIABLE: &str = "XEND_CONFIG";
+
+/// What a value may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Shape {
+    Text,
+    YesNo,
+    /// The least and the most, and what is counted.
+    Number(u64, u64, &'static str),
+    Level,
+    /// Also a list, which is kept as it is written.
+    Anything,
+}
+
+struct Key {
+    name: &'static str,
+    shape: Shape,
+    default: &'static str,
+    /// What it is about, if that is not there yet.
+    missing: &'static str,
+}
+
+const fn key(name: &'static str, shape: Shape, default: &'static str) -> Key {
+    missing(name, shape, default, "")
+}
+
+const fn missing(
+    name: &'static str,
+    shape: Shape,
+    default: &'static str,
+    missing: &'static str,
+) -> Key {
+    Key {
+        name,
+        shape,
+        default,
+        missing,
+    }
+}
+
+const PORT: Shape = Shape::Number(1, 65535, "a port, 1 to 65535");
+const SECONDS: Shape = Shape::Number(0, 1 << 20, "a number of seconds");
+const COUNT: Shape = Shape::Number(0, 1 << 32, "a number");
+const REMOTE: &str = "service to other machines";
+const MIGRATION: &str = "migration";
+const NETWORKS: &str = "networks of guests";
+const SCREENS: &str = "screens of guests";
+const DEVICES: &str = "devices of guests";
+const BALLOONING: &str = "ballooning";
+
+/// All keys, in the order in which they are shown.
+const KEYS: [Key; 51] = [
+    key("logfile", Shape::Text, "/var/log/xen/xend.log"),
+    key("loglevel", Shape::Level, "INFO"),
+    key(
+        "console-limit",
+        Shape::Number(1, 16384, "a number of KiB, 1 to 16384"),
+        "1024",
+    ),
+    key("enable-dump", Shape::YesNo, "no"),
+    missing(
+        "xend-domains-path",
+        Shape::Text,
+        "/var/lib/xend/domains",
+        "keeping domains that do not run",
+    ),
+    missing(
+        "xend-state-path",
+        Shape::Text,
+        "/var/lib/xend/state",
+        "keeping domains that do not run",
+    ),
+    missing("xend-storage-path", Shape::Text, "", "storage of its own"),
+    missing("xend-security-path", Shape::Text, "", "security labels"),
+    missing("xsm_module_name", Shape::Text, "dummy", "security labels"),
+    missing(
+        "resource-label-change-script",
+        Shape::Text,
+        "",
+        "security labels",
+    ),
+    missing(
+        "dom0-min-mem",
+        Shape::Number(0, 1 << 32, "a number of MiB"),
+        "0",
+        BALLOONING,
+    ),
+    missing("enable-dom0-ballooning", Shape::YesNo, "no", BALLOONING),
+    missing("total_available_memory", COUNT, "0", BALLOONING),
+    missing(
+        "dom0-cpus",
+        COUNT,
+        "0",
+        "taking processors from the first domain",
+    ),
+    missing("network-script", Shape::Text, "", NETWORKS),
+    missing("vif-script", Shape::Text, "vif-bridge", NETWORKS),
+    missing("device-create-timeout", SECONDS, "100", DEVICES),
+    missing("device-destroy-timeout", SECONDS, "100", DEVICES),
+    missing("xend-udev-event-server", Shape::YesNo, "no", DEVICES),
+    missing("qemu-dm-logrotate-count", COUNT, "10", DEVICES),
+    missing("pci-passthrough-strict-check", Shape::YesNo, "yes", DEVICES),
+    missing("pscsi-device-mask", Shape::Anything, "('*')", DEVICES),
+    missing("vnc-listen", Shape::Text, "127.0.0.1", SCREENS),
+    missing("vncpasswd", Shape::Text, "", SCREENS),
+    missing("vnc-tls", Shape::YesNo, "no", SCREENS),
+    missing("vnc-x509-cert-dir", Shape::Text, "vnc", SCREENS),
+    missing("vnc-x509-verify", Shape::YesNo, "no", SCREENS),
+    missing("keymap", Shape::Text, "", SCREENS),
+    missing("xend-relocation-server", Shape::YesNo, "no", MIGRATION),
+    missing("xend-relocation-port", PORT, "8002", MIGRATION),
+    missing("xend-relocation-address", Shape::Text, "", MIGRATION),
+    missing("xend-relocation-hosts-allow", Shape::Text, "", MIGRATION),
+    missing("xend-relocation-ssl-server", Shape::YesNo, "no", MIGRATION),
+    missing("xend-relocation-ssl-port", PORT, "8003", MIGRATION),
+    missing(
+        "xend-relocation-server-ssl-key-file",
+        Shape::Text,
+        "",
+        MIGRATION,
+    ),
+    missing(
+        "xend-relocation-server-ssl-cert-file",
+        Shape::Text,
+        "",
+        MIGRATION,
+    ),
+    missing("xend-relocation-ssl", Shape::YesNo, "no", MIGRATION),
+    missing("external-migration-tool", Shape::Text, "", MIGRATION),
+    missing("xen-api-server", Shape::Anything, "((unix))", REMOTE),
+    missing("xend-http-server", Shape::YesNo, "no", REMOTE),
+    missing("xend-port", PORT, "8000", REMOTE),
+    missing("xend-address", Shape::Text, "", REMOTE),
+    missing("xend-unix-server", Shape::YesNo, "no", REMOTE),
+    missing(
+        "xend-unix-path",
+        Shape::Text,
+        "/var/lib/xend/xend-socket",
+        REMOTE,
+    ),
+    missing("xend-unix-xmlrpc-server", Shape::YesNo, "yes", REMOTE),
+    missing("xend-tcp-xmlrpc-server", Shape::YesNo, "no", REMOTE),
+    missing(
+        "xend-tcp-xmlrpc-server-address",
+        Shape::Text,
+        "localhost",
+        REMOTE,
+    ),
+    missing("xend-tcp-xmlrpc-server-port", PORT, "8006", REMOTE),
+    missing(
+        "xend-tcp-xmlrpc-server-ssl-key-file",
+        Shape::Text,
+        "",
+        REMOTE,
+    ),
+    missing(
+        "xend-tcp-xmlrpc-server-ssl-cert-file",
+        Shape::Text,
+        "",
+        REMOTE,
+    ),
+    missing(
+        "xend-debug",
+        Shape::YesNo,
+        "no",
+        "a log of its own for faults",
+    ),
+];
+
+/// What the file says, and the usual where it says nothing.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Settings {
+    /// As they were written.
+    written: BTreeMap<&'static str, String>,
+    /// What is written and of no effect.
+    warnings: Vec<String>,
+}
+
+impl Settings {
+    /// Reads the file; one that is missing says nothing.
+    ///
+    /// # Errors
+    ///
+    /// A sentence on what is wrong with it.
+    pub fn read() -> Result<Self, String> {
+        let named = std::env::var_os(FILE_VARIABLE);
+        let path = named.map_or_else(|| PathBuf::from(FILE), PathBuf::from);
+        match fs::read(&path) {
+            Ok(bytes) => Self::of(&path, &String::from_utf8_lossy(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        }
+    }
+
+    fn of(path: &Path, text: &str) -> Result<Self, String> {
+        let at = |line: usize| format!("{}, line {line}", path.display());
+        let forms = Sxp::read_with_lines(text).map_err(|NotSxp { line }| {
+            format!("{}: write (key value), and close each bracket", at(line))
+        })?;
+        let mut settings = Self::default();
+        for (line, form) in forms {
+            let name = form
+                .head()
+                .ok_or_else(|| format!("{}: write (key value)", at(line)))?;
+            // Other keys are those of others.
+            let Some(key) = KEYS.iter().find(|key| key.name == name) else {
+                continue;
+            };
+            let value = key.value(form.rest()).map_err(|(value, right)| {
+                format!("{}: {name} = {value}: write {right}", at(line))
+            })?;
+            if !key.missing.is_empty() && value != key.default {
+                let what = key.missing;
+                settings.warnings.push(format!(
+                    "{}: {name} = {value} is of no effect: {what} is not there yet",
+                    at(line)
+                ));
+            }
+            settings.written.insert(key.name, value);
+        }
+        Ok(settings)
+    }
+
+    /// What is written and of no effect.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn text(&self, name: &str) -> &str {
+        let default = || {
+            let key = KEYS.iter().find(|key| key.name == name);
+            key.map_or("", |key| key.default)
+        };
+        self.written
+            .get(name)
+            .map_or_else(default, |text| text.as_str())
+    }
+
+    /// Where to log.
+    #[must_use]
+    pub fn log_file(&self) -> PathBuf {
+        self.text("logfile").into()
+    }
+
+    /// How much to log.
+    #[must_use]
+    pub fn log_level(&self) -> LevelFilter {
+        level(self.text("loglevel")).unwrap_or(LevelFilter::Info)
+    }
+
+    /// Bytes of a guest's output that are kept while nobody is attached.
+    #[must_use]
+    pub fn console_limit(&self) -> u64 {
+        let kib: u64 = self.text("console-limit").parse().unwrap_or(0);
+        kib << 10
+    }
+
+    /// Whether each domain that crashes leaves a core.
+    #[must_use]
+    pub fn dumps_crashed(&self) -> bool {
+        self.text("enable-dump") == "yes"
+    }
+
+    /// All of them, as `xm info --config` shows them.
+    #[must_use]
+    pub fn all(&self) -> Vec<(String, String)> {
+        KEYS.iter()
+            .map(|key| (key.name.to_owned(), self.text(key.name).to_owned()))
+            .collect()
+    }
+}
+
+fn level(text: &str) -> Option<LevelFilter> {
+    match &*text.to_ascii_uppercase() {
+        "DEBUG" => Some(LevelFilter::Debug),
+        "INFO" => Some(LevelFilter::Info),
+        "WARN" | "WARNING" => Some(LevelFilter::Warn),
+        "ERROR" | "CRITICAL" | "FATAL" => Some(LevelFilter::Error),
+        _ => None,
+    }
+}
+
+impl Key {
+    /// The value that a form has; else how it is written, and what would be right.
+    fn value(&self, written: &[Sxp]) -> Result<String, (String, String)> {
+        let shown = |written: &[Sxp]| {
+            let items: Vec<_> = written
+                .iter()
+                .map(|item| item.pretty().trim_end().to_owned())
+                .collect();
+            items.join(" ")
+        };
+        let text = match written {
+            [] => "",
+            [Sxp::Atom(text)] => text,
+            _ if self.shape == Shape::Anything => return Ok(shown(written)),
+            _ => return Err((shown(written), "one value".to_owned())),
+        };
+        let wrong = |right: &str| Err((text.to_owned(), right.to_owned()));
+        match self.shape {
+            Shape::Text | Shape::Anything => Ok(text.to_owned()),
+            Shape::YesNo => match &*text.to_ascii_lowercase() {
+                "yes" | "on" | "true" | "1" => Ok("yes".to_owned()),
+                "no" | "off" | "false" | "0" => Ok("no".to_owned()),
+                _ => wrong("yes or no"),
+            },
+            Shape::Number(least, most, what) => match text.parse::<u64>() {
+                Ok(number) if (least..=most).contains(&number) => Ok(number.to_string()),
+                _ => wrong(what),
+            },
+            Shape::Level => match level(text) {
+                Some(_) => Ok(text.to_ascii_uppercase()),
+                None => wrong("DEBUG, INFO, WARNING or ERROR"),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings, String> {
+        Settings::of(Path::new("/etc/xen/x"), text)
+    }
+
+    #[test]
+    fn the_file_that_is_installed_says_what_is_usual() {
+        let text = include_str!("../../xend-config.sxp");
+        let settings = read(text).unwrap();
+        assert_eq!(settings.all(), Settings::default().all());
+        assert_eq!(settings.warnings(), [""; 0]);
+        // Each key that does something is explained in it.
+        for key in KEYS.iter().filter(|key| key.missing.is_empty()) {
+            let form = format!("\n#({} ", key.name);
+            assert!(text.contains(&form), "{}", key.name);
+        }
+        let asked: String = text
+            .lines()
+            .filter(|line| line.starts_with("#("))
+            .map(|line| format!("{}\n", &line[1..]))
+            .collect();
+        let all = read(&asked).unwrap();
+        assert_eq!(all.all(), Settings::default().all());
+    }
+
+    #[test]
+    fn what_is_written_counts() {
+        let settings = read(
+            "# note\n(console-limit 64) (loglevel warn)\n(logfile '/tmp/a b')\n(enable-dump On)\n\
+             (somebody-elses 5)\n(console-limit 128)\n(xen-api-server ((9363 pam '^a$') (unix none)))\n",
+        )
+        .unwrap();
+        assert_eq!(settings.console_limit(), 128 << 10);
+        assert_eq!(settings.log_level(), LevelFilter::Warn);
+        assert_eq!(settings.log_file(), Path::new("/tmp/a b"));
+        assert!(settings.dumps_crashed());
+        let warning = "/etc/xen/x, line 7: xen-api-server = ((9363 pam '^a$') (unix none)) is of no effect: \
+             service to other machines is not there yet";
+        assert_eq!(settings.warnings(), [warning]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        for (text, told) in [
+            (
+                "\n(console-limit much)",
+                ", line 2: console-limit = much: write a number of KiB, 1 to 16384",
+            ),
+            (
+                "(console-limit 0)",
+                ", line 1: console-limit = 0: write a number of KiB, 1 to 16384",
+            ),
+            (
+                "(console-limit)",
+                ", line 1: console-limit = : write a number of KiB, 1 to 16384",
+            ),
+            (
+                "(enable-dump\nperhaps)",
+                ", line 1: enable-dump = perhaps: write yes or no",
+            ),
+            (
+                "(loglevel loud)",
+                ", line 1: loglevel = loud: write DEBUG, INFO, WARNING or ERROR",
+            ),
+            (
+                "(logfile (a b))",
+                ", line 1: logfile = (a b): write one value",
+            ),
+            (
+                "(xend-relocation-port 70000)",
+                ", line 1: xend-relocation-port = 70000: write a port, 1 to 65535",
+            ),
+            ("(a)\nconsole-limit 5", ", line 2: write (key value)"),
+            (
+                "(a\n(b)\n",
+                ", line 3: write (key value), and close each bracket",
+            ),
+        ] {
+            assert_eq!(read(text), Err(format!("/etc/xen/x{told}")), "{text}");
+        }
+    }
+}
