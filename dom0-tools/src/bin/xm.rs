@@ -3,6 +3,7 @@
 
 use dom0_tools::config::apart;
 use dom0_tools::xm::client::Client;
+use dom0_tools::xm::progress::Progress;
 use dom0_tools::xm::run::{Session, run};
 use std::io;
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let mut session = Session {
         xend: &mut client,
         evaluate: &apart::evaluate_apart,
+        progress: Progress::for_terminals(),
         out: &mut io::stdout(),
         err: &mut io::stderr(),
     };

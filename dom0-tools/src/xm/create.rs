@@ -54,7 +54,8 @@ pub(super) fn create(arguments: &Arguments, session: &mut Session<'_>) -> Result
         // Who looks at the console sees the first line: it runs when it is looked at.
         paused: stays_paused || has_console,
     };
-    let answer = session.ask(&request).map_err(|failure| match failure {
+    let answer = session.ask_and_wait(&format!("Starting {name}"), None, &request);
+    let answer = answer.map_err(|failure| match failure {
         Failure::NoDomain(name) => Failure::error(format!("the domain '{name}' does not exist.")),
         // A wrong kernel is no question of how the command is spelt.
         Failure::Error(text, _) => Failure::error(text),

@@ -1,6 +1,7 @@
 //! Subcommands about domains.
 
 use super::arguments::Arguments;
+use super::client::{Client, Xend};
 use super::failure::Failure;
 use super::host::unexpected;
 use super::output;
@@ -249,11 +250,24 @@ fn dump_core(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Fai
         path.display().to_string()
     });
     session.print(&format!("Dumping core of domain: {} ...\n", view.name));
+    // Its number: it may get another name meanwhile.
+    let number = view.domid.to_string();
+    let what = format!("Dumping {}", view.name);
+    let mut client = Client::default();
+    let measure = move || {
+        let domain = number.clone();
+        match client.ask(&Request::DumpProgress { domain }) {
+            Ok(Response::Progress { done, total }) => (done, total),
+            _ => (0, 0),
+        }
+    };
     let request = Request::DumpCore {
         domain,
         file,
         live: arguments.has("live"),
         then,
     };
-    session.ask(&request).map(drop)
+    session
+        .ask_and_wait(&what, Some(Box::new(measure)), &request)
+        .map(drop)
 }

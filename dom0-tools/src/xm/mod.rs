@@ -1,7 +1,8 @@
 //! `xm`: what administrators type.
 //!
 //! [`commands`] lists the subcommands, [`run`] reads a command line and does what it says, by [`domain`], [`host`],
-//! [`create`] and [`wait`]; texts are made by [`output`] and [`help`]. What answers is behind
+//! [`create`] and [`wait`]; texts are made by [`output`] and [`help`], and [`progress`] shows who
+//! waits that something happens. What answers is behind
 //! [`client::Xend`], and output goes where the caller says, so everything is tested without a daemon.
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ pub mod help;
 pub mod host;
 pub mod output;
 pub mod pool_output;
+pub mod progress;
 pub mod run;
 pub mod scheduler_output;
 pub mod wait;

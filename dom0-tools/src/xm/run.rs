@@ -4,6 +4,7 @@ use super::arguments::Arguments;
 use super::client::Xend;
 use super::commands::{Command, Found, find};
 use super::failure::{Failure, Usage};
+use super::progress::{Measure, Progress};
 use super::{create, domain, help, host, wait};
 use crate::config::file::Evaluate;
 use crate::xend::protocol::{Fault, Request, Response};
@@ -15,6 +16,8 @@ pub struct Session<'s> {
     pub xend: &'s mut dyn Xend,
     /// Runs configuration files.
     pub evaluate: &'s Evaluate,
+    /// Whether those who wait are shown that something happens.
+    pub progress: Progress,
     /// Standard output.
     pub out: &'s mut dyn Write,
     /// Standard error.
@@ -32,6 +35,23 @@ impl Session<'_> {
             Response::Fault(fault) => Err(fault.into()),
             response => Ok(response),
         }
+    }
+
+    /// Asks for what takes its time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ask`].
+    pub fn ask_and_wait(
+        &mut self,
+        what: &str,
+        measure: Option<Measure>,
+        request: &Request,
+    ) -> Result<Response, Failure> {
+        // What was printed is seen before the bar.
+        let _ = self.out.flush();
+        let _bar = self.progress.begin(what, measure);
+        self.ask(request)
     }
 
     /// Prints to standard output. Who has closed it does not want to know.

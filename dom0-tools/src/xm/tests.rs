@@ -1,6 +1,7 @@
 //! Command lines, and everything they print, against a `xend` that has two guests.
 
 use super::client::Xend;
+use super::progress::Progress;
 use super::run::{Session, run};
 use crate::config::file::evaluate_file;
 use crate::xend::protocol::{Fault, Request, Response};
@@ -117,6 +118,7 @@ fn typed_with(line: &str, stub: &mut Stub) -> (String, String, u8) {
         &mut Session {
             xend: stub,
             evaluate: &evaluate_file,
+            progress: Progress::Hidden,
             out: &mut out,
             err: &mut err,
         },

@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::run::Session;
 use crate::xend::protocol::Request;
 use crate::xend::view::DomainView;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Between two looks.
@@ -68,13 +69,25 @@ pub(super) fn shutdown(
     }
 }
 
+/// What a bar says while these are waited for.
+fn waited_for(views: &[DomainView]) -> String {
+    match views {
+        [view] => format!("Waiting for {}", view.name),
+        views => format!("Waiting for {} domains", views.len()),
+    }
+}
+
 fn wait_for_ends(mut waited: Vec<DomainView>, session: &mut Session<'_>) -> Result<(), Failure> {
+    let mut bar = None;
     loop {
         let all = views(&[], session)?;
         let (there, gone): (Vec<_>, Vec<_>) = waited.into_iter().partition(|view| {
             all.iter()
                 .any(|other| other.domid == view.domid && other.uuid == view.uuid)
         });
+        if !gone.is_empty() || there.is_empty() {
+            bar = None;
+        }
         for view in gone {
             session.print(&format!("Domain {} terminated\n", view.name));
         }
@@ -83,40 +96,51 @@ fn wait_for_ends(mut waited: Vec<DomainView>, session: &mut Session<'_>) -> Resu
             return Ok(());
         }
         waited = there;
+        if bar.is_none() {
+            bar = session.progress.begin(&waited_for(&waited), None);
+        }
         std::thread::sleep(GLANCE);
     }
 }
 
-fn wait_for_reboots(waited: Vec<DomainView>, session: &mut Session<'_>) -> Result<(), Failure> {
-    let mut waited: Vec<_> = waited.into_iter().map(|view| (view, None)).collect();
+fn wait_for_reboots(mut waited: Vec<DomainView>, session: &mut Session<'_>) -> Result<(), Failure> {
+    let mut away_since: BTreeMap<String, Instant> = BTreeMap::new();
+    let mut bar = None;
     while !waited.is_empty() {
         let all = views(&[], session)?;
         let now = Instant::now();
-        waited.retain_mut(|(view, away_since): &mut (DomainView, Option<Instant>)| {
+        let mut said = Vec::new();
+        waited.retain(|view| {
             let found = all.iter().find(|other| other.uuid == view.uuid);
-            match found {
-                Some(other) if other.restart_count > view.restart_count => {
-                    session.print(&format!("Domain {} rebooted\n", view.name));
-                    false
-                }
+            let done = match found {
+                Some(other) if other.restart_count > view.restart_count => "rebooted",
                 Some(_) => {
-                    *away_since = None;
-                    true
+                    away_since.remove(&view.uuid);
+                    return true;
                 }
-                None if now.duration_since(*away_since.get_or_insert(now)) > AWAY => {
-                    session.print(&format!(
-                        "Domain {} destroyed for failing to reboot\n",
-                        view.name
-                    ));
-                    false
+                None => {
+                    let since = away_since.entry(view.uuid.clone()).or_insert(now);
+                    if now.duration_since(*since) <= AWAY {
+                        return true;
+                    }
+                    "destroyed for failing to reboot"
                 }
-                None => true,
-            }
+            };
+            said.push(format!("Domain {} {done}\n", view.name));
+            false
         });
+        if !said.is_empty() {
+            bar = None;
+            session.print(&said.concat());
+        }
         if !waited.is_empty() {
+            if bar.is_none() {
+                bar = session.progress.begin(&waited_for(&waited), None);
+            }
             std::thread::sleep(GLANCE);
         }
     }
+    drop(bar);
     session.print("All domains rebooted\n");
     Ok(())
 }
