@@ -16,7 +16,7 @@ const DUMP_TAKES: Duration = Duration::from_secs(3);
 
 fn view() -> DomainView {
     DomainView {
-        domid: 3,
+        domid: Some(3),
         name: "etch".to_owned(),
         uuid: "00000000-0000-0000-0000-000000000003".to_owned(),
         memory_mib: 128,
@@ -24,6 +24,7 @@ fn view() -> DomainView {
         online_vcpus: 1,
         vcpus: 1,
         state: "-b----".to_owned(),
+        is_suspended: false,
         cpu_seconds: 1.0,
         start_time: 0.0,
         paused_by_admin: false,

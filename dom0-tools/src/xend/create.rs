@@ -84,7 +84,7 @@ impl Xend {
         match taken {
             Some(view) => Err(Fault::text(format!(
                 "Domain '{name}' already exists with ID '{}'",
-                view.domid
+                id_text(view.domid)
             ))),
             None => Ok(()),
         }

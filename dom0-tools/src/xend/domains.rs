@@ -1,12 +1,12 @@
 //! Listing domains, and what is done to a domain that runs.
 
-use super::Xend;
 use super::create::Start;
 use super::protocol::{Fault, Response};
 use super::record::{Phase, Record};
 use super::store_tree::{self, home};
 use super::table::Taken;
 use super::view::{DomainView, VcpuView};
+use super::{Xend, kept};
 use crate::config::domain::{Uuid, is_valid_name};
 use crate::control::cpu_list::CpuList;
 use guest_abi::domctl_domain::{DomainInfo, DomainInfoFlags};
@@ -74,6 +74,11 @@ impl Xend {
             view(info, name, record)
         });
         let mut views: Vec<_> = views.collect();
+        for kept in kept::all(&self.settings.domains()) {
+            if !views.iter().any(|view| view.uuid == kept.uuid) {
+                views.push(kept);
+            }
+        }
         views.sort_by(|a, b| a.name.cmp(&b.name).then(a.domid.cmp(&b.domid)));
         Ok(views)
     }
@@ -87,10 +92,18 @@ impl Xend {
         let views = self.domain_views()?;
         let number = domain.parse::<u16>().ok();
         let uuid = Uuid::parse(domain).ok().map(|uuid| uuid.to_string());
-        let by_name = views.iter().find(|view| view.name == domain);
-        let by_number = || views.iter().find(|view| Some(view.domid) == number);
+        // A name counts before a number, and what runs before what does not.
+        let by_name = |runs: bool| {
+            let mut views = views.iter();
+            views.find(|view| view.name == domain && view.domid.is_some() == runs)
+        };
+        let by_number = || {
+            let number = number?;
+            views.iter().find(|view| view.domid == Some(number))
+        };
         let by_uuid = || views.iter().find(|view| Some(&view.uuid) == uuid.as_ref());
-        by_name
+        by_name(true)
+            .or_else(|| by_name(false))
             .or_else(by_number)
             .or_else(by_uuid)
             .cloned()
@@ -107,11 +120,18 @@ impl Xend {
 
     /// A domain other than the first; `doing` says what can't be done to that one.
     pub(super) fn guest(&self, domain: &str, doing: &str) -> Result<DomainView, Fault> {
-        let view = self.resolve(domain)?;
-        if view.domid == 0 {
+        let (view, number) = self.running(domain)?;
+        if number == DomId::DOM0 {
             return Err(Fault::text(format!("{doing} privileged domain {domain}")));
         }
         Ok(view)
+    }
+
+    /// A domain that is there, not only kept.
+    fn running(&self, domain: &str) -> Result<(DomainView, DomId), Fault> {
+        let view = self.resolve(domain)?;
+        let number = number_of(&view)?;
+        Ok((view, number))
     }
 
     /// Does something to a domain while nobody else does, with its record if it has one.
@@ -120,7 +140,7 @@ impl Xend {
         view: &DomainView,
         act: impl FnOnce(DomId, Option<Record>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let domain = DomId(view.domid);
+        let domain = number_of(view)?;
         let uuid = Uuid::parse(&view.uuid).ok();
         let lock = uuid.and_then(|uuid| self.table.lock_of(uuid));
         let _alone = lock
@@ -215,8 +235,8 @@ impl Xend {
             let domid = domid.map_or("None".to_owned(), |domid| domid.to_string());
             Fault::text(format!("VM name '{name}' already exists as domain {domid}"))
         };
-        if let Some(other) = other.filter(|other| other.domid != view.domid) {
-            return Err(taken(Some(other.domid)));
+        if let Some(other) = other.filter(|other| other.uuid != view.uuid) {
+            return Err(taken(other.domid));
         }
         self.alone(&view, |domain, record| {
             if let Some(record) = &record {
@@ -236,8 +256,8 @@ impl Xend {
     }
 
     pub(super) fn shutdown(&self, domain: &str, reason: &str) -> Result<Response, Fault> {
-        let view = self.resolve(domain)?;
-        if view.domid == 0 {
+        let (view, number) = self.running(domain)?;
+        if number == DomId::DOM0 {
             return Err(Fault::text("Domain 0 cannot be shutdown"));
         }
         if !matches!(reason, "poweroff" | "reboot" | "halt" | "suspend" | "crash") {
@@ -246,7 +266,7 @@ impl Xend {
         if view.state.contains(['s', 'c', 'd']) {
             return Err(Fault::text("Domain is not running"));
         }
-        let home = home(DomId(view.domid));
+        let home = home(number);
         let mut store = self.connect_store()?;
         store.write(&format!("{home}/control/shutdown"), reason)?;
         store.write(
@@ -257,14 +277,14 @@ impl Xend {
     }
 
     pub(super) fn sysrq(&self, domain: &str, letter: &str) -> Result<Response, Fault> {
-        let view = self.resolve(domain)?;
-        let node = format!("{}/control/sysrq", home(DomId(view.domid)));
+        let (_, number) = self.running(domain)?;
+        let node = format!("{}/control/sysrq", home(number));
         self.connect_store()?.write(&node, letter)?;
         Ok(Response::Done)
     }
 
     pub(super) fn set_vcpus(&self, domain: &str, count: i64) -> Result<Response, Fault> {
-        let view = self.resolve(domain)?;
+        let (view, number) = self.running(domain)?;
         if count < 1 {
             return Err(Fault::text("Zero or less VCPUs is invalid"));
         }
@@ -280,7 +300,7 @@ impl Xend {
             } else {
                 "offline"
             };
-            let node = format!("{}/cpu/{vcpu}/availability", home(DomId(view.domid)));
+            let node = format!("{}/cpu/{vcpu}/availability", home(number));
             store.write(&node, state)?;
         }
         Ok(Response::Done)
@@ -292,7 +312,7 @@ impl Xend {
         vcpu: Option<u32>,
         cpus: &str,
     ) -> Result<Response, Fault> {
-        let view = self.resolve(domain)?;
+        let (view, _) = self.running(domain)?;
         let nr_cpus = self.machine.physical()?.nr_cpus;
         let list = CpuList::parse(cpus, nr_cpus).map_err(Fault::text)?;
         if !list.iter().any(|cpu| cpu < nr_cpus) {
@@ -335,7 +355,10 @@ impl Xend {
         let nr_cpus = self.machine.physical()?.nr_cpus;
         let mut views = Vec::new();
         for view in self.list(domains)? {
-            let domain = DomId(view.domid);
+            let Ok(domain) = number_of(&view) else {
+                views.extend(kept::vcpus(&view));
+                continue;
+            };
             for vcpu in 0..view.vcpus {
                 let Some(state) = self.machine.vcpu(domain, vcpu)? else {
                     continue;
@@ -362,6 +385,11 @@ impl Xend {
     }
 }
 
+fn number_of(view: &DomainView) -> Result<DomId, Fault> {
+    let number = view.domid.map(DomId);
+    number.ok_or_else(|| Fault::not_started(&view.name))
+}
+
 /// Whether a domain has the number of a record's, but is another one.
 pub(super) fn is_former(info: &DomainInfo, record: &Record) -> bool {
     info.handle != record.config.uuid.0
@@ -372,7 +400,7 @@ fn view(info: &DomainInfo, name: String, record: Option<&Record>) -> DomainView 
     let limit_mib = info.max_pages / PAGES_PER_MIB;
     let built = info.max_vcpu_id.wrapping_add(1);
     DomainView {
-        domid: info.domain.0,
+        domid: Some(info.domain.0),
         name,
         uuid: Uuid(info.handle).to_string(),
         memory_mib: record.map_or(has / PAGES_PER_MIB, |record| record.config.memory_mib),
@@ -380,6 +408,7 @@ fn view(info: &DomainInfo, name: String, record: Option<&Record>) -> DomainView 
         online_vcpus: info.nr_online_vcpus,
         vcpus: record.map_or(built, |record| record.config.vcpus),
         state: state_of(info),
+        is_suspended: false,
         cpu_seconds: info.cpu_time as f64 / NANOSECONDS,
         start_time: record.map_or(0.0, |record| record.start_time),
         paused_by_admin: record.is_some_and(|record| record.paused_by_admin),

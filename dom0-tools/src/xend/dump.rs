@@ -70,8 +70,9 @@ impl Xend {
         then: AfterDump,
     ) -> Result<Response, Fault> {
         let view = self.guest(domain, "Cannot dump core for")?;
+        let number = DomId(view.domid.unwrap_or_default());
         let stops = !live && self.alone(&view, |domain, record| self.stop(domain, record))?;
-        let written = self.write_core(DomId(view.domid), &view.name, file.map(Path::new));
+        let written = self.write_core(number, &view.name, file.map(Path::new));
         // What is to end, is not let go on; what could not be written, goes on.
         if stops && (then == AfterDump::GoOn || written.is_err()) {
             let gone_on = self.alone(&view, |domain, record| self.go_on(domain, record));
@@ -82,7 +83,7 @@ impl Xend {
         }
         written?;
         // By number: the domain that was written is meant, whatever it is called by now.
-        let domain = view.domid.to_string();
+        let domain = view.key();
         match then {
             AfterDump::GoOn => Ok(Response::Done),
             AfterDump::Destroy => self.destroy(&domain),
@@ -209,7 +210,8 @@ impl Xend {
     /// How far the core of a domain is; nothing of nothing if none is being written.
     pub(super) fn dump_progress(&self, domain: &str) -> Result<Response, Fault> {
         let view = self.resolve(domain)?;
-        let (done, total) = match self.writings().get(&view.domid) {
+        let domid = view.domid.unwrap_or_default();
+        let (done, total) = match self.writings().get(&domid) {
             Some(writing) => {
                 let length = fs::metadata(&writing.file).map_or(0, |there| there.len());
                 (length.min(writing.total), writing.total)
@@ -395,7 +397,7 @@ mod tests {
         xend.table.put(&record);
         let uuid = record.config.uuid;
         let crash = |act: &dyn Fn()| {
-            let domid = xend.resolve("etch").unwrap().domid;
+            let domid = xend.resolve("etch").unwrap().domid.unwrap();
             world.state().end(domid, 3);
             let (begins, begun) = channel();
             let (ends, ended) = channel();
@@ -411,7 +413,7 @@ mod tests {
             });
         };
         crash(&|| {});
-        assert_eq!(xend.resolve("etch").unwrap().domid, 2);
+        assert_eq!(xend.resolve("etch").unwrap().domid, Some(2));
         crash(&|| drop(xend.destroy("etch").unwrap()));
         assert!(world.state().domains.is_empty() && xend.table.all().is_empty());
         fs::remove_dir_all(&xend.places.dumps).unwrap();

@@ -15,6 +15,7 @@ pub mod domains;
 pub mod dump;
 pub mod end;
 pub mod host;
+pub mod kept;
 pub mod lifecycle;
 pub mod machine;
 pub mod nodes;

@@ -186,6 +186,14 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// Of a domain that is kept, and does not run.
+    #[must_use]
+    pub fn not_started(name: &str) -> Self {
+        Self::Text(format!("Domain '{name}' is not started"))
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -70,17 +70,12 @@ const KEYS: [Key; 51] = [
         "1024",
     ),
     key("enable-dump", Shape::YesNo, "no"),
-    missing(
-        "xend-domains-path",
-        Shape::Text,
-        "/var/lib/xend/domains",
-        "keeping domains that do not run",
-    ),
+    key("xend-domains-path", Shape::Text, "/var/lib/xend/domains"),
     missing(
         "xend-state-path",
         Shape::Text,
         "/var/lib/xend/state",
-        "keeping domains that do not run",
+        "a state of its own",
     ),
     missing("xend-storage-path", Shape::Text, "", "storage of its own"),
     missing("xend-security-path", Shape::Text, "", "security labels"),
@@ -233,6 +228,16 @@ impl Settings {
         Ok(settings)
     }
 
+    /// With another directory for domains that do not run.
+    #[cfg(test)]
+    pub(super) fn for_test(domains: &Path) -> Self {
+        let written = [("xend-domains-path", domains.display().to_string())];
+        Self {
+            written: written.into(),
+            warnings: Vec::new(),
+        }
+    }
+
     /// What is written and of no effect.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
@@ -272,6 +277,12 @@ impl Settings {
     #[must_use]
     pub fn dumps_crashed(&self) -> bool {
         self.text("enable-dump") == "yes"
+    }
+
+    /// Where domains are kept that do not run.
+    #[must_use]
+    pub fn domains(&self) -> PathBuf {
+        self.text("xend-domains-path").into()
     }
 
     /// All of them, as `xm info --config` shows them.

@@ -117,10 +117,14 @@ impl World {
             Box::new(self.clone()),
             Box::new(connect),
             places,
-            Settings::default(),
+            self.settings(test),
             "boot",
         )
         .unwrap()
+    }
+
+    fn settings(&self, test: &str) -> Settings {
+        Settings::for_test(&self.directory(test).with_extension("domains"))
     }
 
     pub(super) fn directory(&self, test: &str) -> PathBuf {

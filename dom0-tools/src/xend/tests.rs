@@ -53,7 +53,7 @@ fn a_domain_is_made_listed_and_destroyed() {
     let view = xend.resolve("etch").unwrap();
     assert_eq!(
         (view.domid, &*view.state, view.memory_mib),
-        (domid, "-b----", 64)
+        (Some(domid), "-b----", 64)
     );
     for same in [domid.to_string(), view.uuid.clone()] {
         assert_eq!(xend.resolve(&same), Ok(view.clone()));
@@ -160,9 +160,9 @@ fn a_reboot_keeps_name_and_identity() {
     end(&world, &xend, domid, 1);
     let after = xend.resolve("etch").unwrap();
     assert_eq!((after.uuid, after.restart_count), (before.uuid, 1));
-    assert_ne!(after.domid, domid);
+    assert_ne!(after.domid, Some(domid));
     // The next one comes too soon.
-    end(&world, &xend, after.domid, 1);
+    end(&world, &xend, after.domid.unwrap(), 1);
     is_nothing_left(&world, &xend);
 }
 
@@ -174,7 +174,7 @@ fn what_is_preserved_stays_until_it_is_destroyed() {
     let mut kept = config("etch");
     kept.on_crash = Action::Preserve;
     xend.create(kept, Start::Running).unwrap();
-    let domid = xend.resolve("etch").unwrap().domid;
+    let domid = xend.resolve("etch").unwrap().domid.unwrap();
     end(&world, &xend, domid, 3);
     assert_eq!(xend.resolve("etch").unwrap().state, "----c-");
     assert_eq!(
@@ -198,7 +198,7 @@ fn a_renamed_one_stays_and_another_starts() {
     kept.on_crash = Action::RenameRestart;
     let uuid = kept.uuid.to_string();
     xend.create(kept, Start::Running).unwrap();
-    let domid = xend.resolve("etch").unwrap().domid;
+    let domid = xend.resolve("etch").unwrap().domid.unwrap();
     age(&xend);
     end(&world, &xend, domid, 3);
     let fresh = xend.resolve("etch").unwrap();
@@ -223,7 +223,7 @@ fn a_killed_daemon_is_continued() {
     drop(xend);
     let next = world.xend("killed");
     next.take_over().unwrap();
-    assert_eq!(next.resolve("etch").unwrap().domid, domid);
+    assert_eq!(next.resolve("etch").unwrap().domid, Some(domid));
     assert!(next.resolve("sarge").is_err());
     assert_eq!(world.state().domains.len(), 1);
     // Ended while nobody looked.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 /// A domain.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct DomainView {
-    /// Its number.
-    pub domid: u16,
+    /// Its number; `None` for one that is kept, and does not run.
+    pub domid: Option<u16>,
     /// Its name.
     pub name: String,
     /// Its identity.
@@ -20,8 +20,11 @@ pub struct DomainView {
     pub online_vcpus: u32,
     /// Virtual processors that were built.
     pub vcpus: u32,
-    /// Running, blocked, paused, shut down, crashed, dying: a letter or a hyphen each.
+    /// Running, blocked, paused, shut down, crashed, dying: a letter or a hyphen each; nothing if it does not run.
     pub state: String,
+    /// It does not run, and what it was doing is kept too.
+    #[serde(default)]
+    pub is_suspended: bool,
     /// Processor time since it was made.
     pub cpu_seconds: f64,
     /// When it was started, in seconds since 1970; 0 if that is not known.
@@ -38,18 +41,27 @@ pub struct DomainView {
     pub config: Option<DomainConfig>,
 }
 
+impl DomainView {
+    /// By what it is named in calls, so that it is the same whatever it is called by then.
+    #[must_use]
+    pub fn key(&self) -> String {
+        self.domid
+            .map_or_else(|| self.uuid.clone(), |domid| domid.to_string())
+    }
+}
+
 /// A virtual processor.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct VcpuView {
     /// Its domain's name.
     pub name: String,
-    /// Its domain's number.
-    pub domid: u16,
+    /// Its domain's number, if that one runs.
+    pub domid: Option<u16>,
     /// Its number.
     pub vcpu: u32,
     /// The processor that has last run it, if it is online.
     pub cpu: Option<u32>,
-    /// Running, blocked, paused: a letter or a hyphen each.
+    /// Running, blocked, paused: a letter or a hyphen each; nothing if its domain does not run.
     pub state: String,
     /// Processor time since its domain was made.
     pub cpu_seconds: f64,

@@ -7,7 +7,7 @@ use super::host::unexpected;
 use super::output;
 use super::run::{Session, expect};
 use crate::console::attach::attach;
-use crate::xend::protocol::{AfterDump, Request, Response};
+use crate::xend::protocol::{AfterDump, Fault, Request, Response};
 use crate::xend::view::DomainView;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -151,7 +151,7 @@ fn uptime(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Failur
         .into_iter()
         .map(|view| {
             let seconds = match view.domid {
-                0 => machine.unwrap_or(0),
+                Some(0) => machine.unwrap_or(0),
                 _ if view.start_time > 0.0 => (now - view.start_time).max(0.0) as u64,
                 _ => 0,
             };
@@ -180,7 +180,7 @@ fn about(name: &str, arguments: &Arguments, session: &mut Session<'_>) -> Result
     let views = views(&arguments.words, session)?;
     let view = views.first().ok_or_else(unexpected)?;
     let text = match name {
-        "domid" => view.domid.to_string(),
+        "domid" => output::or_none(view.domid),
         "domname" => view.name.clone(),
         _ => output::domain_state(view).to_owned(),
     };
@@ -216,10 +216,15 @@ fn console(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Failu
     };
     let views = views(&arguments.words, session).map_err(quietly)?;
     let view = views.first().ok_or_else(unexpected)?;
-    if view.domid == 0 {
-        return Err(quietly(Failure::error("Can't specify Domain-0")));
-    }
-    attach(&terminal_key(view.domid, number)).map_err(|text| quietly(Failure::error(text)))
+    let domid = match view.domid {
+        Some(0) => return Err(quietly(Failure::error("Can't specify Domain-0"))),
+        Some(domid) => domid,
+        None => {
+            let text = Fault::not_started(&view.name).to_string();
+            return Err(quietly(Failure::error(text)));
+        }
+    };
+    attach(&terminal_key(domid, number)).map_err(|text| quietly(Failure::error(text)))
 }
 
 fn dump_core(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Failure> {
@@ -239,7 +244,7 @@ fn dump_core(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Fai
     let domain = arguments.words.first().cloned().unwrap_or_default();
     let views = views(std::slice::from_ref(&domain), session)?;
     let view = views.first().ok_or_else(unexpected)?;
-    if view.domid == 0 {
+    if view.domid == Some(0) {
         return Err(Failure::with_usage(format!(
             "Cannot dump core for privileged domain {domain}"
         )));
@@ -251,7 +256,7 @@ fn dump_core(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Fai
     });
     session.print(&format!("Dumping core of domain: {} ...\n", view.name));
     // Its number: it may get another name meanwhile.
-    let number = view.domid.to_string();
+    let number = view.key();
     let what = format!("Dumping {}", view.name);
     let mut client = Client::default();
     let measure = move || {

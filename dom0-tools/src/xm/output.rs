@@ -4,6 +4,17 @@ use crate::sxp::Sxp;
 use crate::xend::view::{DomainView, HostView, VcpuView};
 use std::fmt::Write;
 
+/// A domain's number in a column, where those that do not run have none.
+fn or_blank(domid: Option<u16>) -> String {
+    domid.map_or_else(String::new, |domid| domid.to_string())
+}
+
+/// A domain's number in a sentence, as programs know it.
+#[must_use]
+pub fn or_none(domid: Option<u16>) -> String {
+    domid.map_or_else(|| "None".to_owned(), |domid| domid.to_string())
+}
+
 /// `xm list`.
 #[must_use]
 pub fn list(views: &[DomainView], has_labels: bool) -> String {
@@ -16,7 +27,12 @@ pub fn list(views: &[DomainView], has_labels: bool) -> String {
         let _ = write!(
             text,
             "{:<40} {:>5} {:>5} {:>5} {:>10} {:>8.1}",
-            view.name, view.domid, view.memory_mib, view.online_vcpus, view.state, view.cpu_seconds
+            view.name,
+            or_blank(view.domid),
+            view.memory_mib,
+            view.online_vcpus,
+            view.state,
+            view.cpu_seconds
         );
         text.push_str(if has_labels { "           \n" } else { "\n" });
     }
@@ -27,7 +43,9 @@ pub fn list(views: &[DomainView], has_labels: bool) -> String {
 #[must_use]
 pub fn status(view: &DomainView) -> u8 {
     let has = |letter| view.state.contains(letter);
-    if has('c') {
+    if view.domid.is_none() {
+        if view.is_suspended { 3 } else { 0 }
+    } else if has('c') {
         5
     } else if has('s') || has('d') {
         4
@@ -45,6 +63,8 @@ pub fn is_in_state(view: &DomainView, state: &str) -> bool {
         "all" => true,
         "running" => status(view) == 2,
         "paused" => status(view) == 1,
+        "halted" => status(view) == 0,
+        "suspended" => status(view) == 3,
         "shutdown" => status(view) == 4,
         "crashed" => status(view) == 5,
         _ => false,
@@ -54,7 +74,8 @@ pub fn is_in_state(view: &DomainView, state: &str) -> bool {
 /// `xm list --long`, for one domain.
 #[must_use]
 pub fn long(view: &DomainView) -> String {
-    let mut fields = vec![Sxp::pair("domid", view.domid)];
+    let domid = view.domid.map(|domid| Sxp::pair("domid", domid));
+    let mut fields: Vec<_> = domid.into_iter().collect();
     match &view.config {
         Some(config) => fields.extend(config.sxp_fields()),
         None => fields.extend([
@@ -72,10 +93,14 @@ pub fn long(view: &DomainView) -> String {
         fields.push(config.sxp_image());
     }
     fields.push(Sxp::pair("status", status(view)));
-    fields.push(Sxp::pair("state", &view.state));
+    if view.domid.is_some() {
+        fields.push(Sxp::pair("state", &view.state));
+    }
     if let Some(config) = &view.config {
-        fields.push(Sxp::pair("store_mfn", view.store_mfn));
-        fields.push(Sxp::pair("console_mfn", view.console_mfn));
+        if view.domid.is_some() {
+            fields.push(Sxp::pair("store_mfn", view.store_mfn));
+            fields.push(Sxp::pair("console_mfn", view.console_mfn));
+        }
         fields.extend(config.sxp_devices());
     }
     Sxp::list("domain", fields).pretty()
@@ -89,11 +114,16 @@ pub fn vcpus(views: &[VcpuView]) -> String {
         "Name", "ID", "VCPU", "CPU", "State", "Time(s)"
     );
     for view in views {
-        let cpu = view.cpu.map_or("-".to_owned(), |cpu| cpu.to_string());
+        let cpu = match (view.domid, view.cpu) {
+            (None, _) => String::new(),
+            (Some(_), None) => "-".to_owned(),
+            (Some(_), Some(cpu)) => cpu.to_string(),
+        };
+        let domid = or_blank(view.domid);
         let _ = writeln!(
             text,
-            "{:<32} {:>5} {:>5} {cpu:>5} {:>5}  {:>8.1} {}",
-            view.name, view.domid, view.vcpu, view.state, view.cpu_seconds, view.affinity
+            "{:<32} {domid:>5} {:>5} {cpu:>5} {:>5}  {:>8.1} {}",
+            view.name, view.vcpu, view.state, view.cpu_seconds, view.affinity
         );
     }
     text
@@ -117,9 +147,10 @@ fn duration(seconds: u64) -> String {
 
 /// `xm uptime`: names, numbers and seconds.
 #[must_use]
-pub fn uptime(rows: &[(String, u16, u64)]) -> String {
+pub fn uptime(rows: &[(String, Option<u16>, u64)]) -> String {
     let mut text = format!("{:<33} {:>4} {} \n", "Name", "ID", "Uptime");
     for (name, domid, seconds) in rows {
+        let domid = or_blank(*domid);
         let _ = writeln!(text, "{name:<32} {domid:>5} {}", duration(*seconds));
     }
     text
@@ -127,7 +158,7 @@ pub fn uptime(rows: &[(String, u16, u64)]) -> String {
 
 /// `xm uptime --short`; `time` is the time of day.
 #[must_use]
-pub fn short_uptime(time: &str, rows: &[(String, u16, u64)]) -> String {
+pub fn short_uptime(time: &str, rows: &[(String, Option<u16>, u64)]) -> String {
     let mut text = String::new();
     for (name, domid, seconds) in rows {
         let (days, rest) = (seconds / 86400, seconds % 86400);
@@ -136,6 +167,7 @@ pub fn short_uptime(time: &str, rows: &[(String, u16, u64)]) -> String {
             1 => "1 day, ".to_owned(),
             days => format!("{days} days, "),
         };
+        let domid = or_none(*domid);
         let _ = writeln!(
             text,
             " {time} up {days}{}:{:02}, {name} ({domid})",
@@ -150,7 +182,9 @@ pub fn short_uptime(time: &str, rows: &[(String, u16, u64)]) -> String {
 #[must_use]
 pub fn domain_state(view: &DomainView) -> &'static str {
     let has = |letter| view.state.contains(letter);
-    if has('b') {
+    if view.domid.is_none() {
+        "shutoff"
+    } else if has('b') {
         "idle"
     } else if has('s') || has('d') {
         "shutdown"
@@ -229,7 +263,7 @@ mod tests {
 
     fn view(name: &str, domid: u16, state: &str, cpu_seconds: f64) -> DomainView {
         DomainView {
-            domid,
+            domid: Some(domid),
             name: name.to_owned(),
             uuid: "06ed00fe-1162-4fc4-b5d8-11993ee4a8b9".to_owned(),
             memory_mib: 128,
@@ -237,6 +271,7 @@ mod tests {
             online_vcpus: 1,
             vcpus: 1,
             state: state.to_owned(),
+            is_suspended: false,
             cpu_seconds,
             start_time: 1_220_433_463.65,
             paused_by_admin: false,
@@ -263,7 +298,7 @@ mod tests {
     fn virtual_processors_have_their_columns() {
         let row = |name: &str, domid, vcpu, cpu, state: &str, seconds, affinity: &str| VcpuView {
             name: name.into(),
-            domid,
+            domid: Some(domid),
             vcpu,
             cpu,
             state: state.into(),
@@ -288,10 +323,10 @@ mod tests {
         let rows = [
             (
                 "Domain-0".to_owned(),
-                0,
+                Some(0),
                 2 * 86400 + 13 * 3600 + 41 * 60 + 5,
             ),
-            ("etch".to_owned(), 3, 4 * 3600 + 7 * 60 + 9),
+            ("etch".to_owned(), Some(3), 4 * 3600 + 7 * 60 + 9),
         ];
         assert_eq!(
             uptime(&rows),

@@ -19,7 +19,7 @@ struct Stub {
 
 fn view(name: &str, domid: u16, state: &str) -> DomainView {
     DomainView {
-        domid,
+        domid: Some(domid),
         name: name.to_owned(),
         uuid: format!("00000000-0000-0000-0000-00000000000{domid}"),
         memory_mib: 128,
@@ -27,6 +27,7 @@ fn view(name: &str, domid: u16, state: &str) -> DomainView {
         online_vcpus: 1,
         vcpus: 2,
         state: state.to_owned(),
+        is_suspended: false,
         cpu_seconds: 12.7,
         start_time: 0.0,
         paused_by_admin: true,
@@ -56,7 +57,7 @@ impl Xend for Stub {
         let known = |domain: &String| {
             let found = all()
                 .into_iter()
-                .find(|view| view.name == *domain || view.domid.to_string() == *domain);
+                .find(|view| view.name == *domain || view.key() == *domain);
             found.ok_or_else(|| Fault::NoDomain(domain.clone()))
         };
         let answer = match request {
@@ -81,7 +82,7 @@ impl Xend for Stub {
                 .map(Response::Domains),
             Request::Vcpus { .. } => Ok(Response::Vcpus(vec![VcpuView {
                 name: "etch".into(),
-                domid: 3,
+                domid: Some(3),
                 vcpu: 0,
                 cpu: Some(1),
                 state: "-b-".into(),
@@ -96,7 +97,7 @@ impl Xend for Stub {
             Request::Destroy { domain }
             | Request::Pause { domain }
             | Request::Unpause { domain } => known(domain).and_then(|view| match view.domid {
-                0 => Err(Fault::text("Cannot pause privileged domain Domain-0")),
+                Some(0) => Err(Fault::text("Cannot pause privileged domain Domain-0")),
                 _ => Ok(Response::Done),
             }),
             _ => Ok(Response::Done),

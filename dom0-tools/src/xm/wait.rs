@@ -42,7 +42,7 @@ pub(super) fn shutdown(
             return Err(Failure::with_usage("No multiple domain parameters allowed"));
         }
         let mut all = views(&[], session)?;
-        all.retain(|view| view.domid != 0);
+        all.retain(|view| view.domid.is_some_and(|domid| domid != 0));
         all
     } else {
         match arguments.words.as_slice() {
@@ -54,7 +54,7 @@ pub(super) fn shutdown(
     for view in &chosen {
         // By number: a domain that has another name by now is the same.
         let request = Request::Shutdown {
-            domain: view.domid.to_string(),
+            domain: view.key(),
             reason: reason.to_owned(),
         };
         session.ask(&request)?;

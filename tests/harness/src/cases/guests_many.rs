@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const INITRD: &str = "build/tiny-guests/initrd";
 /// Guests that come and go, all asked for and else.
-const CYCLES: (u32, u32) = (200, 40);
+const CYCLES: (u32, u32) = (200, 16);
 /// Cycles after which lists that grow and stay have grown.
 const FIRST_CYCLES: u32 = 8;
 /// For a cycle, on a machine with much else to do.
