@@ -20,8 +20,8 @@ use std::process::{Command, ExitStatus, Stdio};
 /// The first word of a command line that asks for a file to be read; its name and the command line's variables follow.
 pub const OPTION: &str = "--evaluate";
 
-/// Processor time; a file that computes much takes a tenth of a second, on an emulated processor too.
-const MOST_SECONDS: u64 = 5;
+/// Processor time; a file that computes much takes half a second where the processor is emulated.
+const MOST_SECONDS: u64 = 10;
 /// Address space, of which the evaluator's stack and values are an eighth each.
 const MOST_BYTES: u64 = 512 << 20;
 /// What a file may assign in all.

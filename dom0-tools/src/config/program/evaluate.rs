@@ -299,20 +299,28 @@ fn failure(source: &Source<'_>, program: &Program, error: &starlark::Error) -> C
         let place = place.clone();
         return syntax(source, TranslateError { place, reason });
     }
-    let reason = match undefined_name(&reason) {
-        Some(name) => format!("name '{name}' is not defined"),
+    // Of what goes beyond a bound, the line is not always known.
+    let whole = Origin::File {
+        file: source.file.to_owned(),
+        line: None,
+    };
+    let (reason, whole) = match undefined_name(&reason) {
+        Some(name) => (format!("name '{name}' is not defined"), None),
         None if reason.contains("duration limit") => {
-            "this computes for too long; is there a loop without an end?".into()
+            let reason = "this computes for too long; is there a loop without an end?";
+            (reason.to_owned(), Some(whole))
         }
         None if reason.contains("Heap memory limit") => {
-            "this needs more memory than any configuration".into()
+            let reason = "this needs more memory than any configuration";
+            (reason.to_owned(), Some(whole))
         }
-        None => reason,
+        None => (reason, None),
     };
-    let origin = place.map(|place| Origin::File {
+    let line = place.map(|place| Origin::File {
         file: place.file,
         line: Some(place.line),
     });
+    let origin = line.or(whole);
     ConfigError::Failed { origin, reason }
 }
 
