@@ -30,7 +30,7 @@ macro_rules! native {
                 "pushfq",
                 "pop {flags}",
                 a = inout($class) a,
-                b = in($class) b,
+                b = inout($class) b => _,
                 flags = inout(reg) flags,
             );
         }
@@ -89,7 +89,7 @@ macro_rules! native_byte {
                 "pushfq",
                 "pop {flags}",
                 a = inout(reg_byte) a,
-                b = in(reg_byte) b,
+                b = inout(reg_byte) b => _,
                 flags = inout(reg) flags,
             );
         }
