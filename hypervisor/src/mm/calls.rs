@@ -2,7 +2,8 @@
 //!
 //! The guests' memory is that of the test machine, where tables are what the guests have written into frames
 //! that they may write to: at any moment, between two halves of an interrupted call too. After each call no
-//! processor may reach through its caches what the types forbid, and at the end all books are audited.
+//! processor may reach through its caches what the types forbid; all books are audited every few calls and at the end
+//! of both domains, which leaves nothing behind: every frame is free again, and of no use to processors that reached it.
 
 use super::emulate::EntryPart;
 use super::lock::PtDomain;
@@ -11,7 +12,7 @@ use super::pin::Root;
 use super::pte::EntryPolicy;
 use super::reference::{FrameRef, Mm, WritableRef};
 use super::test_guest::{SLOTS, repeat};
-use super::test_machine::{DOM0, DOM1, FRAMES, TestMachine, frame_entries};
+use super::test_machine::{DOM0, DOM1, FRAMES, RAM_END, TestMachine, frame_entries};
 use super::test_support::Rng;
 use super::typ::{Level, Type};
 use super::update::{AccessedDirty, Owed};
@@ -23,6 +24,8 @@ use std::vec::Vec;
 const FRAMES_EACH: usize = 30;
 /// Calls of one run at the most: what more bytes would say takes time and finds little.
 const MAX_CALLS: usize = 400;
+/// Calls between two audits, which take as long as some dozens of calls.
+const CALLS_BETWEEN_AUDITS: usize = 16;
 
 /// What a run holds outside of the tables.
 enum Held {
@@ -119,14 +122,28 @@ pub fn run(bytes: &[u8]) {
     let machine = TestMachine::new(&entries);
     let mut run = Run::new(&machine);
     let mut bytes = Bytes::new(bytes, run.fill(FRAMES_EACH));
-    for _ in 0..MAX_CALLS {
+    for nth in 0..MAX_CALLS {
         if bytes.is_empty() {
             break;
         }
         run.call(&mut bytes);
         machine.check_caches();
+        if nth % CALLS_BETWEEN_AUDITS == 0 {
+            run.audit();
+        }
     }
     run.audit();
+    run.end();
+    run.audit();
+    assert_eq!(free_frames(&machine), RAM_END - 1, "frames are lost");
+    // Whoever gets them next has them alone.
+    while machine.allocate(DOM1).is_some() {}
+    machine.check_caches();
+}
+
+/// Frames that are nobody's.
+pub(super) fn free_frames(machine: &TestMachine<'_>) -> u64 {
+    machine.buddy.lock().expect("no panic").free_frames()
 }
 
 impl<'t> Run<'t> {

@@ -6,7 +6,7 @@
 
 use super::block::CleanBlock;
 use super::buddy::{Order, Request};
-use super::calls::{Bytes, Run};
+use super::calls::{Bytes, Run, free_frames};
 use super::exchange::{ExchangeLists, ExchangeSource, Shape, Unreadable};
 use super::held::HeldFrame;
 use super::lock::PtDomain;
@@ -159,15 +159,14 @@ pub fn run(bytes: &[u8]) {
         }
         machine.check_caches();
         run.audit();
-        assert_eq!(free(&machine) + u64::from(had(&machine)), RAM_END - 1);
+        assert_eq!(
+            free_frames(&machine) + u64::from(had(&machine)),
+            RAM_END - 1
+        );
     }
     machine.yield_every(1);
     run.end();
-    assert_eq!(free(&machine), RAM_END - 1);
-}
-
-fn free(machine: &TestMachine<'_>) -> u64 {
-    machine.buddy.lock().expect("no panic").free_frames()
+    assert_eq!(free_frames(&machine), RAM_END - 1);
 }
 
 /// Frames that domains have.
