@@ -19,11 +19,7 @@ pub(crate) use crate::arch::speculation::{barrier, value_if};
 #[inline]
 #[must_use]
 pub fn index(index: usize, len: usize) -> Option<usize> {
-    // The sign of the difference, spread over all bits: ones exactly if index < len (both are far below
-    // 2^63). The compiler must not learn that, or it would drop the masking after the check.
-    let mask =
-        (core::hint::black_box(index).wrapping_sub(len) as isize >> (usize::BITS - 1)) as usize;
-    (index < len).then_some(index & mask)
+    speculation::index(index, len)
 }
 
 /// Element `index` of `slice`, if there is one. On a mispredicted path it is the first.
@@ -36,7 +32,7 @@ pub fn element<T>(slice: &[T], index: usize) -> Option<&T> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::{barrier, element, index, value_if};
-    use crate::arch::speculation::bounded;
+    use crate::arch::speculation::{bounded, unless_below};
     use std::vec::Vec;
 
     /// Numbers around everything where arithmetic might go wrong.
@@ -52,8 +48,8 @@ mod tests {
 
     #[test]
     fn values_in_range_pass_and_others_do_not() {
-        for len in edges().into_iter().filter(|len| len >> 48 == 0) {
-            for value in edges().into_iter().filter(|value| value >> 63 == 0) {
+        for len in edges() {
+            for value in edges() {
                 let (value, len) = (value as usize, len as usize);
                 assert_eq!(index(value, len), (value < len).then_some(value));
             }
@@ -78,6 +74,20 @@ mod tests {
             for at in edges() {
                 let (slice, at) = (&all[..len], at as usize);
                 assert_eq!(element(slice, at), slice.get(at));
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_below_a_bound_is_nobodys() {
+        for bound in edges() {
+            for offset in edges() {
+                let expected = if offset < bound {
+                    (u64::MAX, u64::MAX)
+                } else {
+                    (0, 0x1234)
+                };
+                assert_eq!(unless_below(offset, bound, 0x1234), expected);
             }
         }
     }

@@ -24,6 +24,7 @@ use super::layout::{STACK_BLOCK, STACKS_START};
 use super::scheduler;
 use crate::domain::Vcpu;
 use crate::registers::Registers;
+use crate::sched::attention::Attention;
 use alloc::sync::Arc;
 use core::arch::asm;
 use core::mem::{offset_of, size_of};
@@ -48,6 +49,8 @@ pub(super) struct CpuInfo {
     pub(super) guest: Registers,
     /// Number of this processor, from 0 in the order in which they were started.
     pub(super) cpu: u32,
+    /// What this processor is asked to look at: known here, because it looks on every way to a guest.
+    attention: &'static Attention,
     /// The vCPU that this processor runs.
     pub(super) running: Option<Running>,
     /// The vCPU that waits in this processor's registers for its next event. Not while one runs.
@@ -71,7 +74,7 @@ impl CpuInfo {
 
     /// Whether something waits to be done before the guest goes on.
     pub(super) fn has_work(&self) -> bool {
-        scheduler::has_work(self.cpu)
+        self.attention.is_asked()
     }
 }
 
@@ -138,6 +141,7 @@ pub(super) unsafe fn install(cpu: u32) {
             align: 0,
             guest: Registers::ZERO,
             cpu,
+            attention: scheduler::attention(cpu),
             running: None,
             parked: None,
         });

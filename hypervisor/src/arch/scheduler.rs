@@ -82,7 +82,7 @@ fn policy() -> &'static Policy {
     })
 }
 
-fn attention(cpu: u32) -> &'static Attention {
+pub(super) fn attention(cpu: u32) -> &'static Attention {
     // Numbers are those of processors that exist.
     &ATTENTION.get(cpu as usize).unwrap_or(&ATTENTION[0]).0
 }

@@ -31,6 +31,40 @@ pub(crate) fn bounded(index: usize, bound: usize) -> usize {
     index & below(index as u64, bound as u64) as usize
 }
 
+/// `index` if it is below `len`. On a guessed path past a check that fails it is 0.
+#[inline(always)]
+pub(crate) fn index(index: usize, len: usize) -> Option<usize> {
+    if index < len {
+        let index = bounded(index, len);
+        // SAFETY: the bits of a number that is in range, or some of them, are a number in range.
+        unsafe { core::hint::assert_unchecked(index < len) };
+        Some(index)
+    } else {
+        None
+    }
+}
+
+/// Whether `offset` is below `bound`, all ones or 0, and `address` with these bits set: nobody's address if it is.
+#[inline(always)]
+pub(crate) fn unless_below(offset: u64, bound: u64, address: u64) -> (u64, u64) {
+    let (below, masked): (u64, u64);
+    // SAFETY: two registers are compared, and the carry is spread over a third and set in a fourth. All in one, so that
+    // the compiler does not move the last step behind a check that makes it needless.
+    unsafe {
+        asm!(
+            "cmp {offset}, {bound}",
+            "sbb {below}, {below}",
+            "or {address}, {below}",
+            offset = in(reg) offset,
+            bound = in(reg) bound,
+            below = out(reg) below,
+            address = inout(reg) address => masked,
+            options(pure, nomem, nostack),
+        );
+    }
+    (below, masked)
+}
+
 /// The element with this number. On a guessed path past a check that fails it is the first.
 #[inline(always)]
 pub(crate) fn element<T>(slice: &[T], index: usize) -> Option<&T> {

@@ -25,6 +25,7 @@ use crate::mm::lock::{PtDomain, PtLock};
 use crate::mm::ownership::{DomainFrames, FramesLock};
 use crate::mm::pte::EntryPolicy;
 use crate::sched::{CpuSet, SchedError};
+use crate::speculation;
 use crate::sync::{Lock, rank};
 use crate::time::guest_clock::{Version, WallClock};
 use alloc::collections::BTreeMap;
@@ -360,7 +361,13 @@ impl Domain {
         self.vcpus.get().map_or(&[], Vec::as_slice)
     }
 
+    /// The vCPU with a number from outside.
     pub(crate) fn vcpu(&self, id: VcpuId) -> Option<&Arc<Vcpu>> {
+        speculation::element(self.vcpus(), id.0 as usize)
+    }
+
+    /// The vCPU with a number that was found to be one before, as that which a port notifies.
+    pub(super) fn known_vcpu(&self, id: VcpuId) -> Option<&Arc<Vcpu>> {
         self.vcpus().get(id.0 as usize)
     }
 

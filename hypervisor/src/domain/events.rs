@@ -63,23 +63,24 @@ impl SharedInfo for Domain {
         word.fetch_and(!bit, Ordering::SeqCst) & bit != 0
     }
     fn select(&self, vcpu: VcpuId, word: u32) -> bool {
-        self.vcpu(vcpu).is_none_or(|vcpu| vcpu.info().select(word))
+        self.known_vcpu(vcpu)
+            .is_none_or(|vcpu| vcpu.info().select(word))
     }
     fn set_upcall_pending(&self, vcpu: VcpuId) -> bool {
-        self.vcpu(vcpu)
+        self.known_vcpu(vcpu)
             .is_none_or(|vcpu| vcpu.info().set_upcall_pending())
     }
     fn is_upcall_pending(&self, vcpu: VcpuId) -> bool {
-        self.vcpu(vcpu)
+        self.known_vcpu(vcpu)
             .is_some_and(|vcpu| vcpu.info().is_upcall_pending())
     }
     fn clear_upcall_mask(&self, vcpu: VcpuId) {
-        if let Some(vcpu) = self.vcpu(vcpu) {
+        if let Some(vcpu) = self.known_vcpu(vcpu) {
             vcpu.info().set_upcall_mask(0);
         }
     }
     fn is_upcall_masked(&self, vcpu: VcpuId) -> bool {
-        self.vcpu(vcpu)
+        self.known_vcpu(vcpu)
             .is_some_and(|vcpu| vcpu.info().upcall_mask() != 0)
     }
 }
@@ -104,7 +105,9 @@ impl EventDomain for Domain {
         self.vcpu(vcpu).is_some()
     }
     fn kick(&self, vcpu: VcpuId) {
-        let Some(vcpu) = self.vcpu(vcpu) else { return };
+        let Some(vcpu) = self.known_vcpu(vcpu) else {
+            return;
+        };
         if wait::end(self, vcpu.id(), &vcpu.run) == Change::BecameRunnable {
             scheduler::wake(vcpu);
         } else if !percpu::runs_here(vcpu) {

@@ -12,12 +12,13 @@ use guest_abi::hypercall::Hypercall;
 /// Entries that are kept.
 const ENTRIES: usize = 16;
 
-/// What an entry is about, in the upper half of [`Entry::what`]; the number is in the lower.
+/// What an entry is about, in the lowest bits of [`Entry::what`]; the number is above.
 mod kind {
-    pub(super) const CALL: u64 = 1 << 32;
-    pub(super) const UNFINISHED_CALL: u64 = 2 << 32;
-    pub(super) const EXCEPTION: u64 = 3 << 32;
-    pub(super) const MASK: u64 = 0xff << 32;
+    pub(super) const CALL: u64 = 1;
+    pub(super) const UNFINISHED_CALL: u64 = 2;
+    pub(super) const EXCEPTION: u64 = 3;
+    pub(super) const MASK: u64 = 3;
+    pub(super) const BITS: u32 = 2;
 }
 
 #[derive(Debug)]
@@ -58,13 +59,13 @@ impl History {
     /// A hypercall from `rip` is done.
     #[inline]
     pub fn called(&self, number: u64, argument: u64, result: u64, rip: u64) {
-        self.add(kind::CALL | number & 0xffff_ffff, argument, result, rip);
+        self.add(number << kind::BITS | kind::CALL, argument, result, rip);
     }
 
     /// A hypercall from `rip` has done a part of its work and will go on.
     pub fn called_again(&self, number: u64, argument: u64, rip: u64) {
         self.add(
-            kind::UNFINISHED_CALL | number & 0xffff_ffff,
+            number << kind::BITS | kind::UNFINISHED_CALL,
             argument,
             0,
             rip,
@@ -74,7 +75,7 @@ impl History {
     /// An exception at `rip`. `address` is that of a page fault.
     #[inline]
     pub fn raised(&self, vector: u32, address: u64, error_code: u32, rip: u64) {
-        let what = kind::EXCEPTION | u64::from(vector);
+        let what = u64::from(vector) << kind::BITS | kind::EXCEPTION;
         self.add(what, address, u64::from(error_code), rip);
     }
 
@@ -96,7 +97,7 @@ impl History {
         for index in 0..ENTRIES {
             let entry = &self.entries[(count + index) % ENTRIES];
             let what = entry.what.load(Ordering::Relaxed);
-            let number = what & 0xffff_ffff;
+            let number = what >> kind::BITS;
             let argument = entry.argument.load(Ordering::Relaxed);
             let result = entry.result.load(Ordering::Relaxed);
             let rip = entry.rip.load(Ordering::Relaxed);

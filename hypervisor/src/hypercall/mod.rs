@@ -156,7 +156,10 @@ static HANDLERS: [Option<Handler>; NUMBERS] = {
 /// Does hypercall `number`.
 #[inline(always)]
 fn call(guest: &mut Guest<'_>, number: u64, [a, b, c, d, e, _]: [u64; 6]) -> Outcome {
-    match speculation::index(number as usize, NUMBERS).and_then(|index| HANDLERS[index]) {
+    match speculation::element(&HANDLERS, number as usize)
+        .copied()
+        .flatten()
+    {
         Some(handler) => handler(guest, a, b, c, d, e),
         None => not_offered(guest, number),
     }
@@ -167,22 +170,29 @@ fn call(guest: &mut Guest<'_>, number: u64, [a, b, c, d, e, _]: [u64; 6]) -> Out
 fn not_offered(guest: &Guest<'_>, number: u64) -> Outcome {
     /// The last one that was said.
     static SAID: AtomicU64 = AtomicU64::new(u64::MAX);
-    let (domain, vcpu) = (guest.domain.id().0, guest.vcpu.id().0);
-    let this = number << 16 | u64::from(domain);
+    let this = number << 16 | u64::from(guest.domain.id().0);
     if SAID.load(Ordering::Relaxed) != this {
         SAID.store(this, Ordering::Relaxed);
-        log::debug!(target: crate::console::GUEST, "d{domain}v{vcpu}: there is no hypercall {number}");
+        say_not_offered(guest, number);
     }
     Err(Errno::ENOSYS).into()
+}
+
+#[inline(never)]
+fn say_not_offered(guest: &Guest<'_>, number: u64) {
+    let (domain, vcpu) = (guest.domain.id().0, guest.vcpu.id().0);
+    log::debug!(target: crate::console::GUEST, "d{domain}v{vcpu}: there is no hypercall {number}");
 }
 
 /// A list of hypercalls in one.
 fn multicall(guest: &mut Guest<'_>, [list, left, ..]: [u64; 6]) -> Outcome {
     struct Callers;
     impl CallersMemory for Callers {
+        #[inline(always)]
         fn entry(&self, at: u64) -> Result<MulticallEntry, Errno> {
             read(at)
         }
+        #[inline(always)]
         fn set_word(&self, at: u64, value: u64) -> Result<(), Errno> {
             write(at, &value)
         }

@@ -9,6 +9,7 @@
 
 use crate::arch::layout::{HYPERVISOR_END, HYPERVISOR_START};
 use crate::arch::percpu::{self, MAX_CPUS};
+use crate::arch::speculation;
 use crate::registers::Registers;
 use core::arch::asm;
 use core::mem::{MaybeUninit, offset_of, size_of};
@@ -46,13 +47,24 @@ pub(in crate::arch) fn last_fault(asked: u64, is_write: bool) -> (u64, u32) {
     }
 }
 
-/// Whether `length` bytes at `address` are outside the hypervisor's part of the address space.
+/// Whether `length` bytes at `address` are outside the hypervisor's part of the address space. After its last byte
+/// comes its first.
 #[inline]
 pub(crate) fn is_guest_range(address: u64, length: usize) -> bool {
-    let Some(end) = address.checked_add(length as u64) else {
-        return false;
-    };
-    end <= HYPERVISOR_START || address >= HYPERVISOR_END
+    length as u64 <= HYPERVISOR_START && guest_range(address, length).is_some()
+}
+
+/// `address`, if `length` bytes there are outside the hypervisor's part of the address space. On a path that the
+/// processor guesses past this check it is the last byte of all: no such path reads what is the hypervisor's. The length
+/// is not more than a guest's half of the address space.
+#[inline]
+fn guest_range(address: u64, length: usize) -> Option<u64> {
+    // The bytes meet that part if the first of them lies in it or less than their length below.
+    let before = (length as u64).wrapping_sub(1);
+    let offset = address.wrapping_sub(HYPERVISOR_START.wrapping_sub(before));
+    let bound = (HYPERVISOR_END - HYPERVISOR_START).wrapping_add(before);
+    let (is_inside, address) = speculation::unless_below(offset, bound, address);
+    (is_inside == 0).then_some(address)
 }
 
 /// Lets supervisor code touch user pages (SMAP) while it lives.
@@ -191,17 +203,15 @@ const fn is_short(size: usize) -> bool {
 /// Some byte of it can't be read.
 #[inline]
 pub(crate) fn read<T: FromBytes>(address: Vaddr) -> Result<T, AccessFault> {
-    if !is_guest_range(address.0, size_of::<T>()) {
-        return Err(AccessFault);
-    }
+    let address = guest_range(address.0, size_of::<T>()).ok_or(AccessFault)?;
     let mut value = MaybeUninit::<T>::uninit();
     let to = value.as_mut_ptr();
     let is_read = if const { is_short(size_of::<T>()) } {
         // SAFETY: the destination is as long as a `T`; a fault on the guest's side goes on at label 4.
-        unsafe { copy_short!("2b", to, address.0, size_of::<T>()) }
+        unsafe { copy_short!("2b", to, address, size_of::<T>()) }
     } else {
         // SAFETY: the destination is as long as a `T`.
-        unsafe { copy(to as u64, address.0, size_of::<T>()) == 0 }
+        unsafe { copy(to as u64, address, size_of::<T>()) == 0 }
     };
     if !is_read {
         return Err(AccessFault);
@@ -222,12 +232,10 @@ pub(crate) fn write<T: IntoBytes + Immutable>(
     if !const { is_short(size_of::<T>()) } {
         return write_bytes(address, value.as_bytes());
     }
-    if !is_guest_range(address.0, size_of::<T>()) {
-        return Err(AccessFault);
-    }
+    let address = guest_range(address.0, size_of::<T>()).ok_or(AccessFault)?;
     // SAFETY: the source is as long as a `T`, all of it bytes (IntoBytes); a fault on the guest's side goes on
     // at label 4.
-    if unsafe { copy_short!("3b", address.0, core::ptr::from_ref(value), size_of::<T>()) } {
+    if unsafe { copy_short!("3b", address, core::ptr::from_ref(value), size_of::<T>()) } {
         Ok(())
     } else {
         Err(AccessFault)
@@ -239,11 +247,9 @@ pub(crate) fn write<T: IntoBytes + Immutable>(
 /// # Errors
 /// Some of them can't be read; `bytes` then holds anything.
 pub(crate) fn read_bytes(address: Vaddr, bytes: &mut [u8]) -> Result<(), AccessFault> {
-    if !is_guest_range(address.0, bytes.len()) {
-        return Err(AccessFault);
-    }
+    let address = guest_range(address.0, bytes.len()).ok_or(AccessFault)?;
     // SAFETY: the destination is as long as the slice.
-    match unsafe { copy(bytes.as_mut_ptr() as u64, address.0, bytes.len()) } {
+    match unsafe { copy(bytes.as_mut_ptr() as u64, address, bytes.len()) } {
         0 => Ok(()),
         _ => Err(AccessFault),
     }
@@ -251,11 +257,11 @@ pub(crate) fn read_bytes(address: Vaddr, bytes: &mut [u8]) -> Result<(), AccessF
 
 /// Reads up to `bytes.len()` bytes and says how many could be read.
 pub(crate) fn read_some(address: Vaddr, bytes: &mut [u8]) -> usize {
-    if !is_guest_range(address.0, bytes.len()) {
+    let Some(address) = guest_range(address.0, bytes.len()) else {
         return 0;
-    }
+    };
     // SAFETY: the destination is as long as the slice.
-    bytes.len() - unsafe { copy(bytes.as_mut_ptr() as u64, address.0, bytes.len()) }
+    bytes.len() - unsafe { copy(bytes.as_mut_ptr() as u64, address, bytes.len()) }
 }
 
 /// Writes bytes to the guest.
@@ -263,11 +269,9 @@ pub(crate) fn read_some(address: Vaddr, bytes: &mut [u8]) -> usize {
 /// # Errors
 /// Some of them can't be written; those before may have been.
 pub(crate) fn write_bytes(address: Vaddr, bytes: &[u8]) -> Result<(), AccessFault> {
-    if !is_guest_range(address.0, bytes.len()) {
-        return Err(AccessFault);
-    }
+    let address = guest_range(address.0, bytes.len()).ok_or(AccessFault)?;
     // SAFETY: the source is as long as the slice.
-    match unsafe { copy(address.0, bytes.as_ptr() as u64, bytes.len()) } {
+    match unsafe { copy(address, bytes.as_ptr() as u64, bytes.len()) } {
         0 => Ok(()),
         _ => Err(AccessFault),
     }
@@ -291,11 +295,10 @@ pub(in crate::arch) fn write_frame(
     registers: &Registers,
     words: &FrameWords,
 ) -> Result<u64, AccessFault> {
-    let common = top.wrapping_sub(5 * 8);
-    let start = common.wrapping_sub(if words.error_code.is_some() { 24 } else { 16 });
-    if !is_guest_range(start, 8 * 8) {
-        return Err(AccessFault);
-    }
+    let below = if words.error_code.is_some() { 24 } else { 16 };
+    let start = top.wrapping_sub(5 * 8 + below);
+    let start = guest_range(start, 8 * 8).ok_or(AccessFault)?;
+    let common = start.wrapping_add(below);
     let failed: u64;
     // SAFETY: reads the interrupted registers; a fault on the guest's side goes on at label 4. The error code is
     // written first: without one R11 takes its place.
@@ -354,9 +357,7 @@ pub(in crate::arch) fn write_frame(
 /// # Errors
 /// It can't.
 pub(crate) fn probe_write(address: Vaddr) -> Result<(), AccessFault> {
-    if !is_guest_range(address.0, 1) {
-        return Err(AccessFault);
-    }
+    let address = guest_range(address.0, 1).ok_or(AccessFault)?;
     let failed: u64;
     // SAFETY: a locked OR with zero changes nothing; a fault on the guest's side goes on at label 4.
     unsafe {
@@ -367,7 +368,7 @@ pub(crate) fn probe_write(address: Vaddr) -> Result<(), AccessFault> {
                 recovers!("3b"),
                 "4:",
             ),
-            at = in(reg) address.0,
+            at = in(reg) address,
             failed = inout(reg) 1u64 => failed,
             options(nostack),
         );
