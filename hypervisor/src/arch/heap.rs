@@ -5,14 +5,21 @@
 //! them, so that it is bounded by the machine's memory and not by the heap's. Getting such a piece may
 //! wait for other processors to flush, so it is never done with interrupts off.
 //!
+//! Some of the library's values can't be had without ending the hypervisor when there is no memory for them. Those that
+//! take a page and more, or of which it matters whether there is room, are made by [`try_box`] and [`ArcMemory`].
+//!
 //! Small things of domains come from the heap without anybody asking whether there is room: it is made before a
 //! domain is ([`make_spare`]), for all that those there are can come to have. Domains that are dead and kept by
 //! others count like any other, so that two that keep making one of them again use up memory, and not the heap.
 
+use super::percpu::{self, MAX_CPUS};
 use super::{boot_memory, frames, layout, paging};
 use crate::lock::IrqLock;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::alloc::{GlobalAlloc, Layout};
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 use guest_abi::ids::{Mfn, PAGE_SIZE};
@@ -82,6 +89,9 @@ static HEAP: Allocator = {
 // asked; its lock makes it usable from every processor and from interrupt handlers.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if let Some(pointer) = take_set_aside(layout) {
+            return pointer;
+        }
         if is_large(layout) {
             return frames::keep(layout.size())
                 .map_or(core::ptr::null_mut(), |mfn| paging::direct(mfn.address()));
@@ -114,6 +124,70 @@ pub(super) fn try_box<T>(value: T) -> Option<Box<T>> {
         let place = NonNull::new(alloc::alloc::alloc(Layout::new::<T>()).cast::<T>())?;
         place.write(value);
         Some(Box::from_raw(place.as_ptr()))
+    }
+}
+
+/// Memory that the next allocation of this layout on a processor gets.
+struct SetAside {
+    pointer: NonNull<u8>,
+    layout: Layout,
+}
+
+impl Drop for SetAside {
+    fn drop(&mut self) {
+        // SAFETY: from `alloc` with this layout, and nobody has got it.
+        unsafe { alloc::alloc::dealloc(self.pointer.as_ptr(), self.layout) };
+    }
+}
+
+// SAFETY: nobody else knows of the memory.
+unsafe impl Send for SetAside {}
+
+static SET_ASIDE: [IrqLock<Option<SetAside>>; MAX_CPUS] = [const { IrqLock::new(None) }; MAX_CPUS];
+
+fn take_set_aside(layout: Layout) -> Option<*mut u8> {
+    let mut slot = SET_ASIDE.get(percpu::current_cpu() as usize)?.lock();
+    let is_it = slot.as_ref().is_some_and(|it| it.layout == layout);
+    let memory = is_it.then(|| slot.take()).flatten()?;
+    // Whoever gets it gives it back.
+    Some(ManuallyDrop::new(memory).pointer.as_ptr())
+}
+
+/// Memory for a shared value on the heap.
+///
+/// The library makes such a value or ends the hypervisor, and whoever has asked before whether there is memory may find
+/// that another processor has taken it meanwhile. So its memory is taken first, and the library then gets that.
+pub(crate) struct ArcMemory<T> {
+    memory: SetAside,
+    value: PhantomData<T>,
+}
+
+impl<T> ArcMemory<T> {
+    /// `None`: there is none.
+    pub(crate) fn new() -> Option<Self> {
+        // Two counts, and the value.
+        let counts = Layout::new::<[usize; 2]>();
+        let (layout, _) = counts.extend(Layout::new::<T>()).ok()?;
+        let layout = layout.pad_to_align();
+        // SAFETY: the layout is not empty.
+        let pointer = NonNull::new(unsafe { alloc::alloc::alloc(layout) })?;
+        Some(Self {
+            memory: SetAside { pointer, layout },
+            value: PhantomData,
+        })
+    }
+
+    /// The value, in this memory.
+    pub(crate) fn fill(self, value: T) -> Arc<T> {
+        let Some(slot) = SET_ASIDE.get(percpu::current_cpu() as usize) else {
+            return Arc::new(value);
+        };
+        *slot.lock() = Some(self.memory);
+        let shared = Arc::new(value);
+        // Nothing is left, unless the library lays such values out in another way than we think.
+        let left = slot.lock().take();
+        drop(left);
+        shared
     }
 }
 

@@ -2,6 +2,7 @@
 //! machine-to-physical table, and where freed frames go.
 
 use super::frames::{self, Zero};
+pub(crate) use super::heap::ArcMemory;
 use super::layout::M2P_OWN_START;
 use super::shared::{GrantFramePlace, InterruptBits, SharedInfoPlace, SharedPlace, VcpuInfoPlace};
 use super::{boot_memory, features, heap, paging, percpu, scheduler, tlb};
@@ -278,17 +279,13 @@ pub(crate) fn claimed_frames() -> u64 {
     frames::claimed_frames()
 }
 
-/// Whether there is memory for something of so many bytes, and some more. Small things are taken from the heap
-/// without asking: this is asked before many of them are, and makes room for what `domains` domains have of them.
-/// Not with interrupts off.
-pub(crate) fn has_spare(bytes: usize, domains: usize) -> bool {
-    /// What is left for others.
-    const FRAMES: u64 = 64;
+/// Makes room on the heap for the small things of so many domains and one more, which are taken from there without
+/// asking. `false`: there is no memory for that. Not with interrupts off.
+pub(crate) fn make_room_for_small_things(domains: usize) -> bool {
     /// Small things that a domain can come to have after it was made: 4,096 ports take 32 KiB, a memory map and what
     /// tools set of it a few more.
     const SMALL: usize = 64 << 10;
-    frames::free_frames() > FRAMES + 2 * bytes.div_ceil(PAGE_SIZE) as u64
-        && heap::make_spare(domains.saturating_add(1).saturating_mul(SMALL))
+    heap::make_spare(domains.saturating_add(1).saturating_mul(SMALL))
 }
 
 /// A zeroed frame for a new domain's `shared_info`.

@@ -9,7 +9,7 @@ use super::grants::DomainGrants;
 use super::interrupts::DomainPirqs;
 use super::shutdown::ShutdownState;
 use super::vcpu::Vcpu;
-use crate::arch::memory::{self, Claim, mm};
+use crate::arch::memory::{self, ArcMemory, Claim, mm};
 use crate::arch::timers::{self, Watchdogs};
 use crate::arch::{PerDomainArea, frame_table};
 use crate::arch::{scheduler, wall_clock};
@@ -94,15 +94,16 @@ impl Domain {
         } else {
             EntryPolicy::ORDINARY
         };
-        if !memory::has_spare(size_of::<Self>(), Domains.count()) {
+        if !memory::make_room_for_small_things(Domains.count()) {
             return Err(NoMemory);
         }
+        let own_memory = ArcMemory::new().ok_or(NoMemory)?;
         let ports = PortTable::new(plan.max_port, plan.max_vcpus).map_err(|_| NoMemory)?;
         let charge = Arc::new(Charge::new(CHARGE_LIMIT));
         let grants = DomainGrants::new(id, charge.clone(), plan).map_err(|_| NoMemory)?;
         let per_domain = PerDomainArea::new(plan.max_vcpus).ok_or(NoMemory)?;
         let shared = memory::share_info_frame(id).ok_or(NoMemory)?;
-        let domain = Arc::new(Self {
+        let domain = own_memory.fill(Self {
             id,
             bits: DomainBits::new(shared),
             ports,
@@ -175,13 +176,14 @@ impl Domain {
     }
 
     fn make_vcpu(self: &Arc<Self>, id: VcpuId, affinity: CpuSet) -> Result<Arc<Vcpu>, SchedError> {
-        if !memory::has_spare(size_of::<Vcpu>(), Domains.count()) {
+        if !memory::make_room_for_small_things(Domains.count()) {
             return Err(SchedError::OutOfMemory);
         }
+        let own_memory = ArcMemory::new().ok_or(SchedError::OutOfMemory)?;
         // Without a place of its own a vCPU uses that of the first until it registers one.
         let info = self.bits.vcpu_info(id);
         info.set_upcall_mask(1);
-        let vcpu = Arc::new(Vcpu::new(id, self, info));
+        let vcpu = own_memory.fill(Vcpu::new(id, self, info));
         if self.control.pauses.any() {
             // A count of one on a new vCPU.
             let _ = vcpu.run.pause();
