@@ -9,8 +9,8 @@
 
 use crate::arch::layout::{HYPERVISOR_END, HYPERVISOR_START};
 use crate::arch::percpu::{self, MAX_CPUS};
-use crate::arch::speculation;
 use crate::registers::Registers;
+use crate::speculation;
 use core::arch::asm;
 use core::mem::{MaybeUninit, offset_of, size_of};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -51,20 +51,14 @@ pub(in crate::arch) fn last_fault(asked: u64, is_write: bool) -> (u64, u32) {
 /// comes its first.
 #[inline]
 pub(crate) fn is_guest_range(address: u64, length: usize) -> bool {
-    length as u64 <= HYPERVISOR_START && guest_range(address, length).is_some()
+    guest_range(address, length).is_some()
 }
 
-/// `address`, if `length` bytes there are outside the hypervisor's part of the address space. On a path that the
-/// processor guesses past this check it is the last byte of all: no such path reads what is the hypervisor's. The length
-/// is not more than a guest's half of the address space.
+/// `address`, if `length` bytes there are outside the hypervisor's part of the address space, on paths that the processor
+/// only guesses as well.
 #[inline]
 fn guest_range(address: u64, length: usize) -> Option<u64> {
-    // The bytes meet that part if the first of them lies in it or less than their length below.
-    let before = (length as u64).wrapping_sub(1);
-    let offset = address.wrapping_sub(HYPERVISOR_START.wrapping_sub(before));
-    let bound = (HYPERVISOR_END - HYPERVISOR_START).wrapping_add(before);
-    let (is_inside, address) = speculation::unless_below(offset, bound, address);
-    (is_inside == 0).then_some(address)
+    speculation::outside(address, length as u64, HYPERVISOR_START..HYPERVISOR_END)
 }
 
 /// Lets supervisor code touch user pages (SMAP) while it lives.
