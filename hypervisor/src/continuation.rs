@@ -154,6 +154,8 @@ pub mod calls {
         /// Calls as they were made.
         made: RefCell<Vec<(u64, [u64; 6])>>,
         pub(super) total: Cell<u64>,
+        /// What a call that has stopped wants to be made again with.
+        left_of_call: Cell<Option<u64>>,
     }
 
     impl Guest {
@@ -168,6 +170,7 @@ pub mod calls {
                 read: RefCell::default(),
                 made: RefCell::default(),
                 total: Cell::new(0),
+                left_of_call: Cell::new(None),
             }
         }
 
@@ -196,6 +199,7 @@ pub mod calls {
                         self.total.set(self.total.get().wrapping_add(1));
                         left -= 1;
                         if left != 0 && should_yield() {
+                            self.left_of_call.set(Some(left));
                             return Outcome::again([left]);
                         }
                     }
@@ -214,6 +218,7 @@ pub mod calls {
         ) -> Outcome {
             self.read.borrow_mut().clear();
             self.made.borrow_mut().clear();
+            self.left_of_call.set(None);
             let call = |op, args| self.call(&should_yield, op, args);
             let outcome = multicall(self, list, left, &should_yield, call);
             self.check(list, left, outcome);
@@ -247,7 +252,12 @@ pub mod calls {
                     assert_eq!(now, (left & 0xffff_ffff) - done);
                     assert!(now != 0);
                     // The last one that was read may have to go on.
-                    assert!((read.len() as u64).wrapping_sub(done) <= 1);
+                    let unfinished = (read.len() as u64).wrapping_sub(done);
+                    assert_eq!(unfinished, u64::from(self.left_of_call.get().is_some()));
+                    if let Some(left) = self.left_of_call.get() {
+                        let args = (at - BASE) as usize + offset_of!(MulticallEntry, args);
+                        assert_eq!(self.memory.borrow()[args..args + 8], left.to_le_bytes());
+                    }
                     return;
                 }
                 Outcome::Done(0) => left & 0xffff_ffff,

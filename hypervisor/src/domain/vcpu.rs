@@ -10,7 +10,8 @@ use crate::arch::{clock, scheduler};
 use crate::lock::IrqLock;
 use crate::sched::CpuSet;
 use crate::sched::round_robin::Unit;
-use crate::sched::run_state::RunState;
+use crate::sched::run_state::{Change, RunState};
+use crate::sched::setup::{NotSetUp, Setup};
 use crate::time::guest_clock::{AreaFault, Version, VersionedArea};
 use crate::time::runstate::Runstate;
 use alloc::boxed::Box;
@@ -32,11 +33,8 @@ pub(crate) struct Vcpu {
     info: AtomicU64,
     /// Whether the guest has registered a place of its own.
     has_own_info: AtomicBool,
-    /// Whether its context has been set up at least once.
-    /// Somebody sets it up, or has.
-    is_claimed: AtomicBool,
-    /// It has a context. Not before: who brings it up looks here.
-    is_initialised: AtomicBool,
+    /// Whether it has a context.
+    setup: Setup,
     /// A non-maskable interrupt waits for it.
     nmi_pending: AtomicBool,
     /// It is paused because its domain has ended.
@@ -82,8 +80,7 @@ impl Vcpu {
             context: IrqLock::new(None),
             info: AtomicU64::new(info.0.raw()),
             has_own_info: AtomicBool::new(false),
-            is_claimed: AtomicBool::new(false),
-            is_initialised: AtomicBool::new(false),
+            setup: Setup::new(),
             nmi_pending: AtomicBool::new(false),
             is_paused_for_shutdown: AtomicBool::new(false),
             soft_affinity: IrqLock::new(CpuSet::ALL),
@@ -150,12 +147,12 @@ impl Vcpu {
         context: Box<Context>,
         prepare: impl FnOnce(&Context),
     ) -> Result<(), Box<Context>> {
-        if self.is_claimed.swap(true, Ordering::AcqRel) {
+        if !self.setup.claim() {
             return Err(context);
         }
         prepare(&context);
         self.put_context(context);
-        self.is_initialised.store(true, Ordering::Release);
+        self.setup.finish();
         Ok(())
     }
 
@@ -166,7 +163,7 @@ impl Vcpu {
 
     /// Nobody may bring it up any more who has not yet.
     pub(super) fn close(&self) {
-        self.is_initialised.store(false, Ordering::Release);
+        self.setup.close();
     }
 
     /// Its state is gone: somebody may set it up.
@@ -174,7 +171,7 @@ impl Vcpu {
         self.nmi_pending.store(false, Ordering::Release);
         self.runstate_area.store(0, Ordering::Relaxed);
         self.clock_area.store(0, Ordering::Relaxed);
-        self.is_claimed.store(false, Ordering::Release);
+        self.setup.forget();
     }
 
     /// Has `vcpu_info` at `info` from now on. Returns the frame of the place that the guest had registered for that,
@@ -225,8 +222,13 @@ impl Vcpu {
         self.nmi_pending.swap(false, Ordering::AcqRel)
     }
 
+    /// Brings it up, if it has a context. The scheduler is to hear of what that changes.
+    pub(crate) fn bring_up(&self) -> Result<Change, NotSetUp> {
+        self.setup.bring_up(&self.run)
+    }
+
     pub(crate) fn is_initialised(&self) -> bool {
-        self.is_initialised.load(Ordering::Acquire)
+        self.setup.is_done()
     }
 
     /// The processor that runs it or ran it last.

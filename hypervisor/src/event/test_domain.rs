@@ -4,7 +4,7 @@ use super::domain::{EventDomain, EventDomains, Pirqs, SharedInfo};
 use super::error::EventError;
 use super::table::PortTable;
 use super::wait;
-use crate::sched::run_state::RunState;
+use crate::sched::run_state::{Change, RunState};
 use crate::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use guest_abi::ids::{DomId, Port, VcpuId};
 
@@ -13,6 +13,8 @@ pub(super) struct TestVcpu {
     pub(super) upcall_pending: AtomicU8,
     pub(super) upcall_mask: AtomicU8,
     pub(super) kicks: AtomicU32,
+    /// Wake-ups that the scheduler has heard of.
+    pub(super) wakes: AtomicU32,
     pub(super) run: RunState,
 }
 
@@ -50,6 +52,7 @@ impl TestDomain {
                 upcall_pending: AtomicU8::new(0),
                 upcall_mask: AtomicU8::new(0),
                 kicks: AtomicU32::new(0),
+                wakes: AtomicU32::new(0),
                 run,
             }
         });
@@ -200,7 +203,9 @@ impl EventDomain for TestDomain {
 
     fn kick(&self, vcpu: VcpuId) {
         self.vcpu(vcpu).kicks.fetch_add(1, Ordering::SeqCst);
-        let _ = wait::end(self, vcpu, &self.vcpu(vcpu).run);
+        if wait::end(self, vcpu, &self.vcpu(vcpu).run) == Change::BecameRunnable {
+            self.vcpu(vcpu).wakes.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     fn charge(&self, bytes: usize) -> Result<(), EventError> {

@@ -1,13 +1,16 @@
-//! Calls of a domain's vCPUs about their timers and their waiting (`vcpu_op`, `sched_op`, `set_timer_op`), read from
-//! bytes: the fuzzer's way to what wakes a vCPU.
+//! Calls of a domain's vCPUs about their timers, their waiting, and each other (`vcpu_op`, `sched_op`, `set_timer_op`),
+//! read from bytes: the fuzzer's way to what wakes a vCPU.
 //!
 //! Time passes between them as the bytes say. A timer fires once, when it is due and not before; a vCPU that sleeps has
-//! nothing to wake up for; and none sleeps beyond the end of its poll.
+//! nothing to wake up for; none sleeps beyond the end of its poll; one that is down, or was never set up, does not run;
+//! and the scheduler hears of each that may run and could not before.
 
 use super::test_domain::{TestDomain, TestDomains};
 use super::wait::{self, Wait};
 use super::*;
 use crate::growth::Grow;
+use crate::sched::run_state::Change;
+use crate::sched::setup::{NotSetUp, Setup};
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::time::queue::{TimerId, TimerQueue};
 use crate::time::vcpu_timers::{self, Action, Due, MAX_PERIOD_NS, MIN_PERIOD_NS, VcpuTimers};
@@ -30,6 +33,9 @@ struct Vcpu {
     last_tick_ns: u64,
     /// The end of its poll.
     poll_ns: Option<u64>,
+    setup: Setup,
+    is_up: bool,
+    is_running: bool,
     /// The ports it polls while it sleeps, none of them if it blocks.
     sleeps: Option<Vec<Port>>,
     /// Somebody has written to what it waits for, behind everybody's back.
@@ -63,7 +69,8 @@ pub fn run(bytes: &[u8]) {
         run.pass(last.saturating_sub(run.now_ns));
         run.check();
     }
-    assert!(run.vcpus.iter().all(|vcpu| vcpu.poll_ns.is_none()));
+    let mut up = run.vcpus.iter().filter(|vcpu| vcpu.is_up);
+    assert!(up.all(|vcpu| vcpu.poll_ns.is_none()));
 }
 
 /// A time that is mostly near, and sometimes absurd.
@@ -96,6 +103,9 @@ impl Run {
                 period_ns: vcpu_timers::FIRST_PERIOD_NS,
                 last_tick_ns: 0,
                 poll_ns: None,
+                setup: Setup::new(),
+                is_up: id == 0,
+                is_running: false,
                 sleeps: None,
                 is_disturbed: false,
                 raised: 0,
@@ -110,9 +120,17 @@ impl Run {
             vcpus,
             now_ns: 0,
         };
+        // The first is set up by whoever makes the domain, the others by that one.
+        let first = &run.vcpus[0].setup;
+        assert!(first.claim());
+        first.finish();
         for id in 0..VCPUS {
-            run.begin_running(id);
+            assert!(!run.run_state(id).stop_running() || run.run_state(id).is_runnable());
+            if id != 0 {
+                let _ = run.run_state(id).take_down();
+            }
         }
+        run.begin_running(0);
         run
     }
 
@@ -145,7 +163,8 @@ impl Run {
         }
         if due.poll {
             assert!(self.vcpu(id).poll_ns.is_some(), "the end of no poll");
-            let _ = wait::end(self.domain(), VcpuId(id), self.run_state(id));
+            let change = wait::end(self.domain(), VcpuId(id), self.run_state(id));
+            self.heard(id, change);
         }
     }
 
@@ -176,8 +195,18 @@ impl Run {
         );
     }
 
+    /// The scheduler hears of a change.
+    fn heard(&self, id: u32, change: Change) {
+        if change == Change::BecameRunnable {
+            self.domain().vcpu(VcpuId(id)).wakes.fetch_add(1, SeqCst);
+        }
+    }
+
     fn begin_running(&mut self, id: u32) {
+        assert!(self.vcpus[id as usize].is_up && self.vcpus[id as usize].setup.is_done());
+        assert!(self.run_state(id).start_running());
         let expected = self.tick(id);
+        self.vcpu(id).is_running = true;
         self.vcpu(id).poll_ns = None;
         self.vcpu(id).sleeps = None;
         self.expecting(id, expected, |run| {
@@ -189,17 +218,64 @@ impl Run {
     /// Whoever may run does. What is due of one when it begins may wake another.
     fn run_all(&mut self) {
         let may_run = |run: &Self, id: u32| {
-            run.vcpus[id as usize].sleeps.is_some() && !run.run_state(id).is_blocked()
+            !run.vcpus[id as usize].is_running && run.run_state(id).is_runnable()
         };
         while let Some(id) = (0..VCPUS).find(|&id| may_run(self, id)) {
+            let wakes = self.domain().vcpu(VcpuId(id)).wakes.swap(0, SeqCst);
+            assert_ne!(wakes, 0, "the scheduler has not heard of vCPU {id}");
             self.begin_running(id);
         }
+    }
+
+    /// One that runs brings vCPU `id` up or takes it down, sets it up, or asks whether it is up.
+    fn live(&mut self, id: u32, a: u8) {
+        let is_up = self.vcpus[id as usize].is_up;
+        match a % 8 {
+            0..3 => match self.vcpus[id as usize].setup.bring_up(self.run_state(id)) {
+                Ok(change) => {
+                    assert!(!is_up || change == Change::None);
+                    self.heard(id, change);
+                    self.vcpu(id).is_up = true;
+                }
+                Err(NotSetUp) => assert!(!is_up),
+            },
+            // The last one that is up ends the domain, which is another story.
+            3..5 => {
+                if self.vcpus.iter().filter(|vcpu| vcpu.is_up).count() < 2 {
+                    return;
+                }
+                let (was_up, _) = self.run_state(id).take_down();
+                assert_eq!(was_up, is_up);
+                self.vcpu(id).is_up = false;
+                if self.vcpu(id).is_running {
+                    self.put_away(id);
+                }
+            }
+            5..7 => {
+                let setup = &self.vcpus[id as usize].setup;
+                let was_done = setup.is_done();
+                let is_claimed = setup.claim();
+                assert!(is_claimed != was_done, "it is set up once");
+                if is_claimed {
+                    setup.finish();
+                }
+            }
+            _ => assert_eq!(self.run_state(id).is_up(), is_up),
+        }
+    }
+
+    /// The processor takes a vCPU off that may not run any more.
+    fn put_away(&mut self, id: u32) {
+        self.vcpu(id).is_running = false;
+        self.domain().vcpu(VcpuId(id)).wakes.store(0, SeqCst);
+        assert!(!self.run_state(id).stop_running());
+        self.change(id, |timers, _| timers.stop_running());
     }
 
     fn sleep(&mut self, id: u32, ports: Vec<Port>) {
         let vcpu = self.vcpu(id);
         (vcpu.sleeps, vcpu.is_disturbed) = (Some(ports), false);
-        self.change(id, |timers, _| timers.stop_running());
+        self.put_away(id);
     }
 
     fn set_single(&mut self, id: u32, action: Action) {
@@ -221,7 +297,7 @@ impl Run {
         let now_ns = self.now_ns;
         let other = id ^ 1;
         // A vCPU that sleeps makes no calls; those that are about another one come from that.
-        let is_awake = self.vcpu(id).sleeps.is_none();
+        let is_awake = self.vcpu(id).is_running;
         match which % 16 {
             0 | 1 if is_awake => {
                 let action = vcpu_timers::set_timer_op(near(now_ns, a, b), now_ns);
@@ -231,8 +307,8 @@ impl Run {
                 let action = vcpu_timers::set_singleshot(near(now_ns, a, b), now_ns);
                 self.set_single(id, action);
             }
-            4 if is_awake || self.vcpu(other).sleeps.is_none() => self.set_period(id, a, b),
-            5 if is_awake || self.vcpu(other).sleeps.is_none() => {
+            4 if is_awake || self.vcpu(other).is_running => self.set_period(id, a, b),
+            5 if is_awake || self.vcpu(other).is_running => {
                 self.change(id, |timers, _| timers.stop_period());
                 self.vcpu(id).period_ns = 0;
             }
@@ -263,7 +339,8 @@ impl Run {
                     .iter_mut()
                     .for_each(|vcpu| vcpu.is_disturbed = true);
             }
-            13..=15 => self.pass(u64::from(a) * u64::from(b) * 1000),
+            15 if is_awake => self.live(u32::from(b) % VCPUS, a),
+            13 | 14 => self.pass(u64::from(a) * u64::from(b) * 1000),
             _ => {}
         }
         self.run_all();
@@ -274,7 +351,7 @@ impl Run {
             0..240 => u64::from(b) * 100_000,
             _ => u64::MAX << (b % 64),
         };
-        let is_awake = self.vcpu(id).sleeps.is_none();
+        let is_awake = self.vcpu(id).is_running;
         if !(MIN_PERIOD_NS..=MAX_PERIOD_NS).contains(&period_ns) {
             let refused = self.change(id, |timers, now_ns| timers.set_period(period_ns, now_ns));
             assert!(refused.is_err());
@@ -320,7 +397,7 @@ impl Run {
         let now_ns = self.now_ns;
         let mut expected = Vec::new();
         for id in 0..VCPUS {
-            let is_tick = self.vcpu(id).sleeps.is_none() && self.tick(id);
+            let is_tick = self.vcpu(id).is_running && self.tick(id);
             let single_ns = &mut self.vcpu(id).single_ns;
             let is_single = single_ns.take_if(|at_ns| *at_ns <= now_ns).is_some();
             expected.push(u32::from(is_tick || is_single));
@@ -352,6 +429,11 @@ impl Run {
             );
             let shared = domain.shared();
             let is_blocked = self.run_state(id).is_blocked();
+            assert_eq!(self.run_state(id).is_runnable(), vcpu.is_running);
+            if vcpu.sleeps.is_some() && !is_blocked {
+                assert!(!vcpu.is_up, "it is awake and does not run");
+                continue;
+            }
             let Some(ports) = &vcpu.sleeps else {
                 assert!(!is_blocked, "vCPU {id} is blocked while it runs");
                 continue;

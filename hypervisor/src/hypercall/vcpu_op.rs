@@ -10,6 +10,7 @@ use crate::arch::memory::{self, mm};
 use crate::arch::{guest, scheduler, timers};
 use crate::domain::{Domain, Vcpu};
 use crate::event::EventDomain;
+use crate::sched::setup::NotSetUp;
 use crate::time::vcpu_timers::{self, Action, VcpuTimers};
 use alloc::boxed::Box;
 use core::mem::size_of;
@@ -70,10 +71,7 @@ fn try_vcpu_op(
             initialise(guest.domain, &vcpu, &wish)?;
         }
         VcpuOp::Up => {
-            if !vcpu.is_initialised() {
-                return Err(Errno::EINVAL.into());
-            }
-            let (_, change) = vcpu.run.up();
+            let change = vcpu.bring_up().map_err(|NotSetUp| Errno::EINVAL)?;
             scheduler::follow_change(&vcpu, change);
         }
         VcpuOp::Down => guest.domain.take_down(&vcpu),

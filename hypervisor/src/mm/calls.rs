@@ -9,7 +9,7 @@ use super::emulate::EntryPart;
 use super::lock::PtDomain;
 use super::mmu_update::{Parties, Request};
 use super::pin::Root;
-use super::pte::EntryPolicy;
+use super::pte::{self, EntryPolicy};
 use super::reference::{FrameRef, Mm, WritableRef};
 use super::test_guest::{SLOTS, repeat};
 use super::test_machine::{DOM0, DOM1, FRAMES, RAM_END, TestMachine, frame_entries};
@@ -121,7 +121,9 @@ pub fn run(bytes: &[u8]) {
     let entries = frame_entries();
     let machine = TestMachine::new(&entries);
     let mut run = Run::new(&machine);
-    let mut bytes = Bytes::new(bytes, run.fill(FRAMES_EACH));
+    let near = run.fill(FRAMES_EACH);
+    run.put_in_force(&near);
+    let mut bytes = Bytes::new(bytes, near);
     for nth in 0..MAX_CALLS {
         if bytes.is_empty() {
             break;
@@ -173,6 +175,30 @@ impl<'t> Run<'t> {
         near
     }
 
+    /// Puts a table of each level in force, the first four of `near`, with two pages below, of which one is writable: most
+    /// that can go wrong does so there, and it takes many right bytes to come so far.
+    pub(super) fn put_in_force(&mut self, near: &[Mfn]) {
+        const READ_ONLY: u64 = pte::PRESENT | pte::USER | pte::ACCESSED;
+        let &[l4, l3, l2, l1, page, other, ..] = near else {
+            panic!("too few frames")
+        };
+        let [first, second, ..] = SLOTS;
+        for (table, slot, target, flags) in [
+            (l4, first, l3, READ_ONLY | pte::WRITABLE),
+            (l3, first, l2, READ_ONLY | pte::WRITABLE),
+            (l2, first, l1, READ_ONLY | pte::WRITABLE),
+            (l1, first, page, READ_ONLY | pte::WRITABLE),
+            (l1, second, other, READ_ONLY),
+        ] {
+            self.machine
+                .set_entry(table, slot, target.address() | flags);
+        }
+        let lock = &mut self.domains[usize::from(DOM1.0)].locked();
+        assert_eq!(self.mm.pin(lock, l4, Level::L4), Ok(()));
+        let root = self.mm.get_root(lock, l4).expect("in force");
+        self.held.push(Held::Root(DOM1, root));
+    }
+
     /// Makes a call on page tables.
     pub(super) fn call(&mut self, bytes: &mut Bytes<'_>) {
         let caller = if bytes.byte() & 1 == 0 { DOM1 } else { DOM0 };
@@ -200,11 +226,16 @@ impl<'t> Run<'t> {
                 };
                 let requests: Vec<_> = (0..1 + bytes.byte() % 4)
                     .map(|_| {
-                        let kind = u64::from(bytes.byte() & 7);
-                        let at = u64::from(bytes.slot()) * 8;
+                        let kind = bytes.byte();
+                        let (table, slot) = (bytes.frame(), bytes.slot());
+                        let val = match kind & 8 {
+                            0 => bytes.entry(),
+                            _ => other_flags(self.machine, table, slot, bytes),
+                        };
+                        let at = u64::from(slot) * 8;
                         Request {
-                            ptr: (bytes.frame().address() + at) | kind,
-                            val: bytes.entry(),
+                            ptr: (table.address() + at) | u64::from(kind & 7),
+                            val,
                         }
                     })
                     .collect();
@@ -221,6 +252,10 @@ impl<'t> Run<'t> {
                     && may
                 {
                     let (table, slot) = (place.table, place.slot);
+                    let entry = match which & 32 {
+                        0 => entry,
+                        _ => other_flags(self.machine, table, slot.number(), bytes),
+                    };
                     let replace = AccessedDirty::Replace;
                     let _ = mm.update_l1(lock, table, slot, entry, replace, owner);
                 }
@@ -332,6 +367,15 @@ impl<'t> Run<'t> {
                 panic!("{finding}")
             });
         assert_eq!(faults, Ok(0));
+    }
+}
+
+/// The entry that is there, with one bit changed.
+fn other_flags(machine: &TestMachine<'_>, table: Mfn, slot: u16, bytes: &mut Bytes<'_>) -> u64 {
+    let bit = 1 << (bytes.byte() % 8);
+    match table.0 {
+        0..FRAMES => machine.entry(table, slot) ^ bit,
+        _ => bit,
     }
 }
 

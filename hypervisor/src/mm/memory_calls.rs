@@ -147,7 +147,9 @@ pub fn run(bytes: &[u8]) {
     let entries = frame_entries();
     let machine = TestMachine::new(&entries);
     let mut run = Run::new(&machine);
-    let mut bytes = Bytes::new(bytes, run.fill(25));
+    let near = run.fill(25);
+    run.put_in_force(&near);
+    let mut bytes = Bytes::new(bytes, near);
     for _ in 0..MAX_CALLS {
         if bytes.is_empty() {
             break;

@@ -31,6 +31,7 @@ pub mod round_robin;
 #[cfg(all(test, not(loom)))]
 mod round_robin_tests;
 pub mod run_state;
+pub mod setup;
 #[cfg(test)]
 mod test_vcpu;
 

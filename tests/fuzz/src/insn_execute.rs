@@ -5,7 +5,7 @@
 //! byte that chooses what kind of value, and what that needs), then the instruction.
 
 use hypervisor::cpu_policy;
-use hypervisor::emulate::insn;
+use hypervisor::emulate::insn::{self, Width};
 use hypervisor::emulate::machine::{self, CodeSegment, DataSegment, Exchange, Outcome, Stop};
 use hypervisor::emulate::pte_write::{self, EntryIndex, PageTable};
 use hypervisor::emulate::{alu, forced, privileged};
@@ -198,5 +198,20 @@ fn check(before: &Machine, after: &Machine, outcome: Outcome) {
             )
         };
         assert!(after.events.iter().all(is_harmless), "{:?}", after.events);
+        let may = |port: u16, width: Width| {
+            before.iopl.permits(before.mode)
+                || (0..width.bytes() as u32).all(|byte| is_open(before, u32::from(port) + byte))
+        };
+        for event in &after.events {
+            if let Event::PortRead(port, width) | Event::PortWrite(port, width, _) = *event {
+                assert!(may(port, width), "{event:?}");
+            }
+        }
     }
+}
+
+/// Whether the guest kernel has opened a port to its user space.
+fn is_open(guest: &Machine, port: u32) -> bool {
+    let byte = guest.io_bitmap.get(port as usize / 8).copied();
+    port < guest.io_bitmap_ports && byte.is_some_and(|byte| byte >> (port % 8) & 1 == 0)
 }
