@@ -29,18 +29,34 @@ pub(super) fn is_wanted_at_end() -> bool {
 }
 
 /// References that are not in any page table.
-pub(crate) struct Census(Vec<Outside>);
+pub(crate) struct Census {
+    found: Vec<Outside>,
+    /// There was no memory for some of them.
+    is_short: bool,
+}
 
 impl Census {
     pub(crate) const fn new() -> Self {
-        Self(Vec::new())
+        Self {
+            found: Vec::new(),
+            is_short: false,
+        }
     }
 
     fn add(&mut self, mfn: Mfn, general: u64, typed: u64) {
-        self.0.push(Outside {
+        self.add_all([Outside {
             mfn,
             tally: Tally { general, typed },
-        });
+        }]);
+    }
+
+    fn add_all(&mut self, some: impl IntoIterator<Item = Outside>) {
+        for outside in some {
+            match self.found.try_reserve(1) {
+                Ok(()) => self.found.push(outside),
+                Err(_) => self.is_short = true,
+            }
+        }
     }
 
     /// What a vCPU's state refers to: roots, and pages of descriptors.
@@ -68,7 +84,7 @@ impl Census {
 
     fn add_domain(&mut self, domain: &Domain) {
         self.add_grants(domain);
-        domain.with_tables(|lock| self.0.extend(lock.pending_references()));
+        domain.with_tables(|lock| self.add_all(lock.pending_references()));
         if let Some(mfn) = domain.interrupts_shown_in() {
             self.add(mfn, 1, 1);
         }
@@ -88,12 +104,18 @@ pub(crate) fn run(mut census: Census) {
     for domain in Domains.all() {
         census.add_domain(&domain);
     }
+    if census.is_short {
+        console::line(format_args!(
+            "Frame audit: not done, because there is no memory for what is held outside of tables"
+        ));
+        return;
+    }
     let end = frames_end().0 as usize;
     let mut printed = 0;
     let result = with_scratch(end, Tally::default(), |scratch| {
         mm().verify(
             core::iter::empty(),
-            census.0.iter().copied(),
+            census.found.iter().copied(),
             scratch,
             &mut |finding| {
                 if printed < MOST_PRINTED {

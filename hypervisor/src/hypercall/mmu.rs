@@ -86,25 +86,41 @@ impl List {
 }
 
 /// Whose frames an operation is about.
-enum Owner {
-    Domain(Arc<Domain>),
+enum Owner<'g> {
+    /// The caller, which is there as long as its call: nothing is counted for it.
+    Caller(&'g Arc<Domain>),
+    Other(Arc<Domain>),
     /// Of device memory, or of what the hypervisor shares: there is no such domain, and no frame of
     /// theirs can become a table or be written to.
     Nobody(DomId),
 }
 
-impl Owner {
-    fn find(guest: &Guest<'_>, id: u16) -> Result<Self, Errno> {
+impl<'g> Owner<'g> {
+    #[inline]
+    fn find(guest: &Guest<'g>, id: u16) -> Result<Self, Errno> {
         match resolve(guest, id) {
-            id if id == guest.domain.id() => Ok(Self::Domain(guest.domain.clone())),
+            id if id == guest.domain.id() => Ok(Self::Caller(guest.domain)),
             id @ (DomId::IO | DomId::XEN) => Ok(Self::Nobody(id)),
-            id => Domains.find(id).map(Self::Domain).ok_or(Errno::ESRCH),
+            id => Domains.find(id).map(Self::Other).ok_or(Errno::ESRCH),
+        }
+    }
+
+    const fn is_caller(&self) -> bool {
+        matches!(self, Self::Caller(_))
+    }
+
+    fn domain(&self) -> Option<&Arc<Domain>> {
+        match self {
+            Self::Caller(domain) => Some(domain),
+            Self::Other(domain) => Some(domain),
+            Self::Nobody(_) => None,
         }
     }
 
     fn id(&self) -> DomId {
         match self {
-            Self::Domain(domain) => domain.id(),
+            Self::Caller(domain) => domain.id(),
+            Self::Other(domain) => domain.id(),
             Self::Nobody(id) => *id,
         }
     }
@@ -144,10 +160,14 @@ pub(super) fn mmu_update(guest: &Guest<'_>, arguments: [u64; 6]) -> Outcome {
         Ok(owner) => owner.id(),
         Err(errno) => return Err(errno).into(),
     };
-    let subject: Arc<Domain> = match tables_of {
-        0 => guest.domain.clone(),
-        other => match Domains.find(resolve(guest, other - 1)) {
-            Some(domain) => domain,
+    let other;
+    let subject = match tables_of {
+        0 => guest.domain,
+        number => match Domains.find(resolve(guest, number - 1)) {
+            Some(domain) => {
+                other = domain;
+                &other
+            }
             None => return Err(Errno::ESRCH).into(),
         },
     };
@@ -169,7 +189,7 @@ pub(super) fn mmu_update(guest: &Guest<'_>, arguments: [u64; 6]) -> Outcome {
         let (mut done, mut owed) = (0, Owed::NOTHING);
         let result = subject
             .with_tables(|lock| mm().mmu_update(lock, parties, &requests, &mut done, &mut owed));
-        settle(&subject, owed);
+        settle(subject, owed);
         list.advance(done as u32, size_of::<MmuUpdate>());
         match result {
             Ok(()) => {}
@@ -270,7 +290,7 @@ pub(super) fn mmuext_op(guest: &mut Guest<'_>, arguments: [u64; 6]) -> Outcome {
         Ok(owner) => owner,
         Err(errno) => return Err(errno).into(),
     };
-    if target.id() != guest.domain.id() && !guest.domain.is_privileged() {
+    if !target.is_caller() && !guest.domain.is_privileged() {
         return Err(Errno::EPERM).into();
     }
     while list.left != 0 {
@@ -319,9 +339,8 @@ impl From<MmError> for Refusal {
 }
 
 /// One extended operation.
-fn one(guest: &mut Guest<'_>, target: &Owner, op: &MmuextOperation) -> Result<(), Refusal> {
+fn one(guest: &mut Guest<'_>, target: &Owner<'_>, op: &MmuextOperation) -> Result<(), Refusal> {
     let kind = MmuextOp::try_from(op.cmd).map_err(|_| Errno::ENOSYS)?;
-    let is_own = target.id() == guest.domain.id();
     let is_foreign_allowed = matches!(
         kind,
         MmuextOp::PinL1Table
@@ -332,12 +351,10 @@ fn one(guest: &mut Guest<'_>, target: &Owner, op: &MmuextOperation) -> Result<()
             | MmuextOp::ClearPage
             | MmuextOp::CopyPage
     );
-    if !is_own && !is_foreign_allowed {
+    if !target.is_caller() && !is_foreign_allowed {
         return Err(Errno::EPERM.into());
     }
-    let Owner::Domain(target) = target else {
-        return Err(Errno::EINVAL.into());
-    };
+    let target = target.domain().ok_or(Errno::EINVAL)?;
     let pin = |level| target.with_tables(|lock| mm().pin(lock, op.mfn(), level));
     match kind {
         MmuextOp::PinL1Table => pin(Level::L1)?,

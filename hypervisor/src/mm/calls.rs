@@ -22,6 +22,8 @@ use std::vec::Vec;
 
 /// Frames that each domain has at the start.
 const FRAMES_EACH: usize = 30;
+/// How many frames of the domain that makes most calls, and of the other, most calls are about.
+const NEAR: [(DomId, usize); 2] = [(DOM1, 8), (DOM0, 4)];
 /// Calls of one run at the most: what more bytes would say takes time and finds little.
 const MAX_CALLS: usize = 400;
 /// Calls between two audits, which take as long as some dozens of calls.
@@ -164,8 +166,6 @@ impl<'t> Run<'t> {
 
     /// Gives each domain so many frames. Returns some of each's.
     pub(super) fn fill(&self, frames_each: usize) -> Vec<Mfn> {
-        /// Of the domain that makes most calls, and of the other.
-        const NEAR: [(DomId, usize); 2] = [(DOM1, 8), (DOM0, 4)];
         let mut near = Vec::new();
         for (domain, count) in NEAR {
             let allocate = || self.machine.allocate(domain).expect("enough for both");
@@ -175,28 +175,32 @@ impl<'t> Run<'t> {
         near
     }
 
-    /// Puts a table of each level in force, the first four of `near`, with two pages below, of which one is writable: most
-    /// that can go wrong does so there, and it takes many right bytes to come so far.
+    /// Puts a table of each level in force for each domain, of which one has two pages below, and one of them may be
+    /// written to: most that can go wrong does so there, and it takes many right bytes to come so far.
     pub(super) fn put_in_force(&mut self, near: &[Mfn]) {
         const READ_ONLY: u64 = pte::PRESENT | pte::USER | pte::ACCESSED;
-        let &[l4, l3, l2, l1, page, other, ..] = near else {
-            panic!("too few frames")
-        };
+        const WRITABLE: u64 = READ_ONLY | pte::WRITABLE;
         let [first, second, ..] = SLOTS;
-        for (table, slot, target, flags) in [
-            (l4, first, l3, READ_ONLY | pte::WRITABLE),
-            (l3, first, l2, READ_ONLY | pte::WRITABLE),
-            (l2, first, l1, READ_ONLY | pte::WRITABLE),
-            (l1, first, page, READ_ONLY | pte::WRITABLE),
-            (l1, second, other, READ_ONLY),
-        ] {
-            self.machine
-                .set_entry(table, slot, target.address() | flags);
+        let (theirs, ours) = near.split_at(NEAR[0].1);
+        for (tables, domain) in [(theirs, DOM1), (ours, DOM0)] {
+            for pair in tables[..4].windows(2) {
+                let entry = pair[1].address() | WRITABLE;
+                self.machine.set_entry(pair[0], first, entry);
+            }
+            if let Some(&[writable, other]) = tables.get(4..6).and_then(<[Mfn]>::first_chunk) {
+                let entries = [
+                    (first, writable.address() | WRITABLE),
+                    (second, other.address() | READ_ONLY),
+                ];
+                for (slot, entry) in entries {
+                    self.machine.set_entry(tables[3], slot, entry);
+                }
+            }
+            let lock = &mut self.domains[usize::from(domain.0)].locked();
+            assert_eq!(self.mm.pin(lock, tables[0], Level::L4), Ok(()));
+            let root = self.mm.get_root(lock, tables[0]).expect("in force");
+            self.held.push(Held::Root(domain, root));
         }
-        let lock = &mut self.domains[usize::from(DOM1.0)].locked();
-        assert_eq!(self.mm.pin(lock, l4, Level::L4), Ok(()));
-        let root = self.mm.get_root(lock, l4).expect("in force");
-        self.held.push(Held::Root(DOM1, root));
     }
 
     /// Makes a call on page tables.
@@ -294,7 +298,10 @@ impl<'t> Run<'t> {
                 }
             }
             14 => self.machine.yield_every(u64::from(bytes.byte() % 8)),
-            _ => self.processor_walks(usize::from(bytes.byte() % 3), which & 32 != 0),
+            _ => {
+                let (processor, nth) = (bytes.byte() % 3, bytes.byte());
+                self.processor_walks(processor.into(), nth.into(), which & 32 != 0);
+            }
         }
     }
 
@@ -324,12 +331,13 @@ impl<'t> Run<'t> {
     }
 
     /// A processor uses some address under a root that is loaded.
-    fn processor_walks(&mut self, processor: usize, is_write: bool) {
-        let mut roots = self.held.iter().filter_map(|held| match held {
+    fn processor_walks(&mut self, processor: usize, nth: usize, is_write: bool) {
+        let roots = self.held.iter().filter_map(|held| match held {
             Held::Root(domain, root) => Some((*domain, root.mfn())),
             _ => None,
         });
-        let Some((domain, root)) = roots.next_back() else {
+        let roots: Vec<_> = roots.collect();
+        let Some(&(domain, root)) = roots.get(nth % roots.len().max(1)) else {
             return;
         };
         let top = (root, Type::L4);

@@ -165,11 +165,20 @@ pub(super) fn device_nodes(wish: &mut Sysctl) -> Answer {
     const UNKNOWN: u32 = u32::MAX;
     /// More than a segment of buses can have.
     const MOST: u32 = 1 << 16;
+    /// Answers that are written at a time.
+    const PIECE: u32 = 64;
     let list: PciTopologyInfo = wish.u.read();
     if list.devs.0 == 0 || list.nodes.0 == 0 || list.num_devs > MOST {
         return Err(Errno::EINVAL);
     }
-    for index in 0..list.num_devs {
+    let pieces = list.num_devs / PIECE;
+    for index in 0..pieces {
+        write(
+            element::<[u32; PIECE as usize]>(list.nodes, index)?,
+            &[UNKNOWN; PIECE as usize],
+        )?;
+    }
+    for index in pieces * PIECE..list.num_devs {
         write(element::<u32>(list.nodes, index)?, &UNKNOWN)?;
     }
     Ok(Done::WithAnswer)

@@ -40,6 +40,14 @@ pub(super) fn run() {
     measure_call("sched_op yield", Hypercall::SchedOp, |_| {
         [SchedOp::Yield as u64, 0, 0, 0]
     });
+    // What a kernel does on its way to idle and back, and for each of its own timers.
+    let ahead = crate::clock::now_ns() + 1_000_000_000;
+    measure_call(
+        "set_timer_op, ahead of time",
+        Hypercall::SetTimerOp,
+        |round| [ahead + round as u64, 0, 0, 0],
+    );
+    measure_call("set_timer_op, none", Hypercall::SetTimerOp, |_| [0; 4]);
     let mut list = [MulticallEntry::new_zeroed(); 8];
     for entry in &mut list {
         entry.op = Hypercall::Version.number();

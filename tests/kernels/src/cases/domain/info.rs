@@ -7,10 +7,32 @@ use guest_abi::domctl_domain::{DomainInfo, DomainInfoFlags, SetDomainHandle};
 use guest_abi::domctl_vcpu::VcpuState;
 use guest_abi::payload::Payload;
 use guest_abi::sysctl::{DomainInfoList, SysctlOp};
+use guest_abi::sysctl_cpu::PciTopologyInfo;
 
 user_code!(spins_described, "2: pause", "jmp 2b");
 
+/// Of devices that are not there no node is known, however many are asked about.
+fn device_nodes() {
+    const COUNT: usize = 70;
+    const UNTOUCHED: u32 = 7;
+    let devices = [u32::MAX; COUNT];
+    let mut nodes = [UNTOUCHED; COUNT + 1];
+    let list = PciTopologyInfo {
+        num_devs: COUNT as u32,
+        devs: Vaddr(devices.as_ptr() as u64),
+        nodes: Vaddr(nodes.as_mut_ptr() as u64),
+        ..PciTopologyInfo::new_zeroed()
+    };
+    let mut content = Payload::of(&list);
+    let outcome = control::sysctl(SysctlOp::PciTopologyInfo, &mut content);
+    assert_eq!(outcome, Ok(0));
+    let (told, rest) = core::hint::black_box(&nodes).split_at(COUNT);
+    assert!(told.iter().all(|&node| node >= u32::MAX - 1));
+    assert_eq!(rest, [UNTOUCHED]);
+}
+
 pub(crate) fn run() {
+    device_nodes();
     let first = control::info(DomId(0)).expect("no first domain");
     assert_eq!(first.domain, DomId(0));
     assert!(first.flags.contains(DomainInfoFlags::RUNNING));
