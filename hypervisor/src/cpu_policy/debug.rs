@@ -2,6 +2,7 @@
 
 use super::control::CR4_DE;
 use super::msr::is_canonical;
+use crate::speculation::element;
 use guest_abi::ids::Vaddr;
 
 /// DR6: reserved bits that read as ones (BLD and RTM included, which nothing sets here).
@@ -79,7 +80,7 @@ impl DebugRegisters {
     /// [`DebugError::NoRegister`].
     pub fn get(&self, number: u32, cr4: u64) -> Result<u64, DebugError> {
         Ok(match Register::of(number, cr4)? {
-            Register::Address(index) => self.addresses.get(index).copied().unwrap_or(0),
+            Register::Address(index) => element(&self.addresses, index).copied().unwrap_or(0),
             Register::Dr6 => self.dr6,
             Register::Dr7 => self.dr7,
         })
