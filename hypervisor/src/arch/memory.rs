@@ -5,7 +5,7 @@ use super::frames::{self, Zero};
 pub(crate) use super::heap::ArcMemory;
 use super::layout::M2P_OWN_START;
 use super::shared::{GrantFramePlace, InterruptBits, SharedInfoPlace, SharedPlace, VcpuInfoPlace};
-use super::{boot_memory, features, heap, paging, percpu, scheduler, tlb};
+use super::{boot_memory, features, heap, paging, scheduler, tlb};
 use crate::domain::{Domain, Domains};
 use crate::image::start;
 use crate::mm::block::{CleanBlock, Scrub, SharedAccess};
@@ -108,7 +108,7 @@ impl Preempt for Machine {
     #[inline]
     fn should_yield(&self) -> bool {
         // While the first domain is built there is nobody to yield to.
-        scheduler::is_started() && scheduler::has_work(percpu::current_cpu())
+        scheduler::is_started() && scheduler::should_yield()
     }
 }
 

@@ -92,15 +92,11 @@ pub(super) fn is_started() -> bool {
     STARTED.load(Ordering::Relaxed)
 }
 
-/// Whether processor `cpu` has something to do before its guest goes on.
-#[inline]
-pub(super) fn has_work(cpu: u32) -> bool {
-    attention(cpu).is_asked()
-}
-
 /// Whether long work should stop: something else waits for the processor.
+#[inline]
 pub(crate) fn should_yield() -> bool {
-    has_work(percpu::current_cpu())
+    // Hypercalls ask between any two pieces, and run on their processor's stack.
+    ATTENTION[percpu::cpu_of_stack()].0.is_asked()
 }
 
 /// Makes a processor look.
@@ -289,7 +285,7 @@ pub(super) fn work(info: &mut CpuInfo) {
     let look = console_input::next_look(info.cpu);
     let others = look.into_iter().chain(irq::next_wake_ns());
     timers::arm(decision.until_ns.into_iter().chain(others).min());
-    if info.running.is_none() && !has_work(info.cpu) {
+    if info.running.is_none() && !info.has_work() {
         let asleep = clock::now_ns();
         interrupts::enable_and_hlt();
         interrupts::disable();
