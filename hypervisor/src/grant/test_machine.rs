@@ -6,7 +6,7 @@ use super::table::GrantTable;
 use crate::sync::Lock;
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use guest_abi::ids::{DomId, GrantRef, Mfn, Vaddr};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Translations that processors may still hold, of all domains together.
@@ -50,7 +50,20 @@ pub(super) struct TestEntries {
     /// Out of memory for more frames than this.
     pub(super) frames_available: AtomicU32,
     stale: Stale,
+    writable: std::sync::Mutex<BTreeMap<u32, Writable>>,
 }
+
+/// What an entry was found to grant for writing.
+#[derive(Default)]
+struct Writable {
+    /// The head that marked it as in use.
+    marked: u32,
+    /// The frames that were read after that, since nobody last wrote.
+    frames: BTreeSet<u32>,
+}
+
+/// The mark of an entry that somebody writes by.
+const WRITING: u32 = 1 << 4;
 
 impl TestEntries {
     fn new(stale: Stale) -> Self {
@@ -63,7 +76,13 @@ impl TestEntries {
             written: AtomicU32::new(0),
             meddling: Lock::new(VecDeque::new()),
             frames_available: AtomicU32::new(u32::MAX),
+            writable: std::sync::Mutex::default(),
         }
+    }
+
+    fn with_writable<R>(&self, gref: GrantRef, f: impl FnOnce(&mut Writable) -> R) -> R {
+        let mut writable = self.writable.lock().expect("no panic");
+        f(writable.entry(gref.0).or_default())
     }
 
     /// The guest writes an entry.
@@ -117,11 +136,16 @@ impl SharedEntries for TestEntries {
 
     fn exchange_head(&self, gref: GrantRef, old: u32, new: u32) -> Result<(), u32> {
         self.meddle(gref);
-        self.exchange(gref.0, old, new)
+        self.exchange(gref.0, old, new)?;
+        self.with_writable(gref, |writable| writable.marked = new);
+        Ok(())
     }
 
     fn clear_flags(&self, gref: GrantRef, bits: u16) {
         self.stale.assert_none();
+        if u32::from(bits) & WRITING != 0 {
+            self.with_writable(gref, |writable| *writable = Writable::default());
+        }
         self.entries[gref.0 as usize]
             .0
             .fetch_and(!u32::from(bits), Ordering::SeqCst);
@@ -129,7 +153,13 @@ impl SharedEntries for TestEntries {
 
     fn load_frame(&self, gref: GrantRef) -> u32 {
         self.meddle(gref);
-        self.entries[gref.0 as usize].1.load(Ordering::SeqCst)
+        let frame = self.entries[gref.0 as usize].1.load(Ordering::SeqCst);
+        self.with_writable(gref, |writable| {
+            if writable.marked & WRITING != 0 {
+                writable.frames.insert(frame);
+            }
+        });
+        frame
     }
 
     fn add_frame(&self) -> Result<(), OutOfMemory> {
@@ -432,6 +462,7 @@ impl TestMachine {
     /// Checks what must hold between any two operations; panics with the invariant's name.
     pub(super) fn check(&self) {
         self.check_uses();
+        self.check_writers();
         self.check_references();
         self.check_reach();
     }
@@ -463,6 +494,26 @@ impl TestMachine {
             }
         }
         assert_eq!(by_handles, active, "I1: uses by handles, and in the table");
+    }
+
+    /// I2: who writes to a frame does so because it was in an entry that allows it, at the time.
+    fn check_writers(&self) {
+        for granter in &self.domains.0 {
+            for gref in (0..granter.entries.written.load(Ordering::SeqCst)).map(GrantRef) {
+                let usage = granter.grants.usage(gref);
+                let Some((_, frame, _)) = usage.filter(|(.., pins)| pins.any_write()) else {
+                    continue;
+                };
+                let entries = &granter.entries;
+                let is_granted = entries.with_writable(gref, |writable| {
+                    writable
+                        .frames
+                        .iter()
+                        .any(|&granted| u64::from(granted) == frame.0)
+                });
+                assert!(is_granted, "I2: frame {frame} was not granted for writing");
+            }
+        }
     }
 
     /// I4: a frame's references are those of level-1 entries and of device uses.
