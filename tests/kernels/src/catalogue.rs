@@ -309,6 +309,7 @@ cases! {
     "domain/info" = domain::info;
     "domain/many" = domain::many;
     "domain/out-of-memory" = domain::out_of_memory;
+    "domain/out-of-memory-race" = domain::out_of_memory_race, on_many(());
     "domain/pause" = domain::pause, on_many(());
     "domain/privileges" = domain::privileges;
     "domain/shutdown" = domain::shutdown, on_many(());

@@ -11,6 +11,7 @@ pub(crate) mod grants;
 pub(crate) mod info;
 pub(crate) mod many;
 pub(crate) mod out_of_memory;
+pub(crate) mod out_of_memory_race;
 pub(crate) mod pause;
 pub(crate) mod privileges;
 pub(crate) mod shutdown;

@@ -8,7 +8,7 @@ use guest_abi::domctl_vcpu::MaxVcpus;
 use guest_abi::memory_op::{MemoryOp, Reservation};
 
 /// Takes all extents of an order that there are.
-fn take_all(id: DomId, order: u32) {
+pub(super) fn take_all(id: DomId, order: u32) {
     let mut reservation = Reservation::new_zeroed();
     let mut extent = [0u64];
     reservation.extent_start = Vaddr(extent.as_mut_ptr() as u64);
