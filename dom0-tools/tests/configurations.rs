@@ -101,10 +101,7 @@ fn whatever_a_file_computes_ends_in_a_sentence() {
             "x = ['a' * 16000] * 2000",
             "this assigns more than any configuration needs",
         ),
-        (
-            "x = ['a' * 9000 + str(i) for i in range(500)] * 20\nfor i in range(90000): y = sorted(x)",
-            time,
-        ),
+        ("x = range(99999)\nfor i in x: y = -1 in x", time),
     ] {
         let (ended, took) = create(&path, text);
         let said = String::from_utf8_lossy(&ended.stderr);
