@@ -153,11 +153,23 @@ pub(crate) fn end_machine() {
             console::line(format_args!("Hardware Dom0 shutdown: rebooting machine"));
             death::reboot_machine()
         }
-        _ => {
+        Ok(ShutdownReason::SoftReset) => {
             console::line(format_args!(
-                "Hardware Dom0 shutdown: unknown reason {number}: rebooting machine"
+                "Hardware domain 0 did unsupported soft reset, rebooting."
             ));
             death::reboot_machine()
+        }
+        _ if death::is_staying() => {
+            console::line(format_args!(
+                "Hardware Dom0 shutdown (unknown reason {number}): 'noreboot' set - not rebooting."
+            ));
+            death::halt_machine()
+        }
+        _ => {
+            console::line(format_args!(
+                "Hardware Dom0 shutdown (unknown reason {number}): rebooting machine in 5 seconds."
+            ));
+            death::reboot_after_pause()
         }
     }
 }

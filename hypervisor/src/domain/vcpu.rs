@@ -161,8 +161,8 @@ impl Vcpu {
         self.has_own_info.load(Ordering::Acquire)
     }
 
-    /// Nobody may bring it up any more who has not yet.
-    pub(super) fn close(&self) {
+    /// Nobody may bring it up any more. Who closes it takes it down then.
+    pub(crate) fn close(&self) {
         self.setup.close();
     }
 

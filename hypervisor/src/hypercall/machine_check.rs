@@ -32,7 +32,8 @@ pub(super) fn mca(guest: &Guest<'_>, argument: u64) -> Answer {
         Ok(_) => return Err(Errno::ENOSYS),
         Err(_) => return Err(Errno::EINVAL),
     }
-    write(argument + offset_of!(McOperation, u) as u64, &content).map(|()| 0)
+    let at = argument.wrapping_add(offset_of!(McOperation, u) as u64);
+    write(at, &content).map(|()| 0)
 }
 
 /// Describes as many processors as there is room for, and says how many there are.

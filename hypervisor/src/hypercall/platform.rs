@@ -62,7 +62,7 @@ pub(super) fn platform_op(guest: &Guest<'_>, argument: u64) -> Answer {
 
 /// Writes the union back.
 fn answer(argument: u64, content: &Payload<16>) -> Answer {
-    let at = argument + offset_of!(PlatformOperation, u) as u64;
+    let at = argument.wrapping_add(offset_of!(PlatformOperation, u) as u64);
     write(at, content).map(|()| 0)
 }
 

@@ -10,7 +10,7 @@ use crate::arch::memory::{self, mm};
 use crate::arch::{guest, scheduler, timers};
 use crate::domain::{Domain, Vcpu};
 use crate::event::EventDomain;
-use crate::sched::setup::NotSetUp;
+use crate::sched::run_state::Change;
 use crate::time::vcpu_timers::{self, Action, VcpuTimers};
 use alloc::boxed::Box;
 use core::mem::size_of;
@@ -71,7 +71,11 @@ fn try_vcpu_op(
             initialise(guest.domain, &vcpu, &wish)?;
         }
         VcpuOp::Up => {
-            let change = vcpu.bring_up().map_err(|NotSetUp| Errno::EINVAL)?;
+            let Ok(change) = vcpu.bring_up() else {
+                // It may have been up for a moment.
+                scheduler::follow_change(&vcpu, Change::BecameIdle);
+                return Err(Errno::EINVAL.into());
+            };
             scheduler::follow_change(&vcpu, change);
         }
         VcpuOp::Down => guest.domain.take_down(&vcpu),

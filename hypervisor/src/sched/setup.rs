@@ -45,9 +45,11 @@ impl Setup {
         self.is_done.load(Ordering::Acquire)
     }
 
-    /// Nobody may bring it up any more who has not yet.
+    /// Nobody may bring it up any more. Who closes it takes it down then: who was about to bring it up has done so before,
+    /// or sees that it is closed.
     pub fn close(&self) {
-        self.is_done.store(false, Ordering::Release);
+        self.is_done.store(false, Ordering::SeqCst);
+        crate::sync::model_fence();
     }
 
     /// Its state is gone: somebody may set it up.
@@ -58,13 +60,19 @@ impl Setup {
     /// Brings the vCPU up.
     ///
     /// # Errors
-    /// It has no state.
+    /// It has no state. It may have been up for a moment, if that went meanwhile.
     pub fn bring_up(&self, run: &RunState) -> Result<Change, NotSetUp> {
-        if self.is_done() {
-            Ok(run.up().1)
-        } else {
-            Err(NotSetUp)
+        if !self.is_done() {
+            return Err(NotSetUp);
         }
+        let (_, change) = run.up();
+        crate::sync::model_fence();
+        if !self.is_done.load(Ordering::SeqCst) {
+            // The caller tells the scheduler, whatever was seen meanwhile.
+            let _ = run.take_down();
+            return Err(NotSetUp);
+        }
+        Ok(change)
     }
 }
 

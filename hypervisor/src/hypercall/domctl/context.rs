@@ -44,6 +44,8 @@ pub(super) fn set(guest: &Guest<'_>, wish: &Domctl, domain: &Arc<Domain>) -> Ans
 
 /// The vCPU is as if it had been made now.
 fn reset(domain: &Domain, vcpu: &Arc<Vcpu>) -> Answer {
+    // In this order: another vCPU may be bringing it up.
+    vcpu.close();
     scheduler::take_down(vcpu);
     match domain.empty_vcpu(vcpu) {
         Ok(()) => Ok(Done::Quietly),

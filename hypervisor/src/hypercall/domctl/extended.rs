@@ -128,7 +128,10 @@ pub(super) fn state(guest: &Guest<'_>, wish: &mut Domctl, domain: &Domain) -> An
         xcr0_accum: permitted,
     };
     write(state.buffer.0, &header)?;
-    let at = state.buffer.0 + size_of::<ExtendedStateHeader>() as u64;
+    let at = state
+        .buffer
+        .0
+        .wrapping_add(size_of::<ExtendedStateHeader>() as u64);
     access::write_bytes(Vaddr(at), &area).map_err(|_| Errno::EFAULT)?;
     Ok(Done::Quietly)
 }
