@@ -3,7 +3,8 @@
 
 use super::cpu_set::{CpuId, CpuSet};
 use super::round_robin::RoundRobin;
-use super::run_state::Change;
+use super::run_state::{Change, RunState};
+use super::setup::Setup;
 use super::test_vcpu::TestVcpu;
 use super::{Pick, Poke, Scheduler};
 use loom::sync::Arc;
@@ -361,5 +362,22 @@ fn an_event_reaches_a_vcpu_that_is_paused_for_a_moment_on_its_way_to_sleep() {
         sender.join().expect("no panic");
         pauser.join().expect("no panic");
         waiting.settle(end);
+    });
+}
+
+#[test]
+fn a_vcpu_that_is_closed_while_it_is_brought_up_is_down() {
+    loom::model(|| {
+        let setup = Arc::new((Setup::new(), RunState::down()));
+        assert!(setup.0.claim());
+        setup.0.finish();
+        let other = Arc::clone(&setup);
+        let sibling = thread::spawn(move || other.0.bring_up(&other.1).is_ok());
+        // As whoever takes its state away does.
+        setup.0.close();
+        let _ = setup.1.take_down();
+        let _: bool = sibling.join().expect("no panic");
+        assert!(!setup.1.is_up());
+        assert!(setup.0.bring_up(&setup.1).is_err());
     });
 }

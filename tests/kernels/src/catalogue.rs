@@ -36,6 +36,9 @@ pub enum Ending {
     Anything,
     /// With the line `EXPECT REBOOT`, after which the machine reboots.
     Reboot,
+    /// With the line `EXPECT STAY`, after which the domain ends for a reason that is none, and the machine stays as
+    /// `noreboot` wants.
+    Stay,
 }
 
 /// One case.
@@ -442,6 +445,8 @@ cases! {
     "sched/preemption" = sched::preemption, on_many(());
     "sched/refusals" = sched::refusals;
     "sched/ticking" = sched::ticking, on_many(());
+    "sched/soft-reset" = sched::soft_reset, ends(Ending::Reboot);
+    "sched/suspend" = sched::suspend, ends(Ending::Stay);
     "sched/up-and-down" = sched::up_and_down, on_many(());
     "sched/watchdog" = sched::watchdog;
     "sched/watchdog-barks" = sched::watchdog_barks, ends(Ending::Reboot);

@@ -107,7 +107,7 @@ pub(crate) fn expect_crash() {
     expect("CRASH");
 }
 
-/// Says how the domain ends by what comes next: `CRASH`, `POWEROFF` or `REBOOT`.
+/// Says how the domain ends by what comes next: `CRASH`, `POWEROFF`, `REBOOT` or `STAY`.
 pub(crate) fn expect(ending: &str) {
     println!("EXPECT {ending} {}", command_line::test_name());
 }

@@ -239,8 +239,12 @@ fn ended(run: &mut Run, ending: Ending) -> Result<Verdict, Verdict> {
         Ending::DomainCrash => (r"Hardware Dom0 crashed", None),
         // Halted, the machine stays on: switching it off is the first domain's own doing.
         Ending::Poweroff => (r"Hardware Dom0 halted", None),
+        Ending::Stay => (
+            r"Hardware Dom0 shutdown \(unknown reason 2\): 'noreboot' set - not rebooting\.",
+            None,
+        ),
         Ending::Reboot => (
-            r"Hardware Dom0 shutdown|rebooting",
+            r"Hardware Dom0 shutdown: |Hardware domain 0 did unsupported soft reset, rebooting\.",
             Some(MachineEnding::Exited(0)),
         ),
     };

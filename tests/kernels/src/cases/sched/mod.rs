@@ -16,6 +16,8 @@ pub(crate) mod poll;
 pub(crate) mod poll_wake;
 pub(crate) mod preemption;
 pub(crate) mod refusals;
+pub(crate) mod soft_reset;
+pub(crate) mod suspend;
 pub(crate) mod ticking;
 pub(crate) mod up_and_down;
 pub(crate) mod watchdog;
@@ -24,7 +26,7 @@ pub(crate) mod yielding;
 
 use crate::hypercall::{Outcome, hypercall};
 use guest_abi::ids::{Port, Vaddr};
-use guest_abi::sched_op::{Poll, SchedOp, Watchdog};
+use guest_abi::sched_op::{Poll, SchedOp, Shutdown, ShutdownReason, Watchdog};
 
 fn block() {
     assert_eq!(hypercall!(SchedOp, SchedOp::Block.number()), Ok(0));
@@ -43,4 +45,18 @@ fn poll_ports(ports: &[Port], timeout: u64) -> Outcome {
 fn set_watchdog(id: u32, timeout: u32) -> Outcome {
     let watchdog = Watchdog { id, timeout };
     hypercall!(SchedOp, SchedOp::Watchdog.number(), &watchdog)
+}
+
+/// Ends the domain.
+fn shut_down(reason: ShutdownReason) -> ! {
+    keep_or_end(SchedOp::Shutdown, reason);
+    panic!("the domain goes on");
+}
+
+/// Says the reason for which the domain ends or will end.
+fn keep_or_end(op: SchedOp, reason: ShutdownReason) {
+    let shutdown = Shutdown {
+        reason: reason.number(),
+    };
+    assert_eq!(hypercall!(SchedOp, op.number(), &shutdown), Ok(0));
 }

@@ -1,0 +1,8 @@
+//! The first domain that suspends itself has ended for no reason that a machine could go on after.
+
+use guest_abi::sched_op::ShutdownReason;
+
+pub(crate) fn run() {
+    crate::verdict::expect("STAY");
+    super::shut_down(ShutdownReason::Suspend);
+}
