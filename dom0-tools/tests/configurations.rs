@@ -101,6 +101,10 @@ fn whatever_a_file_computes_ends_in_a_sentence() {
             "x = ['a' * 16000] * 2000",
             "this assigns more than any configuration needs",
         ),
+        (
+            "a = [0] * 100000\nb = a\nc = a\nd = a",
+            "this assigns more than any configuration needs",
+        ),
         ("x = range(99999)\nfor i in x: y = -1 in x", time),
     ] {
         let (ended, took) = create(&path, text);
@@ -116,6 +120,19 @@ fn whatever_a_file_computes_ends_in_a_sentence() {
     fs::remove_file(&path).unwrap();
     let peak = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
     assert!(peak < 700 << 10, "{peak} KiB");
+}
+
+#[test]
+fn a_file_named_without_its_directory_includes_what_is_beside_it() {
+    let directory = std::env::temp_dir().join(format!("beside-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("common"), "kernel = '/dev/null'\n").unwrap();
+    fs::write(directory.join("etch"), "execfile('common')\n").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xm"));
+    command.args(["create", "-n", "-q", "etch"]);
+    let output = command.current_dir(&directory).output().unwrap();
+    fs::remove_dir_all(&directory).unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::keys::Overrides;
 use super::program::evaluate::Evaluated;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
+use nix::unistd::alarm;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -24,8 +25,10 @@ pub const OPTION: &str = "--evaluate";
 const MOST_SECONDS: u64 = 10;
 /// Address space, of which the evaluator's stack and values are an eighth each.
 const MOST_BYTES: u64 = 512 << 20;
-/// What a file may assign in all.
-const MOST_ANSWER_BYTES: usize = 16 << 20;
+/// From the start to the end, in seconds: a file may also wait, for a file that is a pipe say.
+const MOST_WAITING_SECONDS: u32 = 30;
+/// What a file may assign in all: an element takes a byte or two here, and many times as much where it is read.
+const MOST_ANSWER_BYTES: usize = 256 << 10;
 /// The first to be killed when the machine has no memory left.
 const OOM_SCORE: &str = "1000";
 /// The exit status after a failure that no file should cause.
@@ -80,6 +83,9 @@ fn why(status: ExitStatus, complaint: &[u8]) -> String {
         Some(Signal::SIGXCPU) => {
             format!("this computes for more than {MOST_SECONDS} s; is there a loop without an end?")
         }
+        Some(Signal::SIGALRM) => {
+            format!("this is not read within {MOST_WAITING_SECONDS} s; is one of its files a pipe?")
+        }
         // An allocation was refused, a stack was at its end, or the machine had no memory left.
         Some(Signal::SIGABRT | Signal::SIGSEGV | Signal::SIGBUS | Signal::SIGKILL) => {
             "this needs more memory than any configuration".to_owned()
@@ -106,6 +112,7 @@ pub fn serve(words: &[String]) -> io::Result<()> {
         // The hard limit of time stays later: at it the kernel kills with a signal that does not say why.
         setrlimit(resource, most.min(hardest), hardest)?;
     }
+    alarm::set(MOST_WAITING_SECONDS);
     fs::write("/proc/self/oom_score_adj", OOM_SCORE)?;
     panic::set_hook(Box::new(|about| {
         let said = about.payload_as_str().unwrap_or_default();
@@ -134,4 +141,21 @@ pub fn serve(words: &[String]) -> io::Result<()> {
         bytes = postcard::to_stdvec(&refused).map_err(io::Error::other)?;
     }
     io::stdout().write_all(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_to_end_has_its_sentence() {
+        for (signal, sentence) in [
+            (Signal::SIGXCPU, "this computes for more than 10 s; "),
+            (Signal::SIGALRM, "this is not read within 30 s; "),
+            (Signal::SIGABRT, "this needs more memory than any"),
+        ] {
+            let said = why(ExitStatus::from_raw(signal as i32), b"");
+            assert!(said.starts_with(sentence), "{said}");
+        }
+    }
 }

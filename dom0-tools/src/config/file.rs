@@ -56,9 +56,9 @@ impl Allowed {
 /// The text of a file that `of` includes.
 fn included(name: &str, of: &Path, allowed: Allowed) -> Result<String, String> {
     let path = fs::canonicalize(name).map_err(|error| error.to_string())?;
-    let beside = of
-        .parent()
-        .and_then(|directory| fs::canonicalize(directory).ok());
+    // A name without a directory is in the present one.
+    let directory = of.parent().map(|directory| Path::new(".").join(directory));
+    let beside = directory.and_then(|directory| fs::canonicalize(directory).ok());
     let is_beside = beside.is_some_and(|directory| path.starts_with(directory));
     if !(allowed.files || is_beside || path.starts_with(INCLUDE_DIRECTORY)) {
         return Err(format!(

@@ -156,8 +156,11 @@ impl Xend {
     }
 
     pub(super) fn destroy(&self, domain: &str) -> Result<Response, Fault> {
-        let view = self.guest(domain, "Cannot destroy")?;
-        self.alone(&view, |domain, record| {
+        self.destroy_guest(&self.guest(domain, "Cannot destroy")?)
+    }
+
+    pub(super) fn destroy_guest(&self, view: &DomainView) -> Result<Response, Fault> {
+        self.alone(view, |domain, record| {
             let uuid = record.map(|record| record.config.uuid);
             self.machine.destroy(domain)?;
             self.clean_up(domain, uuid);
@@ -205,8 +208,11 @@ impl Xend {
     }
 
     pub(super) fn reset(&self, domain: &str) -> Result<Response, Fault> {
-        let view = self.guest(domain, "Cannot reset")?;
-        self.alone(&view, |domain, record| {
+        self.reset_guest(&self.guest(domain, "Cannot reset")?)
+    }
+
+    pub(super) fn reset_guest(&self, view: &DomainView) -> Result<Response, Fault> {
+        self.alone(view, |domain, record| {
             let mut record = record.ok_or_else(|| {
                 Fault::text(format!(
                     "Domain '{}' was made by another tool: its configuration is not known",

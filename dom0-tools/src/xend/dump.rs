@@ -6,10 +6,13 @@ use super::protocol::{AfterDump, Fault, Response};
 use super::record::Record;
 use crate::daemon::logging::date_and_time;
 use guest_abi::ids::{DomId, PAGE_SIZE};
+use nix::fcntl::OFlag;
 use nix::sys::statvfs::statvfs;
+use nix::unistd::geteuid;
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{MutexGuard, PoisonError};
 
@@ -60,6 +63,29 @@ fn check_room(directory: &Path, name: &str, bytes: u64) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Opens a file that only its owner can read, or makes it. The directory may be one where others make files: a link of
+/// theirs is not followed, and a file of theirs not written to.
+fn open_own(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(false).mode(0o600);
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = options.custom_flags(flags.bits()).open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() || found.nlink() != 1 || found.uid() != geteuid().as_raw() {
+        return Err(io::Error::other("this is somebody else's"));
+    }
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
+/// Whether the file has this name.
+fn is_named(file: &File, path: &Path) -> bool {
+    let (Ok(file), Ok(named)) = (file.metadata(), fs::symlink_metadata(path)) else {
+        return false;
+    };
+    (file.dev(), file.ino()) == (named.dev(), named.ino())
+}
+
 impl Xend {
     /// Writes the core of a domain. No lock is held meanwhile: whatever else is asked, also of this domain, is done.
     pub(super) fn dump_core(
@@ -82,12 +108,11 @@ impl Xend {
             }
         }
         written?;
-        // By number: the domain that was written is meant, whatever it is called by now.
-        let domain = view.key();
+        // The domain that was written is meant, whatever it, or another one, is called by now.
         match then {
             AfterDump::GoOn => Ok(Response::Done),
-            AfterDump::Destroy => self.destroy(&domain),
-            AfterDump::Reset => self.reset(&domain),
+            AfterDump::Destroy => self.destroy_guest(&view),
+            AfterDump::Reset => self.reset_guest(&view),
         }
     }
 
@@ -104,11 +129,20 @@ impl Xend {
         if self.is_paused(domain)? {
             return Ok(false);
         }
-        if let Some(mut record) = record {
+        // Noted first: who is killed in between leaves nothing paused.
+        let mut record = record;
+        if let Some(record) = &mut record {
             record.paused_for_dump = true;
-            self.table.put(&record);
+            self.table.put(record);
         }
-        self.machine.pause(domain)?;
+        let paused = self.machine.pause(domain);
+        if paused.is_err()
+            && let Some(record) = &mut record
+        {
+            record.paused_for_dump = false;
+            self.table.put(record);
+        }
+        paused?;
         Ok(true)
     }
 
@@ -163,11 +197,10 @@ impl Xend {
         let directory = path.parent().unwrap_or(Path::new("/"));
         check_room(directory, name, total)?;
         let unfinished = unfinished(path);
-        let mut options = OpenOptions::new();
-        let options = options.write(true).create(true).truncate(false).mode(0o600);
-        let opened = options.open(&unfinished);
-        let mut file = opened.map_err(|error| about(&unfinished, error))?;
-        if file.try_lock().is_err() {
+        let mut file = open_own(&unfinished).map_err(|error| about(&unfinished, error))?;
+        let is_locked = file.try_lock().is_ok();
+        // Whoever had the lock before may have given the file its name, or removed it.
+        if !is_locked || !is_named(&file, &unfinished) {
             return Err(about(&unfinished, "another core is being written there"));
         }
         let writing = Writing {
@@ -302,6 +335,57 @@ mod tests {
         dump(&own).unwrap();
         assert_eq!(fs::read(&own).unwrap(), b"core");
         assert_eq!(fs::read_dir(&xend.places.dumps).unwrap().count(), 1);
+        fs::remove_dir_all(&xend.places.dumps).unwrap();
+    }
+
+    #[test]
+    fn another_that_is_called_by_its_number_is_left_alone() {
+        let (world, xend) = running("called-by-number");
+        let _ = xend.create(config("1"), Start::Running).unwrap();
+        xend.dump_core("etch", None, true, AfterDump::Destroy)
+            .unwrap();
+        let left: Vec<u16> = world.state().domains.keys().copied().collect();
+        assert_eq!(left, [2]);
+        fs::remove_dir_all(&xend.places.dumps).unwrap();
+    }
+
+    #[test]
+    fn one_that_can_t_be_paused_can_be_dumped_later() {
+        let (world, xend) = running("not-paused");
+        world.state().refuse_at(1);
+        let dump = || xend.dump_core("etch", None, false, AfterDump::GoOn);
+        assert!(dump().is_err());
+        assert!(!xend.table.all().remove(0).paused_for_dump);
+        dump().unwrap();
+        fs::remove_dir_all(&xend.places.dumps).unwrap();
+    }
+
+    #[test]
+    fn what_others_put_in_the_way_is_neither_followed_nor_written() {
+        let (_, xend) = running("in-the-way");
+        fs::create_dir_all(&xend.places.dumps).unwrap();
+        let own = xend.places.dumps.join("own");
+        let (other, unfinished) = (xend.places.dumps.join("other"), unfinished(&own));
+        fs::write(&other, "other's").unwrap();
+        let refused = || {
+            let refused = xend.dump_core("etch", own.to_str(), false, AfterDump::GoOn);
+            assert!(refused.is_err() && !own.exists());
+            assert_eq!(fs::read(&other).unwrap(), b"other's");
+            fs::remove_file(&unfinished).unwrap();
+        };
+        std::os::unix::fs::symlink(&other, &unfinished).unwrap();
+        refused();
+        fs::hard_link(&other, &unfinished).unwrap();
+        refused();
+        nix::unistd::mkfifo(&unfinished, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        refused();
+        // One that a killed daemon has left is written anew, and is nobody else's to read.
+        fs::write(&unfinished, "left").unwrap();
+        fs::set_permissions(&unfinished, Permissions::from_mode(0o666)).unwrap();
+        xend.dump_core("etch", own.to_str(), false, AfterDump::GoOn)
+            .unwrap();
+        assert_eq!(fs::read(&own).unwrap(), b"core");
+        assert_eq!(own.metadata().unwrap().mode() & 0o777, 0o600);
         fs::remove_dir_all(&xend.places.dumps).unwrap();
     }
 

@@ -22,6 +22,8 @@ enum Shape {
     Level,
     /// Also a list, which is kept as it is written.
     Anything,
+    /// Not kept, because what is kept is shown and logged.
+    Secret,
 }
 
 struct Key {
@@ -50,6 +52,8 @@ const fn missing(
     }
 }
 
+/// What is shown in a secret's place.
+const HIDDEN: &str = "XXXXXXXX";
 const PORT: Shape = Shape::Number(1, 65535, "a port, 1 to 65535");
 const SECONDS: Shape = Shape::Number(0, 1 << 20, "a number of seconds");
 const COUNT: Shape = Shape::Number(0, 1 << 32, "a number");
@@ -109,7 +113,7 @@ const KEYS: [Key; 51] = [
     missing("pci-passthrough-strict-check", Shape::YesNo, "yes", DEVICES),
     missing("pscsi-device-mask", Shape::Anything, "('*')", DEVICES),
     missing("vnc-listen", Shape::Text, "127.0.0.1", SCREENS),
-    missing("vncpasswd", Shape::Text, "", SCREENS),
+    missing("vncpasswd", Shape::Secret, "", SCREENS),
     missing("vnc-tls", Shape::YesNo, "no", SCREENS),
     missing("vnc-x509-cert-dir", Shape::Text, "vnc", SCREENS),
     missing("vnc-x509-verify", Shape::YesNo, "no", SCREENS),
@@ -318,11 +322,15 @@ impl Key {
             [] => "",
             [Sxp::Atom(text)] => text,
             _ if self.shape == Shape::Anything => return Ok(shown(written)),
+            _ if self.shape == Shape::Secret => {
+                return Err((HIDDEN.to_owned(), "one value".to_owned()));
+            }
             _ => return Err((shown(written), "one value".to_owned())),
         };
         let wrong = |right: &str| Err((text.to_owned(), right.to_owned()));
         match self.shape {
-            Shape::Text | Shape::Anything => Ok(text.to_owned()),
+            Shape::Secret if !text.is_empty() => Ok(HIDDEN.to_owned()),
+            Shape::Text | Shape::Anything | Shape::Secret => Ok(text.to_owned()),
             Shape::YesNo => match &*text.to_ascii_lowercase() {
                 "yes" | "on" | "true" | "1" => Ok("yes".to_owned()),
                 "no" | "off" | "false" | "0" => Ok("no".to_owned()),
@@ -382,6 +390,15 @@ mod tests {
         let warning = "/etc/xen/x, line 7: xen-api-server = ((9363 pam '^a$') (unix none)) is of no effect: \
              service to other machines is not there yet";
         assert_eq!(settings.warnings(), [warning]);
+    }
+
+    #[test]
+    fn secrets_are_shown_to_nobody() {
+        let settings = read("(vncpasswd topsecret)").unwrap();
+        let shown = format!("{settings:?} {:?}", settings.all());
+        assert!(shown.contains(HIDDEN) && !shown.contains("topsecret"));
+        let refused = read("(vncpasswd top secret)").unwrap_err();
+        assert!(!refused.contains("secret"), "{refused}");
     }
 
     #[test]
