@@ -37,6 +37,15 @@ pub enum Hpet {
     Absent,
 }
 
+/// Which threads of the emulator the processors are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Threads {
+    /// Each is one of its own: they truly run at once.
+    Many,
+    /// All are the same, and take turns of some milliseconds.
+    One,
+}
+
 /// A machine, emulated without hardware acceleration so that it is the same everywhere.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Machine {
@@ -44,6 +53,8 @@ pub struct Machine {
     pub board: Board,
     /// Number of processors.
     pub processors: u32,
+    /// How they are emulated.
+    pub threads: Threads,
     /// Memory in MiB.
     pub memory_mib: u32,
     /// Processor model and its features, as QEMU's `-cpu` takes them.
@@ -59,6 +70,7 @@ impl Default for Machine {
         Self {
             board: Board::Q35,
             processors: 1,
+            threads: Threads::Many,
             memory_mib: 1024,
             // QEMU 7.2 takes SMAP's word for its own accesses too: with it a PV kernel can't return.
             cpu: "max,-smap".into(),
@@ -155,7 +167,10 @@ impl Machine {
             "-machine",
             &format!("{},hpet={hpet}", self.board.name()),
             "-accel",
-            "tcg",
+            match self.threads {
+                Threads::Many => "tcg,thread=multi",
+                Threads::One => "tcg,thread=single",
+            },
         ]);
         add(&[
             "-cpu",

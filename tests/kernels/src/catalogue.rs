@@ -133,6 +133,12 @@ cases! {
 }
 
 cases! {
+    /// What the emulator does wrong, under any hypervisor.
+    FAULTS_OF_EMULATOR:
+    "emulator/patched-code" = emulator::patched_code, on_many(());
+}
+
+cases! {
     /// What guests of the tools do, which those judge who look from the first domain.
     GUESTS:
     "guest/idle" = guest::idle;

@@ -11,6 +11,8 @@
 #![cfg_attr(target_os = "none", no_std)]
 
 pub mod catalogue;
+#[cfg(target_os = "none")]
+mod chance;
 
 #[cfg(target_os = "none")]
 #[macro_use]

@@ -130,8 +130,12 @@ extern "C" fn kernel_main() -> ! {
         }
         verdict::pass();
     }
-    let others = catalogue::MEASUREMENTS.iter().chain(catalogue::GUESTS);
-    let mut all = catalogue::CASES.iter().chain(others);
+    let others = [
+        catalogue::MEASUREMENTS,
+        catalogue::GUESTS,
+        catalogue::FAULTS_OF_EMULATOR,
+    ];
+    let mut all = catalogue::CASES.iter().chain(others.into_iter().flatten());
     match all.find(|case| case.name == name) {
         Some(case) => (case.run)(),
         None => panic!("no such case; test=list shows their names"),

@@ -73,7 +73,7 @@ impl Configuration {
             memory_mib: MEMORY_MIB[memory],
             cpu: format!("{},{sign}x2apic", CPUS[cpu]),
             hpet: HPET[hpet],
-            extra: Vec::new(),
+            ..Machine::default()
         };
         Some(Self { machine, x2apic })
     }

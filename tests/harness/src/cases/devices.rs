@@ -6,7 +6,7 @@ use super::kernel_log::{self, complaints, surprises};
 use super::kernels::Hypervisor;
 use super::shell::{Boot, Shell};
 use super::{Extent, no_line, pattern};
-use crate::machine::{Board, Machine};
+use crate::machine::{Board, Machine, Threads};
 use crate::suite::{Case, Context};
 use crate::verdict::Verdict;
 use std::collections::BTreeSet;
@@ -124,6 +124,8 @@ fn judge(
             Signals::Messages => "",
             Signals::Lines => " pci=nomsi",
         },
+        // Interrupts come while all processors truly run.
+        threads: Threads::Many,
         ..Boot::of(&machine)
     };
     let mut shell = work(context, &boot, seconds)?;

@@ -6,7 +6,7 @@ use super::boot::BOOT_COMPLETE;
 use super::shell::Shell;
 use super::{Extent, IMAGE, no_line, pattern};
 use crate::iso::Recipe;
-use crate::machine::{Machine, Medium};
+use crate::machine::{Machine, Medium, Threads};
 use crate::qemu::Qemu;
 use crate::run::Run;
 use crate::suite::{Case, Context};
@@ -71,6 +71,7 @@ impl OwnDisk {
         let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
         let machine = Machine {
             processors: 2,
+            threads: Threads::One,
             ..Machine::default()
         };
         let medium = Medium::Disk {

@@ -5,7 +5,7 @@
 
 use super::shell::{Boot, Shell};
 use super::{Extent, pattern};
-use crate::machine::Machine;
+use crate::machine::{Machine, Threads};
 use crate::suite::{Case, Context};
 use crate::verdict::Verdict;
 use std::path::Path;
@@ -62,7 +62,12 @@ fn shell_with_disk(context: &Context<'_>) -> Result<Shell, Verdict> {
         extra: extra.map(String::from).to_vec(),
         ..Machine::default()
     };
-    let mut shell = Boot::of(&machine).shell(context)?;
+    // These are about processors that truly run at once.
+    let boot = Boot {
+        threads: Threads::Many,
+        ..Boot::of(&machine)
+    };
+    let mut shell = boot.shell(context)?;
     shell.output("modprobe -a virtio_pci virtio_blk ext4 && mount /dev/vda /mnt")?;
     Ok(shell)
 }

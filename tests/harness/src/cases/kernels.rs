@@ -10,7 +10,7 @@ use crate::qemu::Qemu;
 use crate::run::{Missing, Run};
 use crate::suite::{Case, Context};
 use crate::verdict::{Ending as MachineEnding, Verdict};
-use kernels::catalogue::{self, CASES, Ending};
+use kernels::catalogue::{self, CASES, Ending, FAULTS_OF_EMULATOR};
 use regex_lite::Regex;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -75,10 +75,22 @@ impl Hypervisor {
     }
 }
 
+/// What the emulator does wrong, under either hypervisor: these fail where it does.
+pub fn faults_of_emulator() -> Vec<Case> {
+    let under = |hypervisor| cases_of(FAULTS_OF_EMULATOR, hypervisor, Extent::AllPairs);
+    let mut cases = under(Hypervisor::Paravane);
+    cases.extend(under(Hypervisor::Reference));
+    cases
+}
+
 /// All kernels on this hypervisor.
 pub fn cases(hypervisor: Hypervisor, extent: Extent) -> Vec<Case> {
+    cases_of(CASES, hypervisor, extent)
+}
+
+fn cases_of(list: &'static [catalogue::Case], hypervisor: Hypervisor, extent: Extent) -> Vec<Case> {
     let mut cases = Vec::new();
-    for case in CASES {
+    for case in list {
         let counts: &[u32] = match (extent, case.is_about_processors) {
             (Extent::WholeProduct, _) => &PROCESSORS,
             (Extent::AllPairs, true) => &FEW_PROCESSORS,

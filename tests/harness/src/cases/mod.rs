@@ -69,6 +69,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
 /// Cases that run only when a filter names their group.
 pub fn on_request() -> Vec<Case> {
     let mut cases = kernels::cases(kernels::Hypervisor::Reference, Extent::WholeProduct);
+    cases.extend(kernels::faults_of_emulator());
     cases.push(costs::comparison());
     cases
 }

@@ -5,7 +5,7 @@
 use super::kernels::Hypervisor;
 use super::{no_line, pattern};
 use crate::iso::Recipe;
-use crate::machine::Machine;
+use crate::machine::{Machine, Threads};
 use crate::qemu::Qemu;
 use crate::run::Run;
 use crate::suite::Context;
@@ -78,6 +78,12 @@ impl Kernel {
     }
 }
 
+/// Whether the kernel has died of a breakpoint: it sets them for a moment where it changes its own code.
+fn has_met_a_breakpoint(run: &Run) -> bool {
+    let lines = run.lines();
+    lines.iter().any(|line| line.text.contains("Oops: int3: "))
+}
+
 /// What is booted, and on what.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Boot<'a> {
@@ -90,6 +96,9 @@ pub(super) struct Boot<'a> {
     pub(super) words: &'a str,
     /// Another RAM disk than the kernel's, which must be there.
     pub(super) initrd: Option<&'a Path>,
+    /// How the processors are emulated, whatever the machine says. On threads of their own they execute, once in many
+    /// boots, code that the kernel has replaced, under any hypervisor (`emulator/patched-code` shows it).
+    pub(super) threads: Threads,
 }
 
 impl<'a> Boot<'a> {
@@ -102,6 +111,7 @@ impl<'a> Boot<'a> {
             options: "",
             words: "",
             initrd: None,
+            threads: Threads::One,
         }
     }
 
@@ -121,7 +131,11 @@ impl<'a> Boot<'a> {
         };
         recipe.modules.push((initrd, String::new()));
         let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
-        context.boot(&qemu, self.machine, &recipe)
+        let machine = Machine {
+            threads: self.threads,
+            ..self.machine.clone()
+        };
+        context.boot(&qemu, &machine, &recipe)
     }
 
     /// Starts the machine and waits for the shell.
@@ -132,7 +146,12 @@ impl<'a> Boot<'a> {
             .wait_for_prompt(&wanted, SHELL_LIMIT)
             .map_err(|missing| no_line("the shell's prompt", &missing))?;
         if !pattern(PROMPT)?.is_match(&line.text) {
-            return Err(Verdict::Fail(line.text));
+            return Err(match self.threads {
+                Threads::Many if has_met_a_breakpoint(&run) => Verdict::EmulatorFailed(
+                    "the kernel has met a breakpoint that it had replaced".into(),
+                ),
+                _ => Verdict::Fail(line.text),
+            });
         }
         Ok(Shell {
             run,

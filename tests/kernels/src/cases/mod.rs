@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod call;
 pub(crate) mod domain;
 pub(crate) mod emulate;
+pub(crate) mod emulator;
 pub(crate) mod event;
 pub(crate) mod grant;
 pub(crate) mod guest;

@@ -2,8 +2,8 @@
 //! no wake-up is lost, however it is waited for.
 
 use super::super::prelude::*;
-use super::chance::Chance;
 use super::{block, poll_ports};
+use crate::chance::Chance;
 use crate::{clock, command_line};
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 

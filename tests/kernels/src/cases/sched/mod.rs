@@ -1,7 +1,6 @@
 //! Who runs when: yielding, blocking, polling, vCPUs that come and go, and how a domain ends.
 
 pub(crate) mod block_and_wake;
-mod chance;
 pub(crate) mod fairness;
 pub(crate) mod handshake;
 pub(crate) mod initialise_race;

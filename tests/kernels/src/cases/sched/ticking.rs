@@ -2,8 +2,8 @@
 //! at whatever moment, no tick is lost. One would be enough: there would never be another.
 
 use super::super::prelude::*;
-use super::chance::Chance;
 use super::{block, poll_ports};
+use crate::chance::Chance;
 use crate::clock::{self, MS};
 use crate::memory::mmuext_two;
 use crate::{command_line, cpu};

@@ -3,15 +3,15 @@
 use crate::clock;
 
 /// A source of chance.
-pub(super) struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
     /// A number below `limit`, which is not 0 (xorshift64*).
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -19,7 +19,7 @@ impl Chance {
     }
 
     /// Computes for less than `ns` nanoseconds, most often for much less.
-    pub(super) fn spin(&mut self, ns: u64) {
+    pub(crate) fn spin(&mut self, ns: u64) {
         let scale = self.below(8);
         let end = clock::now_ns() + self.below((ns >> scale) + 1);
         while clock::now_ns() < end {

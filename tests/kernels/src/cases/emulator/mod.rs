@@ -1,0 +1,3 @@
+//! What shows faults of the emulator.
+
+pub(crate) mod patched_code;
