@@ -18,6 +18,8 @@ const TASK: u16 = 0xe040;
 
 /// First of the hypervisor's GDT entries: page 14 of 16.
 const FIRST_ENTRY: u16 = 7168;
+/// All entries of the GDT: up to the end of the hypervisor's first page.
+pub(super) const GDT_ENTRIES: u32 = FIRST_ENTRY as u32 + 512;
 /// Bytes of the GDT before that entry.
 const GUEST_BYTES: u64 = FIRST_ENTRY as u64 * 8;
 
@@ -114,7 +116,7 @@ pub(super) unsafe fn load(cpu: u32, entry_stack: u64, interrupt_stacks: [u64; 4]
     );
     set(TASK + 8, tss >> 32);
     let gdt = Pointer {
-        limit: 0xefff,
+        limit: GDT_ENTRIES as u16 * 8 - 1,
         base: (tables as u64).wrapping_sub(GUEST_BYTES),
     };
     let idt = Pointer {
@@ -187,7 +189,7 @@ pub(super) unsafe fn load_hypervisor_gdt(cpu: u32) {
     // SAFETY: as in `frame`.
     let tables = unsafe { &raw const (*TABLES.0.get())[cpu as usize] };
     let gdt = Pointer {
-        limit: 0xefff,
+        limit: GDT_ENTRIES as u16 * 8 - 1,
         base: (tables as u64).wrapping_sub(GUEST_BYTES),
     };
     // SAFETY: the same descriptors as those in use, at another address; no LDT.
@@ -202,7 +204,7 @@ pub(super) unsafe fn load_hypervisor_gdt(cpu: u32) {
 /// `address` is the area of vCPU `vcpu`, mapped by the root in use.
 pub(super) unsafe fn load_guest_gdt(address: u64, ldt_entries: u32) {
     let gdt = Pointer {
-        limit: 0xefff,
+        limit: GDT_ENTRIES as u16 * 8 - 1,
         base: address,
     };
     // SAFETY: caller; the descriptors in use are the same as before.

@@ -35,6 +35,7 @@ pub mod ports;
 mod prefixes;
 pub mod privileged;
 pub mod pte_write;
+pub mod segment;
 mod string;
 
 #[cfg(test)]

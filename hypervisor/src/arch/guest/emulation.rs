@@ -4,9 +4,10 @@ use super::access;
 use super::bounce::CannotDeliver;
 use super::entry::{deliver_exception, deliver_page_fault, vector};
 use super::running::Guest;
-use super::{legacy_ports, state};
+use super::{legacy_ports, state, switch};
+use crate::arch::layout::PER_VCPU_BYTES;
 use crate::arch::processors::{self, Host};
-use crate::arch::{fpu, memory, msr, pci, port};
+use crate::arch::{fpu, memory, msr, pci, port, tables};
 use crate::cpu_policy::control::{self, TaskSwitched};
 use crate::cpu_policy::cpuid::{self, CpuidCaller, CpuidOrigin, CpuidState, Leaf};
 use crate::cpu_policy::iopl::Iopl;
@@ -19,11 +20,12 @@ use crate::emulate::machine::{
 };
 use crate::emulate::ports::{Piece, PortOwner, PortRights};
 use crate::emulate::privileged::PvCpu;
+use crate::emulate::segment::{self, Place};
 use crate::emulate::{forced as forced_prefix, privileged as privileged_instructions};
-use crate::hypercall;
+use crate::hypercall::{self, descriptors};
 use core::arch::asm;
 use core::sync::atomic::Ordering;
-use guest_abi::ids::{Mfn, Vaddr};
+use guest_abi::ids::{Mfn, PAGE_SIZE, Vaddr};
 use guest_abi::segment::{FLAT_RING3_CS32, FLAT_RING3_CS64};
 
 /// A trapped guest.
@@ -111,15 +113,8 @@ impl GuestContext for Trapped<'_, '_> {
                 limit: u32::MAX,
             };
         }
-        // A code segment of the guest's own: LAR tells what it is.
-        match access_rights(selector) {
-            Some(rights) if rights & 1 << 21 != 0 => CodeSegment::Bits64,
-            Some(rights) if rights & 1 << 22 != 0 => CodeSegment::Bits32 {
-                base: 0,
-                limit: u32::MAX,
-            },
-            _ => CodeSegment::Unsupported,
-        }
+        self.descriptor(selector)
+            .map_or(CodeSegment::Unsupported, segment::code)
     }
 
     fn segment_base(&mut self, segment: Segment) -> u64 {
@@ -131,16 +126,19 @@ impl GuestContext for Trapped<'_, '_> {
         }
     }
 
-    fn data_segment(&mut self, _: Segment) -> Option<DataSegment> {
-        // 32-bit processes use flat segments.
-        Some(DataSegment {
-            base: 0,
-            limit: u32::MAX,
-            is_readable: true,
-            is_writable: true,
-            is_expand_down: false,
-            is_big: true,
-        })
+    fn data_segment(&mut self, segment: Segment) -> Option<DataSegment> {
+        let selector = match segment {
+            Segment::Cs => self.0.registers.cs as u16,
+            Segment::Ss => self.0.registers.ss as u16,
+            other => switch::data_selector(other),
+        };
+        let data = segment::data(self.descriptor(selector)?)?;
+        // These two may have got a base of their own since; what the processor uses is in its registers.
+        let base = match segment {
+            Segment::Fs | Segment::Gs => self.segment_base(segment) as u32,
+            _ => data.base,
+        };
+        Some(DataSegment { base, ..data })
     }
 
     fn fetch(&mut self, address: u64, window: &mut [u8; 16]) -> Result<(), ShortFetch> {
@@ -190,29 +188,28 @@ impl GuestContext for Trapped<'_, '_> {
     }
 }
 
-/// Access rights of a selector, as LAR tells them; `None` if it is not to be loaded, or if its descriptor is not there
-/// to be looked at: pages of a local table come and go, and the guest changes what is in them at any time.
-fn access_rights(selector: u16) -> Option<u32> {
-    let (rights, is_valid): (u32, u32);
-    // SAFETY: LAR changes nothing but a register; where it faults, it goes on at label 3 (exception table).
+/// Reads the descriptor at `address` in a vCPU's tables; `None` if its page is not there. Eight bytes in one go: other
+/// vCPUs change them.
+fn read_descriptor(address: u64) -> Option<u64> {
+    let (descriptor, is_read): (u64, u32);
+    // SAFETY: the tables of the vCPU that runs are the hypervisor's to read; a fault goes on at label 3 (exception table).
     unsafe {
         asm!(
-            "2: lar {rights:e}, {selector:e}",
-            "jnz 3f",
-            "mov {valid:e}, 1",
+            "2: mov {descriptor}, [{address}]",
+            "mov {is_read:e}, 1",
             "3:",
             ".pushsection .extable, \"a\", @progbits",
             ".balign 4",
             ".long 2b - .",
             ".long 3b - .",
             ".popsection",
-            rights = inout(reg) 0u32 => rights,
-            selector = in(reg) u32::from(selector),
-            valid = inout(reg) 0u32 => is_valid,
-            options(nostack),
+            descriptor = inout(reg) 0u64 => descriptor,
+            address = in(reg) address,
+            is_read = inout(reg) 0u32 => is_read,
+            options(nostack, readonly),
         );
     }
-    (is_valid != 0).then_some(rights)
+    (is_read != 0).then_some(descriptor)
 }
 
 fn cr0() -> u64 {
@@ -400,6 +397,23 @@ impl InsnMachine for Trapped<'_, '_> {
 }
 
 impl Trapped<'_, '_> {
+    /// The descriptor of `selector` as it is now; `None` if there is none.
+    fn descriptor(&mut self, selector: u16) -> Option<u64> {
+        let entries = self.0.context.tables.ldt_entries;
+        let gdt = switch::gdt_address(self.0.vcpu.id());
+        let (table, index) = match Place::of(selector, tables::GDT_ENTRIES, entries)? {
+            Place::Global(index) => (gdt, index),
+            Place::Local(index) => (gdt + PER_VCPU_BYTES / 2, index),
+        };
+        let address = table + u64::from(index) * 8;
+        read_descriptor(address).or_else(|| {
+            // Pages of a local table are shown when they are looked at, and cease to be when they are wanted otherwise.
+            let page = usize::from(index) * 8 / PAGE_SIZE;
+            (table != gdt && descriptors::map_ldt_page(self.0, page))
+                .then(|| read_descriptor(address))?
+        })
+    }
+
     fn msr_context(&self) -> MsrContext<'_> {
         // SAFETY: EFER exists in long mode.
         let hardware_efer = unsafe { msr::read(msr::EFER) };

@@ -7,6 +7,7 @@ use crate::arch::percpu::{self, CpuInfo};
 use crate::arch::{clock, debug, features, fpu, msr, paging, tables, timers, tlb};
 use crate::cpu_policy::{GuestMode, control};
 use crate::domain::context::{Context, is_canonical};
+use crate::emulate::insn::Segment;
 use crate::registers::Registers;
 use core::arch::asm;
 use features::Features;
@@ -215,6 +216,27 @@ fn save_segments(context: &mut Context) {
         asm!("mov ds, {0:x}", "mov es, {0:x}", "mov fs, {0:x}", "mov gs, {0:x}", in(reg) 0u32,
              options(nostack, preserves_flags));
     }
+}
+
+/// The selector that the guest that runs has in DS, ES, FS or GS. (Of CS and SS it is in the frame of its entry.)
+pub(in crate::arch) fn data_selector(segment: Segment) -> u16 {
+    let selector: u16;
+    // SAFETY: reads a selector.
+    unsafe {
+        match segment {
+            Segment::Es => {
+                asm!("mov {:x}, es", out(reg) selector, options(nomem, nostack, preserves_flags))
+            }
+            Segment::Fs => {
+                asm!("mov {:x}, fs", out(reg) selector, options(nomem, nostack, preserves_flags))
+            }
+            Segment::Gs => {
+                asm!("mov {:x}, gs", out(reg) selector, options(nomem, nostack, preserves_flags))
+            }
+            _ => asm!("mov {:x}, ds", out(reg) selector, options(nomem, nostack, preserves_flags)),
+        }
+    }
+    selector
 }
 
 /// Loads a selector into `$segment`; one that the guest's tables do not allow becomes null. Says which it is
