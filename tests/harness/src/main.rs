@@ -26,7 +26,7 @@ In the environment:
                 kernels on 1, 2 and 4 processors instead of on 1, or on 1 and 4
   JOBS          how many cases run at a time; without it as many as there are processors
   QEMU          the emulator; without it qemu-system-x86_64
-  NEWER_QEMU    one of version 9.0 or later, for x2APIC; without it what tests/newer-qemu has fetched
+  NEWER_QEMU    one of version 9.0 or later, for x2APIC and INT n; without it what tests/newer-qemu has fetched
 ";
 
 fn main() -> ExitCode {

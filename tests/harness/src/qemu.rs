@@ -14,6 +14,8 @@ pub struct Qemu {
 
 /// The first version whose emulated processors have an x2APIC.
 const FIRST_WITH_X2APIC: (u32, u32) = (9, 0);
+/// The first version that gives a software interrupt that a gate refuses the gate's number as error code, not twice it.
+const FIRST_WITH_RIGHT_INTERRUPTS: (u32, u32) = (8, 0);
 
 impl Qemu {
     /// The QEMU of this name or path, if it starts.
@@ -34,20 +36,33 @@ impl Qemu {
         Self::find(std::env::var_os("QEMU").unwrap_or_else(|| "qemu-system-x86_64".into()))
     }
 
-    /// One whose emulated processors have an x2APIC: the installed one, the one that the environment's
-    /// `NEWER_QEMU` names, or the one that `tests/newer-qemu` unpacks.
+    /// One whose emulated processors have an x2APIC.
     pub fn with_x2apic() -> Result<Self, String> {
+        Self::from_version(FIRST_WITH_X2APIC, "emulates an x2APIC")
+    }
+
+    /// One whose emulated processors give a refused `INT n` the error code that real ones give it.
+    pub fn with_right_interrupts() -> Result<Self, String> {
+        Self::from_version(
+            FIRST_WITH_RIGHT_INTERRUPTS,
+            "gives INT n its right error code",
+        )
+    }
+
+    /// One of this version or a later one: the installed one, the one that the environment's `NEWER_QEMU` names, or
+    /// the one that `tests/newer-qemu` unpacks.
+    fn from_version(first: (u32, u32), which: &str) -> Result<Self, String> {
         let newer =
             std::env::var_os("NEWER_QEMU").unwrap_or_else(|| "build/newer-qemu/qemu".into());
         let candidates = [Self::installed(), Self::find(newer)];
         let found = candidates
             .iter()
             .flatten()
-            .find(|qemu| qemu.version >= FIRST_WITH_X2APIC);
+            .find(|qemu| qemu.version >= first);
         found.cloned().ok_or_else(|| {
             format!(
-                "no QEMU here emulates an x2APIC (needs {}.{}; tests/newer-qemu fetches one)",
-                FIRST_WITH_X2APIC.0, FIRST_WITH_X2APIC.1
+                "no QEMU here {which} (needs {}.{}; tests/newer-qemu fetches one)",
+                first.0, first.1
             )
         })
     }

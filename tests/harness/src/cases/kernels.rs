@@ -115,7 +115,12 @@ fn judge(
     processors: u32,
     extent: Extent,
 ) -> Result<Verdict, Verdict> {
-    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let installed = || Qemu::installed().map_err(Verdict::NoVerdict);
+    let qemu = match case.wants_right_interrupts {
+        // Without one, the kernel finds out and says so.
+        true => Qemu::with_right_interrupts().or_else(|_| installed())?,
+        false => installed()?,
+    };
     let usual = Machine::default();
     let machine = Machine {
         cpu: case.cpu.map_or(usual.cpu.clone(), String::from),
