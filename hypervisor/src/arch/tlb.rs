@@ -1,10 +1,11 @@
-//! Translation buffers: flushing this processor's, and asking others for it.
+//! Translation buffers and caches: flushing this processor's, and asking others for it.
 //!
 //! Who must be asked, and when it is done, is decided by [`crate::mm::flush_clock`]. A processor that runs no
 //! guest is on the hypervisor's own root and flushes when it loads another, so it is never asked.
 
 use super::percpu::{self, MAX_CPUS};
 use super::{apic, smp, traps};
+use crate::mm::errand::Errand;
 use crate::mm::flush_clock::{FlushClock, Processor};
 use crate::mm::tlb::{FlushStamp, Suspects};
 use core::arch::asm;
@@ -12,6 +13,8 @@ use guest_abi::ids::DomId;
 
 static CLOCK: FlushClock = FlushClock::new();
 static PROCESSORS: [Processor; MAX_CPUS] = [const { Processor::new() }; MAX_CPUS];
+/// Who is asked to write back its caches.
+static WRITE_BACKS: [Errand; MAX_CPUS] = [const { Errand::new() }; MAX_CPUS];
 
 fn processor(cpu: u32) -> &'static Processor {
     match PROCESSORS.get(cpu as usize) {
@@ -71,8 +74,42 @@ pub(crate) fn flush_page_local(address: u64) {
 
 /// The interrupt by which another processor asks for a flush.
 pub(super) fn flush_asked() {
-    if processor(percpu::current_cpu()).take_request() {
+    let me = percpu::current_cpu();
+    if processor(me).take_request() {
         flush_local();
+    }
+    if let Some(errand) = WRITE_BACKS.get(me as usize) {
+        errand.serve(write_back_caches);
+    }
+}
+
+/// Writes back and empties this processor's caches.
+pub(crate) fn write_back_caches() {
+    // SAFETY: no contents change.
+    unsafe { asm!("wbinvd", options(nostack, preserves_flags)) };
+}
+
+/// Has every processor write back and empty its caches, and waits until all have. (Those of one core do it twice: what
+/// they share is empty then, and the second time costs little.)
+pub(crate) fn write_back_all_caches() {
+    let me = percpu::current_cpu();
+    let others = || {
+        smp::online()
+            .filter(|&(cpu, _)| cpu != me)
+            .filter_map(|(cpu, apic_id)| Some((WRITE_BACKS.get(cpu as usize)?, apic_id)))
+    };
+    for (errand, apic_id) in others() {
+        errand.ask();
+        apic::send(apic_id, apic::Message::Interrupt(traps::VECTOR_FLUSH));
+    }
+    write_back_caches();
+    for (errand, _) in others() {
+        let request = errand.latest();
+        // It may wait for us in the same way.
+        while !errand.is_done(request) {
+            flush_asked();
+            core::hint::spin_loop();
+        }
     }
 }
 

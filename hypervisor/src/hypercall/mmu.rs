@@ -375,7 +375,10 @@ fn one(guest: &mut Guest<'_>, target: &Owner<'_>, op: &MmuextOperation) -> Resul
             if !guest.domain.is_hardware_domain() {
                 return Err(Errno::EACCES.into());
             }
-            state::write_back_caches();
+            match kind {
+                MmuextOp::FlushCacheGlobal => tlb::write_back_all_caches(),
+                _ => tlb::write_back_caches(),
+            }
         }
         MmuextOp::SetLdt => super::descriptors::set_ldt(guest, op.linear_addr(), op.nr_ents())?,
         MmuextOp::ClearPage => mm().clear_page(op.mfn(), target.id(), guest.domain.id())?,

@@ -119,6 +119,7 @@ pub mod calls;
 pub mod descriptor;
 pub mod emulate;
 mod entry;
+pub mod errand;
 pub mod error;
 pub mod exchange;
 pub mod flush_clock;

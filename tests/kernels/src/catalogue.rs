@@ -245,7 +245,7 @@ cases! {
     "emulate/xsetbv" = emulate::xsetbv;
 
     "mmu/clear-and-copy" = mmu::clear_and_copy;
-    "mmu/flush-cache" = mmu::flush_cache;
+    "mmu/flush-cache" = mmu::flush_cache, on_many(());
     "mmu/flush-others" = mmu::flush_others, on_many(());
     "mmu/invlpg" = mmu::invlpg;
     "mmu/long-list" = mmu::long_list;

@@ -7,7 +7,7 @@ use super::running::Guest;
 use super::{legacy_ports, state, switch};
 use crate::arch::layout::PER_VCPU_BYTES;
 use crate::arch::processors::{self, Host};
-use crate::arch::{fpu, memory, msr, pci, port, tables};
+use crate::arch::{fpu, memory, msr, pci, port, tables, tlb};
 use crate::cpu_policy::control::{self, TaskSwitched};
 use crate::cpu_policy::cpuid::{self, CpuidCaller, CpuidOrigin, CpuidState, Leaf};
 use crate::cpu_policy::iopl::Iopl;
@@ -369,7 +369,7 @@ impl InsnMachine for Trapped<'_, '_> {
 
     fn write_back_caches(&mut self) -> Result<(), Stop> {
         if self.0.domain.is_hardware_domain() {
-            state::write_back_caches();
+            tlb::write_back_caches();
         }
         Ok(())
     }

@@ -204,9 +204,3 @@ pub(crate) fn reload_ldt(context: &Context, vcpu: VcpuId) {
     // SAFETY: the area of the running vCPU, whose GDT is loaded.
     unsafe { tables::load_ldt(switch::gdt_address(vcpu), context.tables.ldt_entries) };
 }
-
-/// Writes back and empties this processor's caches.
-pub(crate) fn write_back_caches() {
-    // SAFETY: no contents change.
-    unsafe { core::arch::asm!("wbinvd", options(nostack, preserves_flags)) };
-}
