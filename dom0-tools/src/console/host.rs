@@ -3,12 +3,12 @@
 use super::flow::{Backlog, DEFAULT_LIMIT, RateLimit};
 use super::ring::Console;
 use super::terminal::Terminal;
+use crate::daemon::log_file::{Gap, LogFile, Readers};
 use crate::store::domains::Status;
 use guest_abi::console_ring::{IN_SIZE, OUT_SIZE};
 use guest_abi::ids::{DomId, Port};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -57,33 +57,31 @@ struct GuestConsole {
     terminal: Box<dyn Terminal>,
     backlog: Backlog,
     rate: RateLimit,
-    log: Option<Log>,
+    log: Option<LogFile>,
     is_broken: bool,
 }
 
-/// A guest's log file.
-struct Log {
-    path: PathBuf,
-    file: File,
+/// Opens the file of what a guest prints.
+fn open_log(directory: &Path, name: &str) -> io::Result<LogFile> {
+    let name: String = name
+        .chars()
+        .map(|letter| {
+            if letter == '/' || letter.is_control() {
+                '_'
+            } else {
+                letter
+            }
+        })
+        .collect();
+    // What is typed in a guest may be a secret, and may be shown by it.
+    LogFile::open(&directory.join(format!("guest-{name}.log")), Readers::Owner)
 }
 
-impl Log {
-    fn open(directory: &Path, name: &str) -> io::Result<Self> {
-        fs::create_dir_all(directory)?;
-        let name: String = name
-            .chars()
-            .map(|letter| {
-                if letter == '/' || letter.is_control() {
-                    '_'
-                } else {
-                    letter
-                }
-            })
-            .collect();
-        let path = directory.join(format!("guest-{name}.log"));
-        let file = OpenOptions::new().append(true).create(true).open(&path)?;
-        Ok(Self { path, file })
-    }
+fn about_gap(gap: &Gap) -> String {
+    format!(
+        "\n[xenconsoled: {} bytes are missing here, which could not be written: {}]\n",
+        gap.bytes, gap.why
+    )
 }
 
 /// See the module.
@@ -191,7 +189,7 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
         let name = store.read(&format!("{home}/name"));
         let name = name.unwrap_or_else(|| domain.0.to_string());
         let log = self.log_directory.as_ref().and_then(|directory| {
-            Log::open(directory, &name)
+            open_log(directory, &name)
                 .inspect_err(|error| log::warn!("domain {}: no log: {error}", domain.0))
                 .ok()
         });
@@ -226,9 +224,9 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
     pub fn reopen_logs(&mut self) {
         for console in self.consoles.values_mut() {
             if let Some(log) = &mut console.log
-                && let Ok(file) = OpenOptions::new().append(true).create(true).open(&log.path)
+                && let Err(error) = log.reopen()
             {
-                log.file = file;
+                log::warn!("{}: {error}", log.path().display());
             }
         }
     }
@@ -272,13 +270,13 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
         };
         guest.rate.took(bytes.len());
         if let Some(log) = &mut guest.log
-            && let Err(error) = log.file.write_all(&bytes)
+            && !bytes.is_empty()
+            && let Some(error) = log.write(&bytes, about_gap)
         {
             log::warn!(
-                "{}: {error}: nothing more is logged there",
-                log.path.display()
+                "{}: {error}: what is printed is not logged until it can be",
+                log.path().display()
             );
-            guest.log = None;
         }
         guest.backlog.add(&bytes);
         guest.show();

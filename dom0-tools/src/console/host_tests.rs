@@ -5,6 +5,7 @@ use super::host::{ConsoleHost, ConsolePlatform, Lookup};
 use super::ring::testing::{guest_print, guest_read};
 use super::ring::{Console, ConsoleEnd};
 use super::terminal::{PseudoTerminal, Terminal};
+use crate::daemon::log_file::MOST_BYTES;
 use crate::daemon::ring::RingMemory;
 use crate::daemon::ring::in_memory::SharedFrame;
 use crate::store::domains::Status;
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::mem::offset_of;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -219,6 +221,48 @@ fn a_guest_that_prints_without_end_waits_and_others_do_not() {
     assert_eq!(world.log("quiet"), "I am here");
     world.now += Duration::from_secs(1);
     assert_eq!(world.serve(3), Some(Duration::ZERO));
+}
+
+#[test]
+fn what_is_logged_is_bounded_and_for_few_eyes() {
+    let mut world = World::new("bounded");
+    let frame = world.add_guest(3, "loud");
+    let file = |number: &str| world.logs.join(format!("guest-loud.log{number}"));
+    let (first, second) = (file(""), file(".1"));
+    let mut printed = 0;
+    while !second.exists() {
+        printed += guest_print(&frame, &[b'x'; 2000]) as u64;
+        world.serve(3);
+        world.now += Duration::from_millis(20);
+        assert!(printed <= MOST_BYTES + 4000, "it grows without end");
+    }
+    let seen = [&first, &second].map(|file| file.metadata().unwrap());
+    assert_eq!(seen[0].len() + seen[1].len(), printed);
+    assert!(seen.iter().all(|seen| seen.mode() & 0o777 == 0o600));
+    assert_eq!(world.logs.metadata().unwrap().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn what_can_t_be_logged_is_shown_all_the_same() {
+    let mut world = World::new("full");
+    // The disk is full, and has room again.
+    fs::create_dir_all(&world.logs).unwrap();
+    let path = world.logs.join("guest-x.log");
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    let frame = world.add_guest(3, "x");
+    let attached = world.attached(3);
+    attached.borrow_mut().room = 1000;
+    for text in ["lost ", "too ", "back"] {
+        if text == "back" {
+            fs::remove_file(&path).unwrap();
+            world.host.reopen_logs();
+        }
+        guest_print(&frame, text.as_bytes());
+        world.serve(3);
+    }
+    assert_eq!(attached.borrow().shown, b"lost too back");
+    let sentence = "[xenconsoled: 9 bytes are missing here, which could not be written: No space left on device (os error 28)]";
+    assert_eq!(world.log("x"), format!("\n{sentence}\nback"));
 }
 
 #[test]

@@ -1,15 +1,15 @@
-//! The daemons' log: lines with a time and a level, to a file or to standard error.
+//! The daemons' log: lines with a time and a level, to a [file](super::log_file) or to standard error.
 
-use log::{LevelFilter, Log, Metadata, Record};
-use std::fs::{File, OpenOptions};
+use super::log_file::{Gap, LogFile, Readers};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 enum Output {
     StandardError,
-    File(PathBuf, File),
+    File(LogFile),
 }
 
 struct Logger(Mutex<Output>);
@@ -23,8 +23,8 @@ static LOGGER: Logger = Logger(Mutex::new(Output::StandardError));
 /// If the file can't be opened.
 pub fn start(file: Option<&Path>, level: LevelFilter) -> io::Result<()> {
     if let Some(path) = file {
-        let opened = open(path)?;
-        *output() = Output::File(path.to_owned(), opened);
+        let opened = LogFile::open(path, Readers::Group)?;
+        *output() = Output::File(opened);
     }
     // A second start only changes where to and how much.
     let _ = log::set_logger(&LOGGER);
@@ -34,19 +34,15 @@ pub fn start(file: Option<&Path>, level: LevelFilter) -> io::Result<()> {
 
 /// Opens the file again, which somebody has moved away.
 pub fn reopen() {
-    let mut output = output();
-    if let Output::File(path, file) = &mut *output
-        && let Ok(opened) = open(path)
-    {
-        *file = opened;
+    let reopened = match &mut *output() {
+        Output::StandardError => return,
+        Output::File(file) => file
+            .reopen()
+            .map_err(|error| format!("{}: {error}", file.path().display())),
+    };
+    if let Err(sentence) = reopened {
+        log::error!("{sentence}: the log goes on where it was");
     }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)?;
-    }
-    OpenOptions::new().append(true).create(true).open(path)
 }
 
 fn output() -> std::sync::MutexGuard<'static, Output> {
@@ -60,27 +56,49 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let seconds = now.map_or(0, |now| now.as_secs());
         // Programs read the log of `xend` in this form.
         let module = record.module_path().unwrap_or_default();
-        let line = format!(
-            "[{} {}] {} ({}:{}) {}\n",
-            utc(seconds),
-            std::process::id(),
+        let module = module.rsplit("::").next().unwrap_or_default();
+        let text = record.args().to_string();
+        let line = line(
             record.level(),
-            module.rsplit("::").next().unwrap_or_default(),
+            module,
             record.line().unwrap_or(0),
-            record.args()
+            shortened(&text),
         );
-        // Nobody is left to be told that it can't be written.
-        let _ = match &mut *output() {
-            Output::StandardError => io::stderr().write_all(line.as_bytes()),
-            Output::File(_, file) => file.write_all(line.as_bytes()),
-        };
+        match &mut *output() {
+            // Nobody is left to be told that it can't be written.
+            Output::StandardError => drop(io::stderr().write_all(line.as_bytes())),
+            Output::File(file) => drop(file.write(line.as_bytes(), about_gap)),
+        }
     }
 
     fn flush(&self) {}
+}
+
+/// Bytes of a text that are written.
+const MOST_TEXT: usize = 16 << 10;
+
+fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MOST_TEXT)]
+}
+
+fn line(level: Level, module: &str, number: u32, text: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let seconds = now.map_or(0, |now| now.as_secs());
+    let process = std::process::id();
+    format!(
+        "[{} {process}] {level} ({module}:{number}) {text}\n",
+        utc(seconds)
+    )
+}
+
+fn about_gap(gap: &Gap) -> String {
+    let text = format!(
+        "{} lines are missing here, which could not be written: {}",
+        gap.pieces, gap.why
+    );
+    line(Level::Error, "logging", line!(), &text)
 }
 
 /// Year, month, day, hour, minute and second, for seconds since 1970.
@@ -110,7 +128,25 @@ fn utc(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::utc;
+    use super::*;
+
+    #[test]
+    fn lines_have_the_form_that_programs_read_and_are_not_long() {
+        let gap = Gap {
+            pieces: 3,
+            bytes: 400,
+            why: "No space left on device".to_owned(),
+        };
+        let line = about_gap(&gap);
+        let (time, rest) = line.split_once("] ").unwrap();
+        assert!(time.starts_with("[2") && time.ends_with(&format!(" {}", std::process::id())));
+        let sentence =
+            "3 lines are missing here, which could not be written: No space left on device";
+        assert!(rest.starts_with("ERROR (logging:") && rest.ends_with(&format!(") {sentence}\n")));
+        let long = "é".repeat(MOST_TEXT);
+        assert_eq!(shortened(&long).len(), MOST_TEXT);
+        assert_eq!(shortened("short"), "short");
+    }
 
     #[test]
     fn times_are_shown_as_people_read_them() {

@@ -11,6 +11,7 @@ pub mod background;
 pub mod carrier;
 pub mod connection;
 pub mod event_loop;
+pub mod log_file;
 pub mod logging;
 pub mod ring;
 pub mod socket;
