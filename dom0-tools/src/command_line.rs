@@ -223,9 +223,10 @@ impl XenconsoledOptions {
 /// It builds guests for `xm create`, and does what their configurations say when they end. It may be stopped and
 /// started again, or be killed, while guests run: they go on, and the next one takes them over.
 ///
-/// Its settings are in /etc/xen/xend-config.sxp, or the file that XEND_CONFIG names.
+/// Its settings are in /etc/xen/xend-config.sxp, or the file that XEND_CONFIG names. `xend reload` lets it read them
+/// again; if they are wrong it says so, and those in effect stay so.
 ///
-/// Signals: TERM and INT stop it, HUP opens the log file again.
+/// Signals: TERM and INT stop it; HUP opens the log file and reads the settings again, and what is wrong is in the log.
 #[derive(Parser, Debug)]
 #[command(name = "xend", version)]
 pub struct XendOptions {
@@ -266,7 +267,7 @@ pub enum XendAction {
     Stop,
     /// End, and serve anew
     Restart,
-    /// Open the log file again
+    /// Read the settings again, and open the log file again
     Reload,
     /// Succeed if it serves
     Status,

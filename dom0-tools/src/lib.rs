@@ -4,6 +4,7 @@
 //! * [`client`] talks to it;
 //! * [`console`] has the guests' consoles;
 //! * [`config`] reads configurations of domains, [`sxp`] the s-expressions of the old tools;
+//! * [`bounded_file`] reads files that others fill;
 //! * [`builder`] builds domains, [`control`] has what is asked of the hypervisor;
 //! * [`core_dump`] writes what is left of a domain;
 //! * [`xend`] owns their life cycle, [`xm`] is what administrators type;
@@ -11,6 +12,7 @@
 //! * [`device`] is the only room that touches the kernel's devices, and has all `unsafe`.
 #![deny(unsafe_code)]
 
+pub mod bounded_file;
 pub mod builder;
 pub mod client;
 pub mod command_line;

@@ -7,10 +7,11 @@ use dom0_tools::command_line::{XendAction, XendOptions};
 use dom0_tools::daemon::{background, logging};
 use dom0_tools::xend::machine::Hypervisor;
 use dom0_tools::xend::nodes::Nodes;
-use dom0_tools::xend::protocol::Fault;
+use dom0_tools::xend::protocol::{Fault, Request, Response};
 use dom0_tools::xend::server::{listen, serve, watch};
 use dom0_tools::xend::settings::Settings;
 use dom0_tools::xend::{Places, Xend};
+use dom0_tools::xm::client::{Client, Xend as _};
 use log::LevelFilter;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
@@ -27,6 +28,7 @@ const OPEN_FILES: u64 = 4096;
 const FAILED: u8 = 1;
 const NOT_RUNNING: u8 = 3;
 const NOT_ROOT: u8 = 4;
+const NOT_SERVING: u8 = 7;
 /// How long a daemon may take to stop.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -42,7 +44,11 @@ fn main() -> ExitCode {
         XendAction::Start => start(&options),
         XendAction::Stop => stop(&options),
         XendAction::Restart => stop(&options).and_then(|()| start(&options)),
-        XendAction::Reload => signal(&options, Signal::SIGHUP).map(drop),
+        XendAction::Reload if !is_running => {
+            eprintln!("xend: it is not running");
+            return ExitCode::from(NOT_SERVING);
+        }
+        XendAction::Reload => reload(),
         XendAction::Status => {
             return ExitCode::from(if is_running { 0 } else { NOT_RUNNING });
         }
@@ -62,6 +68,14 @@ fn start(options: &XendOptions) -> io::Result<()> {
         run(options)
     } else {
         background::start()
+    }
+}
+
+/// Lets the daemon read its settings again, and tells what is wrong with them.
+fn reload() -> io::Result<()> {
+    match Client::default().ask(&Request::Reload)? {
+        Response::Fault(fault) => Err(io::Error::other(fault.to_string())),
+        _ => Ok(()),
     }
 }
 
@@ -96,16 +110,25 @@ fn stop(options: &XendOptions) -> io::Result<()> {
 }
 
 fn run(options: &XendOptions) -> io::Result<()> {
-    let settings = Settings::read().map_err(io::Error::other)?;
-    let level = if options.trace {
-        LevelFilter::Debug
-    } else {
-        settings.log_level()
+    let is_traced = options.trace;
+    let read_settings = move || {
+        // Who has moved the log away gets a new one even if the settings are wrong.
+        logging::reopen();
+        let settings = Settings::read()?;
+        let level = if is_traced {
+            LevelFilter::Debug
+        } else {
+            settings.log_level()
+        };
+        let file = settings.log_file();
+        logging::start(Some(&file), level)
+            .map_err(|error| format!("{}: {error}", file.display()))?;
+        for warning in settings.warnings() {
+            log::warn!("{warning}");
+        }
+        Ok(settings)
     };
-    logging::start(Some(&settings.log_file()), level)?;
-    for warning in settings.warnings() {
-        log::warn!("{warning}");
-    }
+    let settings = read_settings().map_err(io::Error::other)?;
     background::prepare(OPEN_FILES);
     // Before there are threads: all of them leave these to the one that waits for them.
     let mut mask = SigSet::empty();
@@ -124,6 +147,7 @@ fn run(options: &XendOptions) -> io::Result<()> {
         Box::new(connect_store),
         places,
         settings,
+        Box::new(read_settings),
         boot_id.trim(),
     )?;
     let socket = options.socket();
@@ -138,7 +162,8 @@ fn run(options: &XendOptions) -> io::Result<()> {
     background::write_pid_file(&options.pid_file());
     background::is_started(options.is_background);
     while mask.wait()? == Signal::SIGHUP {
-        logging::reopen();
+        // What is wrong is in the log.
+        let _ = xend.reload();
     }
     log::info!("xend stops; guests go on");
     let _ = std::fs::remove_file(options.pid_file());

@@ -6,6 +6,7 @@
 //! being whole or not at all; which ones are kept is decided by when they were used.
 
 use super::error::BuildError;
+use crate::bounded_file;
 use crate::device::mapped_file::MappedFile;
 use hypervisor::image::ImageError;
 use hypervisor::image::bzimage::{self, KernelFile};
@@ -206,11 +207,8 @@ impl ImageCache {
 /// If it can't be read.
 pub fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
     let failed = |error| BuildError::File(path.to_owned(), error);
-    let file = File::open(path).map_err(failed)?;
+    let file = bounded_file::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(failed(io::Error::other("it is not a regular file")));
-    }
     if metadata.len() > MAX_FILE_BYTES {
         return Err(failed(io::Error::other(format!(
             "it has {} bytes; at most {MAX_FILE_BYTES} are possible",

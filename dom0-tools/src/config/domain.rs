@@ -210,7 +210,7 @@ impl DomainConfig {
         } else {
             cpus
         };
-        vec![
+        let mut fields = vec![
             Sxp::pair("cpu_weight", self.cpu_weight),
             Sxp::pair("cpu_cap", self.cpu_cap),
             Sxp::pair("bootloader", ""),
@@ -230,7 +230,14 @@ impl DomainConfig {
             Sxp::pair("features", &self.features),
             Sxp::pair("on_xend_start", &self.on_xend_start),
             Sxp::pair("on_xend_stop", &self.on_xend_stop),
-        ]
+        ];
+        if self.localtime {
+            fields.push(Sxp::pair("localtime", 1));
+        }
+        if self.rtc_timeoffset != 0 {
+            fields.push(Sxp::pair("rtc_timeoffset", self.rtc_timeoffset));
+        }
+        fields
     }
 
     /// The kernel and what goes with it.

@@ -7,6 +7,7 @@ use super::keys::{Overrides, shape_of};
 use super::options::Options;
 use super::program::Commands;
 use super::program::evaluate::{Evaluated, Source, evaluate};
+use crate::bounded_file;
 use crate::sxp::Sxp;
 use std::fs;
 use std::io::{self, Read};
@@ -96,13 +97,15 @@ pub fn find(name: &str, directories: &str) -> Option<PathBuf> {
         .find(|path| is_there(path))
 }
 
+/// The text of a file, which may be a pipe: administrators write `xm create <(...)`.
 fn read(path: &Path) -> Result<String, ConfigError> {
-    let failed =
-        |_| ConfigError::Sentence(format!("Unable to open config file: {}", path.display()));
-    let mut bytes = Vec::new();
-    fs::File::open(path)
-        .and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes))
-        .map_err(failed)?;
+    let name = path.display();
+    let failed = |_| ConfigError::Sentence(format!("Unable to open config file: {name}"));
+    let file = fs::File::open(path).map_err(failed)?;
+    let bytes = bounded_file::read_all(&file, MAX_BYTES).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => ConfigError::Sentence(format!("{name}: {error}")),
+        _ => failed(error),
+    })?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -174,14 +177,53 @@ pub fn load(
 ///
 /// What is wrong with it.
 pub fn load_sxp(path: &Path) -> Result<DomainConfig, ConfigError> {
-    let name = path.display().to_string();
-    let sentence = |text: String| ConfigError::Sentence(format!("{name}: {text}"));
-    let read = Sxp::read(&read(path)?).map_err(|wrong| sentence(wrong.to_string()))?;
+    parse_sxp(path, &read(path)?)
+}
+
+/// Reads one that a daemon finds: it neither waits for a pipe nor reads without end.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn load_kept_sxp(path: &Path) -> Result<DomainConfig, ConfigError> {
+    let bytes = bounded_file::read(path, MAX_BYTES)
+        .map_err(|error| ConfigError::Sentence(format!("{}: {error}", path.display())))?;
+    parse_sxp(path, &String::from_utf8_lossy(&bytes))
+}
+
+fn parse_sxp(path: &Path, text: &str) -> Result<DomainConfig, ConfigError> {
+    let sentence = |text: String| ConfigError::Sentence(format!("{}: {text}", path.display()));
+    let read = Sxp::read(text).map_err(|wrong| sentence(wrong.to_string()))?;
     let vm = read
         .iter()
         .find(|sxp| matches!(sxp.head(), Some("vm" | "domain")))
         .ok_or_else(|| sentence("it has no (vm ...)".into()))?;
     from_sxp(vm).map_err(sentence)
+}
+
+/// The lists of processors: one for each virtual one, or one for all, or none.
+fn cpu_lists(vm: &Sxp) -> Vec<String> {
+    let lists = vm.children("cpus").flat_map(Sxp::rest);
+    let lists = lists.flat_map(|lists| match lists {
+        Sxp::List(lists) => lists.as_slice(),
+        Sxp::Atom(_) => &[],
+    });
+    let list = |list: &Sxp| match list {
+        Sxp::List(cpus) => {
+            let cpus = cpus.iter().filter_map(|cpu| match cpu {
+                Sxp::Atom(cpu) => Some(cpu.as_str()),
+                Sxp::List(_) => None,
+            });
+            cpus.collect::<Vec<_>>().join(",")
+        }
+        Sxp::Atom(cpu) => cpu.clone(),
+    };
+    // An empty one among others is of a virtual processor that may run anywhere.
+    let lists: Vec<String> = lists.map(list).collect();
+    if lists.iter().all(String::is_empty) {
+        return Vec::new();
+    }
+    lists
 }
 
 fn from_sxp(vm: &Sxp) -> Result<DomainConfig, String> {
@@ -219,27 +261,6 @@ fn from_sxp(vm: &Sxp) -> Result<DomainConfig, String> {
         let device = Device::from_sxp(shown).map_err(|wrong| wrong.to_string())?;
         devices.extend(device);
     }
-    let cpus = vm
-        .children("cpus")
-        .flat_map(Sxp::rest)
-        .flat_map(|lists| match lists {
-            Sxp::List(lists) => lists.clone(),
-            Sxp::Atom(_) => Vec::new(),
-        });
-    let cpus = cpus.filter_map(|list| match list {
-        Sxp::List(cpus) if cpus.is_empty() => None,
-        Sxp::List(cpus) => {
-            let cpus: Vec<_> = cpus
-                .into_iter()
-                .filter_map(|cpu| match cpu {
-                    Sxp::Atom(cpu) => Some(cpu),
-                    Sxp::List(_) => None,
-                })
-                .collect();
-            Some(cpus.join(","))
-        }
-        Sxp::Atom(cpu) => Some(cpu),
-    });
     let memory_mib = number("memory", 128)?;
     let vcpus = number("vcpus", 1)?.clamp(1, 4096) as u32;
     Ok(DomainConfig {
@@ -253,7 +274,7 @@ fn from_sxp(vm: &Sxp) -> Result<DomainConfig, String> {
         maxmem_mib: number("maxmem", memory_mib)?.max(memory_mib),
         vcpus,
         online_vcpus: (number("online_vcpus", vcpus.into())? as u32).clamp(1, vcpus),
-        cpus: cpus.collect(),
+        cpus: cpu_lists(vm),
         cpu_weight: number("cpu_weight", 256)?.clamp(1, 65535) as u16,
         cpu_cap: number("cpu_cap", 0)?.min(65534) as u16,
         pool: text("pool_name"),
@@ -275,4 +296,108 @@ fn from_sxp(vm: &Sxp) -> Result<DomainConfig, String> {
             .unwrap_or(0),
         devices,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![Just(String::new()), "[ -~\\t\\né]{0,100}"]
+    }
+
+    fn action() -> impl Strategy<Value = Action> {
+        prop::sample::select(&Action::ALL[..])
+    }
+
+    fn cpus() -> impl Strategy<Value = Vec<String>> {
+        let list = prop::sample::select(&["", "0", "0-3,5,^1", "1,2", "all"][..]);
+        let lists = prop::collection::vec(list.prop_map(str::to_owned), 0..6);
+        // No list, and lists that are all empty, mean the same.
+        lists.prop_map(|lists| match lists.iter().all(String::is_empty) {
+            true => Vec::new(),
+            false => lists,
+        })
+    }
+
+    fn device() -> impl Strategy<Value = Device> {
+        let shown = prop::sample::select(
+            &[
+                "(vbd (uname phy:vg0/x) (dev xvda:disk) (mode w))",
+                "(vbd (uname '') (dev hdc:cdrom) (mode r))",
+                "(vif)",
+                "(vif (mac 00:16:3e:00:00:01) (ip '10.0.0.1 10.0.0.2'))",
+                "(vfb (vnc 1) (vnclisten 0.0.0.0))",
+                "(pci (dev 0000:01:00.0))",
+            ][..],
+        );
+        shown.prop_map(|shown| {
+            let read = Sxp::read(shown).unwrap();
+            Device::from_sxp(&read[0]).unwrap().unwrap()
+        })
+    }
+
+    prop_compose! {
+        fn any_config()(
+            name in "[a-zA-Z0-9_.:+-]{1,20}", uuid in any::<[u8; 16]>(),
+            texts in prop::collection::vec(text(), 8),
+            memory_mib in 1..100_000_u64, more_mib in 0..100_000_u64,
+            (vcpus, online) in (1..=64_u32).prop_flat_map(|vcpus| (Just(vcpus), 1..=vcpus)),
+            cpus in cpus(), devices in prop::collection::vec(device(), 0..4),
+            cpu_weight in 1..=65535_u16, cpu_cap in 0..=65534_u16,
+            actions in [action(), action(), action()],
+            tsc_mode in 0..4_u32, nomigrate: bool, localtime: bool, rtc_timeoffset: i64,
+        ) -> DomainConfig {
+            let [description, kernel, ramdisk, command_line, pool, features, start, stop] =
+                <[String; 8]>::try_from(texts).unwrap();
+            DomainConfig {
+                name, uuid: Uuid(uuid), description, kernel, ramdisk, command_line,
+                memory_mib, maxmem_mib: memory_mib + more_mib, vcpus, online_vcpus: online, cpus,
+                cpu_weight, cpu_cap, pool, features,
+                on_poweroff: actions[0], on_reboot: actions[1], on_crash: actions[2],
+                on_xend_start: start, on_xend_stop: stop,
+                tsc_mode, nomigrate, localtime, rtc_timeoffset, devices,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_dry_run_prints_is_read_as_the_same(config in any_config()) {
+            let text = config.sxp().pretty();
+            prop_assert_eq!(parse_sxp(Path::new("x"), &text), Ok(config), "{}", text);
+        }
+    }
+
+    #[test]
+    fn nowhere_in_particular_is_written_in_several_ways() {
+        let cpus = |text: &str| {
+            let vm = Sxp::read(&format!("(vm {text})")).unwrap().remove(0);
+            cpu_lists(&vm)
+        };
+        for text in [
+            "",
+            "(cpus)",
+            "(cpus '')",
+            "(cpus ())",
+            "(cpus (()))",
+            "(cpus (() ()))",
+        ] {
+            assert_eq!(cpus(text), [""; 0], "{text}");
+        }
+        assert_eq!(cpus("(cpus ((0) () (1 2)))"), ["0", "", "1,2"]);
+        assert_eq!(cpus("(cpus (0 1))"), ["0", "1"]);
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_not_read_in_part() {
+        let path = std::env::temp_dir().join(format!("long-config-{}", std::process::id()));
+        fs::write(&path, "#".repeat(MAX_BYTES as usize + 1)).unwrap();
+        let said = load_sxp(&path).unwrap_err().to_string();
+        assert!(said.ends_with(": it has more than 1048576 bytes"), "{said}");
+        assert_eq!(load_kept_sxp(&path).unwrap_err().to_string(), said);
+        assert!(load_kept_sxp(Path::new("/dev/zero")).is_err());
+        fs::remove_file(&path).unwrap();
+    }
 }

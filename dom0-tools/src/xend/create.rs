@@ -133,7 +133,7 @@ impl Xend {
             domain,
             record,
             &built,
-            self.settings.console_limit(),
+            self.settings().console_limit(),
         )?;
         record.phase = Phase::Running;
         self.table.put(record);

@@ -74,7 +74,7 @@ impl Xend {
             view(info, name, record)
         });
         let mut views: Vec<_> = views.collect();
-        for kept in kept::all(&self.settings.domains()) {
+        for kept in kept::all(&self.settings().domains()) {
             if !views.iter().any(|view| view.uuid == kept.uuid) {
                 views.push(kept);
             }

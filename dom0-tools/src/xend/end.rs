@@ -182,7 +182,7 @@ impl Xend {
             );
         }
         let is_crash = reason_name(reason) == "crash";
-        if dump == Dump::First || (is_crash && self.settings.dumps_crashed()) {
+        if dump == Dump::First || (is_crash && self.settings().dumps_crashed()) {
             record.phase = Phase::Dumping;
             self.table.put(&record);
             return Some((name, decision));

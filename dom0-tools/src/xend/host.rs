@@ -116,7 +116,7 @@ impl Xend {
                 .map(|cpu| (cpu.core, cpu.socket, cpu.node))
                 .collect(),
             nodes: nodes.collect(),
-            settings: self.settings.all(),
+            settings: self.settings().all(),
         })
     }
 }

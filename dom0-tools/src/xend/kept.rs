@@ -2,7 +2,7 @@
 //! what it was doing if it was suspended.
 
 use super::view::{DomainView, VcpuView};
-use crate::config::file::load_sxp;
+use crate::config::file::load_kept_sxp;
 use std::fs;
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub(super) fn all(directory: &Path) -> Vec<DomainView> {
 }
 
 fn view(directory: &Path) -> Option<DomainView> {
-    let config = match load_sxp(&directory.join(CONFIGURATION)) {
+    let config = match load_kept_sxp(&directory.join(CONFIGURATION)) {
         Ok(config) => config,
         Err(error) => {
             log::debug!("{error}");
@@ -83,11 +83,15 @@ mod tests {
         let world = World::default();
         world.state().output = b"x".to_vec();
         let xend = world.xend("kept");
-        let directory = xend.settings.domains();
+        let directory = xend.settings().domains();
         let own = directory.join(UUID);
         fs::create_dir_all(&own).unwrap();
         fs::create_dir_all(directory.join("broken")).unwrap();
         fs::write(directory.join("broken").join(CONFIGURATION), "(vm").unwrap();
+        // Who waits for it waits for ever.
+        let pipe = directory.join("pipe").join(CONFIGURATION);
+        fs::create_dir_all(directory.join("pipe")).unwrap();
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let text = format!(
             "(domain (domid 3) (name dormant) (uuid {UUID}) (memory 256) (vcpus 2) \
              (cpus ((1))) (image (linux (kernel /boot/vmlinuz))))"

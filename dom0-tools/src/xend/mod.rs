@@ -7,7 +7,8 @@
 //! [`machine::Machine`] and [`nodes::Nodes`], so all of it runs in tests.
 //!
 //! Locks, in this order: a domain's own (one operation at a time on a domain; none while a core is written), then the
-//! table of records or that of cores being written (short; never held while the hypervisor or the store works).
+//! table of records, that of cores being written or the settings (short; never held while the hypervisor or the store
+//! works).
 #![forbid(unsafe_code)]
 
 pub mod create;
@@ -38,11 +39,14 @@ use protocol::Fault;
 use settings::Settings;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use table::Table;
 
 /// Makes a connection to the store.
 pub type StoreConnector = Box<dyn Fn() -> Result<Box<dyn Nodes>, Fault> + Send + Sync>;
+
+/// Reads the settings, and lets those of the log take effect; or tells in a sentence what is wrong with them.
+pub type SettingsReader = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
 
 /// Where things are.
 #[derive(Clone, Debug)]
@@ -59,12 +63,13 @@ pub struct Xend {
     store: StoreConnector,
     table: Table,
     places: Places,
-    settings: Settings,
+    read_settings: SettingsReader,
+    settings: Mutex<Arc<Settings>>,
     writings: Mutex<BTreeMap<u16, dump::Writing>>,
 }
 
 impl Xend {
-    /// Begins with what a former one has left.
+    /// Begins with settings, which can be read again, and with what a former one has left.
     ///
     /// # Errors
     ///
@@ -74,6 +79,7 @@ impl Xend {
         store: StoreConnector,
         places: Places,
         settings: Settings,
+        read_settings: SettingsReader,
         boot_id: &str,
     ) -> std::io::Result<Arc<Self>> {
         let table = Table::open(&places.records, boot_id)?;
@@ -82,9 +88,38 @@ impl Xend {
             store,
             table,
             places,
-            settings,
+            read_settings,
+            settings: Mutex::new(Arc::new(settings)),
             writings: Mutex::default(),
         }))
+    }
+
+    /// Those in effect now.
+    fn settings(&self) -> Arc<Settings> {
+        let settings = self.settings.lock();
+        Arc::clone(&settings.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the settings again. If they are wrong, those that are in effect stay so.
+    ///
+    /// # Errors
+    ///
+    /// A sentence on what is wrong.
+    pub fn reload(&self) -> Result<(), Fault> {
+        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = (self.read_settings)().map_err(|sentence| {
+            log::error!("{sentence}; the settings stay as they were");
+            Fault::Text(sentence)
+        })?;
+        let former = settings.all();
+        for ((key, is), (_, was)) in read.all().iter().zip(&former) {
+            if is != was {
+                log::info!("{key} = {is} from now on; it was {was}");
+            }
+        }
+        log::info!("the settings were read again");
+        *settings = Arc::new(read);
+        Ok(())
     }
 
     fn connect_store(&self) -> Result<Box<dyn Nodes>, Fault> {

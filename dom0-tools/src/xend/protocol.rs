@@ -117,6 +117,8 @@ pub enum Request {
     },
     /// What `xend` has logged.
     Log,
+    /// Reads the settings again.
+    Reload,
     /// Presses keys on the hypervisor's console.
     DebugKeys {
         /// The letters.

@@ -3,7 +3,9 @@
 use super::Xend;
 use super::create::Start;
 use super::protocol::{Fault, MAX_LINE, Request, Response};
+use crate::bounded_file;
 use crate::client::connection::Connection;
+use crate::daemon::log_file::MOST_BYTES;
 use guest_abi::store_wire::{INTRODUCE_DOMAIN, MessageType, RELEASE_DOMAIN};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;
@@ -99,6 +101,7 @@ impl Xend {
     fn act(&self, request: Request) -> Result<Response, Fault> {
         match request {
             Request::Ping => Ok(Response::Done),
+            Request::Reload => self.reload().map(|()| Response::Done),
             Request::List { domains } => self.list(&domains).map(Response::Domains),
             Request::Create { config, paused } => {
                 let start = if paused {
@@ -134,8 +137,9 @@ impl Xend {
                 Ok(Response::Text(String::from_utf8_lossy(&text).into_owned()))
             }
             Request::Log => {
-                let path = self.settings.log_file();
-                let bytes = fs::read(&path)
+                let path = self.settings().log_file();
+                // A line may have come behind the file's most.
+                let bytes = bounded_file::read(&path, 2 * MOST_BYTES)
                     .map_err(|error| Fault::text(format!("{}: {error}", path.display())))?;
                 Ok(Response::Text(String::from_utf8_lossy(&bytes).into_owned()))
             }

@@ -1,9 +1,9 @@
 //! `xend-config.sxp`: forms `(key value)`, as administrators have them.
 
+use crate::bounded_file;
 use crate::sxp::{NotSxp, Sxp};
 use log::LevelFilter;
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 pub const FILE: &str = "/etc/xen/xend-config.sxp";
 /// See [`FILE`].
 pub const FILE_VARIABLE: &str = "XEND_CONFIG";
+
+/// The longest file.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// What a value may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -195,9 +198,12 @@ impl Settings {
     /// A sentence on what is wrong with it.
     pub fn read() -> Result<Self, String> {
         let named = std::env::var_os(FILE_VARIABLE);
-        let path = named.map_or_else(|| PathBuf::from(FILE), PathBuf::from);
-        match fs::read(&path) {
-            Ok(bytes) => Self::of(&path, &String::from_utf8_lossy(&bytes)),
+        Self::read_from(&named.map_or_else(|| PathBuf::from(FILE), PathBuf::from))
+    }
+
+    fn read_from(path: &Path) -> Result<Self, String> {
+        match bounded_file::read(path, MOST_BYTES) {
+            Ok(bytes) => Self::of(path, &String::from_utf8_lossy(&bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(format!("{}: {error}", path.display())),
         }
@@ -234,12 +240,11 @@ impl Settings {
 
     /// With another directory for domains that do not run.
     #[cfg(test)]
-    pub(super) fn for_test(domains: &Path) -> Self {
-        let written = [("xend-domains-path", domains.display().to_string())];
-        Self {
-            written: written.into(),
-            warnings: Vec::new(),
-        }
+    pub(super) fn for_test(path: &Path, domains: &Path) -> Result<Self, String> {
+        let mut settings = Self::read_from(path)?;
+        let domains = domains.display().to_string();
+        settings.written.insert("xend-domains-path", domains);
+        Ok(settings)
     }
 
     /// What is written and of no effect.
@@ -390,6 +395,35 @@ mod tests {
         let warning = "/etc/xen/x, line 7: xen-api-server = ((9363 pam '^a$') (unix none)) is of no effect: \
              service to other machines is not there yet";
         assert_eq!(settings.warnings(), [warning]);
+    }
+
+    #[test]
+    fn settings_are_read_again_and_wrong_ones_change_nothing() {
+        use super::super::testing::World;
+        let world = World::default();
+        let xend = world.xend("settings");
+        let path = world.directory("settings").with_extension("settings");
+        let reload = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            xend.reload()
+        };
+        let shown = || {
+            (
+                xend.settings().console_limit(),
+                xend.settings().dumps_crashed(),
+            )
+        };
+        assert_eq!(shown(), (1 << 20, false));
+        reload("(console-limit 64)\n(enable-dump yes)").unwrap();
+        assert_eq!(shown(), (64 << 10, true));
+        let said = reload("(console-limit 128)\n(enable-dump perhaps)").unwrap_err();
+        let sentence = ".settings, line 2: enable-dump = perhaps: write yes or no";
+        assert!(said.to_string().ends_with(sentence), "{said}");
+        assert_eq!(shown(), (64 << 10, true));
+        // What is no longer written is as usual.
+        std::fs::remove_file(&path).unwrap();
+        xend.reload().unwrap();
+        assert_eq!(shown(), (1 << 20, false));
     }
 
     #[test]

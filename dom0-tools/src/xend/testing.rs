@@ -4,7 +4,7 @@ use super::machine::{Images, Machine};
 use super::nodes::Nodes;
 use super::protocol::Fault;
 use super::settings::Settings;
-use super::{Places, Xend};
+use super::{Places, SettingsReader, Xend};
 use crate::builder::Built;
 use crate::builder::error::BuildError;
 use crate::config::domain::{Action, DomainConfig, Uuid};
@@ -113,18 +113,25 @@ impl World {
             dumps: self.directory(test).with_extension("dumps"),
         };
         let connect = move || Ok(Box::new(store.clone()) as Box<dyn Nodes>);
+        let read_settings = self.settings(test);
         Xend::new(
             Box::new(self.clone()),
             Box::new(connect),
             places,
-            self.settings(test),
+            read_settings().unwrap(),
+            read_settings,
             "boot",
         )
         .unwrap()
     }
 
-    fn settings(&self, test: &str) -> Settings {
-        Settings::for_test(&self.directory(test).with_extension("domains"))
+    /// As a file of the test's name says, if there is one, and else as is usual.
+    fn settings(&self, test: &str) -> SettingsReader {
+        let directory = self.directory(test);
+        Box::new(move || {
+            let domains = directory.with_extension("domains");
+            Settings::for_test(&directory.with_extension("settings"), &domains)
+        })
     }
 
     pub(super) fn directory(&self, test: &str) -> PathBuf {
