@@ -308,6 +308,7 @@ cases! {
     "call/multicall-with-iret" = call::multicall_with_iret;
     "call/physdev-refusals" = call::physdev_refusals;
     "call/platform" = call::platform;
+    "call/platform-operations" = call::platform_operations;
     "call/platform-time" = call::platform_time;
     "call/registers" = call::registers;
     "call/registers-resumed" = call::registers_resumed;
@@ -332,6 +333,7 @@ cases! {
     "domain/out-of-memory" = domain::out_of_memory;
     "domain/out-of-memory-race" = domain::out_of_memory_race, on_many(());
     "domain/pause" = domain::pause, on_many(());
+    "domain/privileged-calls" = domain::privileged_calls;
     "domain/privileges" = domain::privileges;
     "domain/shutdown" = domain::shutdown, on_many(());
     "domain/suspend" = domain::suspend, on_many(());

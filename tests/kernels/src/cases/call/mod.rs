@@ -11,6 +11,7 @@ pub(crate) mod multicall_refusals;
 pub(crate) mod multicall_with_iret;
 pub(crate) mod physdev_refusals;
 pub(crate) mod platform;
+pub(crate) mod platform_operations;
 pub(crate) mod platform_time;
 pub(crate) mod registers;
 pub(crate) mod registers_resumed;

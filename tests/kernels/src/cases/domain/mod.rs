@@ -13,6 +13,7 @@ pub(crate) mod many;
 pub(crate) mod out_of_memory;
 pub(crate) mod out_of_memory_race;
 pub(crate) mod pause;
+pub(crate) mod privileged_calls;
 pub(crate) mod privileges;
 pub(crate) mod shutdown;
 pub(crate) mod suspend;

@@ -2,12 +2,14 @@
 
 use super::arena;
 use super::dice::Dice;
+use crate::control::is_reference;
 use crate::hypercall::raw;
 use crate::{clock, cpu, smp};
 use guest_abi::grant_op::GrantTableOp;
 use guest_abi::hypercall::Hypercall;
 use guest_abi::ids::VcpuId;
 use guest_abi::multicall::MulticallEntry;
+use guest_abi::platform::{INTERFACE_VERSION, PlatformOp};
 use guest_abi::sched_op::SchedOp;
 use guest_abi::vcpu_op::VcpuOp;
 use zerocopy::FromZeros;
@@ -208,7 +210,7 @@ pub(super) fn grants(dice: &mut Dice) {
 
 /// The state of this vCPU, as far as this kernel can live with any.
 pub(super) fn state(dice: &mut Dice) {
-    match dice.below(9) {
+    match dice.below(11) {
         0 => {
             let register = dice.below(10);
             let value = match dice.hits(2) {
@@ -273,12 +275,60 @@ pub(super) fn state(dice: &mut Dice) {
             let at = dice.pointer();
             raw(Hypercall::Version.number(), [op, at, 0, 0, 0]);
         }
+        8 => platform(dice),
+        9 => console(dice),
         _ => {
             let at = words(dice, 3);
             let op = dice.pick(&[6, 7, 12, 24, 28]);
             raw(Hypercall::PhysdevOp.number(), [op, at, 0, 0, 0]);
         }
     }
+}
+
+/// Anything about the platform but its end.
+fn platform(dice: &mut Dice) {
+    // There, it may add memory and take processors away, which is right.
+    if is_reference() {
+        return;
+    }
+    let op = match dice.hits(8) {
+        true => dice.next() as u32,
+        false => 16 + dice.below(50) as u32,
+    };
+    let version = match dice.hits(16) {
+        true => dice.next() as u32,
+        false => INTERFACE_VERSION,
+    };
+    let head = u64::from(op) | u64::from(version) << 32;
+    if op == PlatformOp::EnterAcpiSleep.number() {
+        // Others can't write here: any state but off.
+        let mut content = [0; 17];
+        content[0] = head;
+        content[1] = dice.next() & !(7 << 32) | dice.below(5) << 32;
+        let at = content.as_ptr() as u64;
+        raw(Hypercall::PlatformOp.number(), [at, 0, 0, 0, 0]);
+        return;
+    }
+    let at = words(dice, 1 + 16);
+    arena::poke(at, head);
+    raw(Hypercall::PlatformOp.number(), [at, 0, 0, 0, 0]);
+}
+
+/// Short texts of chance, and long ones that are not there.
+fn console(dice: &mut Dice) {
+    // Whoever reads the console has to find the verdict: in lines of their own, and few of them.
+    if !dice.hits(16) {
+        return;
+    }
+    let mut text: [u8; 24] = core::array::from_fn(|_| b' ' + dice.below(95) as u8);
+    text[23] = b'\n';
+    let number = Hypercall::ConsoleIo.number();
+    match dice.below(4) {
+        0 => raw(number, [0, 24, text.as_ptr() as u64, 0, 0]),
+        1 => raw(number, [0, dice.count(), dice.bad_address(), 0, 0]),
+        2 => raw(number, [1, dice.count(), dice.pointer(), 0, 0]),
+        _ => raw(number, [2 + dice.below(1 << 33), 24, dice.pointer(), 0, 0]),
+    };
 }
 
 /// Hypercalls with which this kernel would end the domain or itself.
@@ -310,7 +360,7 @@ fn chosen(dice: &mut Dice) -> (u64, [u64; 5]) {
         false => dice.below(60),
     };
     let is_spared = Hypercall::try_from(number).is_ok_and(|call| SPARED.contains(&call));
-    // Nothing is gained by ending the machine or by filling the console.
+    // Nothing is gained by ending the machine or by filling the console: these two are called with more care.
     let is_never = [Hypercall::ConsoleIo, Hypercall::PlatformOp]
         .iter()
         .any(|call| call.number() == number);
