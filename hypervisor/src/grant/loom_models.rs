@@ -177,7 +177,7 @@ fn handles_are_neither_lost_nor_given_twice() {
         let second = map_at(&machine, 1, Access::Read, 0x2000);
         assert_eq!((first.status, second.status), (OKAY, OKAY));
         let third = map_at(&machine, 1, Access::Read, 0x3000);
-        assert_eq!(third.status, GrantStatus::NoDeviceSpace.number());
+        assert_eq!(third.status, GrantStatus::NoSpace.number());
         machine.check();
     });
 }

@@ -57,7 +57,7 @@ fn try_map<L: GrantDomains, F: Frames, M: Mapper>(
         .grants()
         .handles()
         .allocate(cx.caller)
-        .map_err(|_| GrantStatus::NoDeviceSpace)?;
+        .map_err(|_| GrantStatus::NoSpace)?;
 
     // A grant of a part of a frame can't be mapped.
     let refused = AccessFlags::SUB_PAGE;

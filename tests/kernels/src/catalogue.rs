@@ -330,6 +330,7 @@ cases! {
     "domain/grants" = domain::grants;
     "domain/info" = domain::info;
     "domain/many" = domain::many;
+    "domain/maptrack" = domain::maptrack;
     "domain/out-of-memory" = domain::out_of_memory;
     "domain/out-of-memory-race" = domain::out_of_memory_race, on_many(());
     "domain/pause" = domain::pause, on_many(());

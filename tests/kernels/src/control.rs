@@ -185,7 +185,13 @@ impl Guest {
 
     /// The same, mapped in a window that shows nothing.
     pub(crate) fn empty_in(window: Window, vcpus: u32) -> Self {
-        let id = create(&ordinary(vcpus)).expect("no domain");
+        Self::empty_as(&ordinary(vcpus), window)
+    }
+
+    /// The same, of another kind.
+    fn empty_as(wish: &CreateDomain, window: Window) -> Self {
+        let vcpus = wish.max_vcpus;
+        let id = create(wish).expect("no domain");
         assert_eq!(
             control(DomctlOp::MaxVcpus, id, &MaxVcpus { max: vcpus }),
             Ok(0)
@@ -214,7 +220,12 @@ impl Guest {
 
     /// A domain of which `code` is the first vCPU's: ready to be let go.
     pub(crate) fn with_code(code: *const u8) -> Self {
-        let guest = Self::empty(1);
+        Self::with_code_as(&ordinary(1), code)
+    }
+
+    /// The same, of another kind.
+    pub(crate) fn with_code_as(wish: &CreateDomain, code: *const u8) -> Self {
+        let guest = Self::empty_as(wish, Window::new());
         guest.build(code);
         assert_eq!(guest.set_context(0, &guest.context(0)), Ok(0));
         guest

@@ -153,11 +153,7 @@ impl Model {
         if of >= DOMAINS {
             return Err(Status::BadDomain);
         }
-        let number = self
-            .domain(by)
-            .free
-            .pop_front()
-            .ok_or(Status::NoDeviceSpace)?;
+        let number = self.domain(by).free.pop_front().ok_or(Status::NoSpace)?;
         let kinds: Vec<usize> = host
             .then_some(0)
             .into_iter()

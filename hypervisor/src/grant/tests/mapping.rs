@@ -201,14 +201,14 @@ fn handles_are_bounded_charged_and_reused_as_late_as_possible() {
         assert_eq!(map_ok(&machine, gref, DEVICE | RO, 0), gref);
     }
     assert_eq!(machine.domain(1).charged.load(SeqCst), 512 * 16 + 4096);
-    assert_refused(&machine, 0, DEVICE | RO, 0, GrantStatus::NoDeviceSpace);
+    assert_refused(&machine, 0, DEVICE | RO, 0, GrantStatus::NoSpace);
     for handle in [300, 7, 8] {
         assert_eq!(try_unmap(&machine, handle, 0, 1 << 12), OKAY);
     }
     for handle in [300, 7, 8] {
         assert_eq!(map_ok(&machine, 0, DEVICE | RO, 0), handle);
     }
-    assert_refused(&machine, 0, DEVICE | RO, 0, GrantStatus::NoDeviceSpace);
+    assert_refused(&machine, 0, DEVICE | RO, 0, GrantStatus::NoSpace);
     machine.check();
 }
 
@@ -219,7 +219,7 @@ fn no_memory_for_handles_is_no_handle() {
     domain
         .charge_limit
         .store(domain.charged.load(SeqCst), SeqCst);
-    assert_refused(&machine, 0, HOST, 0x1000, GrantStatus::NoDeviceSpace);
+    assert_refused(&machine, 0, HOST, 0x1000, GrantStatus::NoSpace);
     domain.charge_limit.store(usize::MAX, SeqCst);
     map_ok(&machine, 0, HOST, 0x1000);
 }

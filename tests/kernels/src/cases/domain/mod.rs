@@ -10,6 +10,7 @@ pub(crate) mod events;
 pub(crate) mod grants;
 pub(crate) mod info;
 pub(crate) mod many;
+pub(crate) mod maptrack;
 pub(crate) mod out_of_memory;
 pub(crate) mod out_of_memory_race;
 pub(crate) mod pause;

@@ -18,11 +18,11 @@ use guest_abi::sched_op::SchedOp;
 use guest_abi::sysctl::SysctlOp;
 
 // Makes the calls of the list in RSI: entries of 16 words, with a number and three arguments in the first four; the results
-// replace the numbers, and a number of -1 ends the list. Then what RSI points to is 1.
+// replace the numbers, and a number of -1 ends the list. Then what RSI points to is 1; when it is 0, once more.
 user_code!(
     makes_calls,
     "mov r15, rsi",
-    "lea r14, [rsi + 4096]",
+    "5: lea r14, [r15 + 4096]",
     "2: mov rax, [r14]",
     "cmp rax, -1",
     "je 3f",
@@ -38,8 +38,15 @@ user_code!(
     "4: mov eax, 29", // sched_op yield
     "xor edi, edi",
     "syscall",
-    "jmp 4b",
+    "cmp qword ptr [r15], 0",
+    "jne 4b",
+    "jmp 5b",
 );
+
+/// Code that makes the calls of a list.
+pub(super) fn maker_of_calls() -> *const u8 {
+    makes_calls()
+}
 
 /// Page of the first entry, behind the one by which the two talk.
 const LIST: usize = crate::control::DATA + 1;
