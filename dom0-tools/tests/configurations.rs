@@ -1,9 +1,10 @@
 //! Configuration files that mean harm, or nothing: whatever is in one, it is read or refused in a sentence, in a moment,
 //! in bounded memory, and without a look into files that are none of its business.
-#![cfg(feature = "domains")]
+#![cfg(feature = "evaluator")]
 
-use dom0_tools::config::file::{evaluate_file, load};
+use dom0_tools::config::file::load;
 use dom0_tools::config::keys::Overrides;
+use dom0_tools::config::program::script::evaluate_file;
 use nix::sys::resource::{UsageWho, getrusage};
 use proptest::prelude::*;
 use std::fs;

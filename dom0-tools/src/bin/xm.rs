@@ -1,7 +1,7 @@
 //! Manages guests: `xm create`, `xm list`, ...
 #![forbid(unsafe_code)]
 
-use dom0_tools::config::apart;
+use dom0_tools::config::apart::evaluate_apart;
 use dom0_tools::xm::client::Client;
 use dom0_tools::xm::progress::Progress;
 use dom0_tools::xm::run::{Session, run};
@@ -13,21 +13,10 @@ fn main() -> ExitCode {
         .skip(1)
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
-    if let Some((first, rest)) = words.split_first()
-        && first == apart::OPTION
-    {
-        return match apart::serve(rest) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{error}");
-                ExitCode::FAILURE
-            }
-        };
-    }
     let mut client = Client::default();
     let mut session = Session {
         xend: &mut client,
-        evaluate: &apart::evaluate_apart,
+        evaluate: &evaluate_apart,
         progress: Progress::for_terminals(),
         out: &mut io::stdout(),
         err: &mut io::stderr(),

@@ -1,7 +1,8 @@
 //! Domain configuration: from the files that administrators have to what is to be built.
 //!
-//! Files are programs of Python 2: [`program`] runs them, [`options`] knows what [`keys`] mean, [`domain`] is what comes
-//! of it, and [`file`](mod@file) does all of it; [`apart`] bounds what a file may cost. [`disk`], [`vif`] and [`vfb`] read what devices are described by.
+//! Files are programs of Python 2: `program` runs them, in a process that [`apart`] starts and that bounds itself,
+//! [`evaluated`] is what they assign. [`options`] knows what [`keys`] mean, [`domain`] is what comes of it, and
+//! [`file`](mod@file) does all of it. [`disk`], [`vif`] and [`vfb`] read what devices are described by.
 #![forbid(unsafe_code)]
 
 pub mod apart;
@@ -10,17 +11,19 @@ pub mod devices;
 pub mod disk;
 pub mod domain;
 pub mod error;
+pub mod evaluated;
 pub mod file;
 pub mod kernel_line;
 pub mod keys;
 pub mod mac;
 pub mod options;
 pub mod pairs;
+#[cfg(feature = "evaluator")]
 pub mod program;
 pub mod rate;
 pub mod value;
 pub mod vfb;
 pub mod vif;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "evaluator"))]
 mod tests;

@@ -5,6 +5,7 @@ use super::keys::{KEYS, Overrides};
 use super::options::Options;
 use super::program::Commands;
 use super::program::evaluate::{Source, evaluate};
+use super::program::script::evaluate_file;
 use std::collections::BTreeMap;
 
 const UUID: Uuid = Uuid([0x11; 16]);
@@ -220,8 +221,7 @@ fn files_include_what_is_beside_them() {
         "etch.cfg",
         format!("execfile('{}')\nvif = ('',)\n", common.display()),
     );
-    let loaded =
-        super::file::load(&path, &Overrides::default(), &super::file::evaluate_file).unwrap();
+    let loaded = super::file::load(&path, &Overrides::default(), &evaluate_file).unwrap();
     assert_eq!(
         (&*loaded.config.name, loaded.config.memory_mib),
         ("etch", 77)
@@ -231,7 +231,7 @@ fn files_include_what_is_beside_them() {
         ["vif is a tuple, and ignored; write a string, a number or a list"]
     );
     let path = write("other.cfg", "execfile('/etc/passwd')\n".into());
-    let refused = super::file::load(&path, &Overrides::default(), &super::file::evaluate_file)
+    let refused = super::file::load(&path, &Overrides::default(), &evaluate_file)
         .unwrap_err()
         .to_string();
     assert!(refused.contains("set XM_CONFIG_ALLOW=files"), "{refused}");

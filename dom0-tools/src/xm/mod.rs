@@ -22,5 +22,5 @@ pub mod run;
 pub mod scheduler_output;
 pub mod wait;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "evaluator"))]
 mod tests;

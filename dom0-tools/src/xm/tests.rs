@@ -3,7 +3,7 @@
 use super::client::Xend;
 use super::progress::Progress;
 use super::run::{Session, run};
-use crate::config::file::evaluate_file;
+use crate::config::program::script::evaluate_file;
 use crate::xend::protocol::{Fault, Request, Response};
 use crate::xend::view::{DomainView, HostView, VcpuView};
 use std::io;

@@ -5,8 +5,8 @@ use super::natives;
 use super::translate::{Include, TranslateError, translate};
 use super::translated::Program;
 use crate::config::error::{ConfigError, Origin};
-use crate::config::value::{Setting, Settings, Value};
-use serde::{Deserialize, Serialize};
+use crate::config::evaluated::Evaluated;
+use crate::config::value::{Setting, Value};
 use starlark::PrintHandler;
 use starlark::environment::{Globals, GlobalsBuilder, LibraryExtension, Module};
 use starlark::eval::Evaluator;
@@ -41,17 +41,6 @@ pub struct Source<'a> {
     pub commands: Commands,
     /// Gives the text of files that it includes.
     pub include: &'a (dyn Fn(&str) -> Result<String, String> + Sync),
-}
-
-/// What a file has done.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub struct Evaluated {
-    /// What it has assigned.
-    pub settings: Settings,
-    /// Names that it has assigned what no setting can be, and what that is.
-    pub dropped: BTreeMap<String, String>,
-    /// Lines that it has printed.
-    pub printed: Vec<String>,
 }
 
 /// Runs a file.

@@ -1,8 +1,9 @@
 //! What administrators' files do, and what comes of it.
 
-use super::evaluate::{Evaluated, Source, evaluate};
+use super::evaluate::{Source, evaluate};
 use super::native_modules::Commands;
 use crate::config::error::{ConfigError, Origin};
+use crate::config::evaluated::Evaluated;
 use crate::config::value::Value;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
