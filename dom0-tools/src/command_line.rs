@@ -195,6 +195,10 @@ pub enum ConsoleLog {
     None,
     /// What guests print
     Guest,
+    /// What the hypervisor prints
+    Hv,
+    /// Both
+    All,
 }
 
 impl XenconsoledOptions {
@@ -208,7 +212,15 @@ impl XenconsoledOptions {
     /// Where to log what guests print; `None`: nowhere.
     #[must_use]
     pub fn guest_logs(&self) -> Option<PathBuf> {
-        (self.log == ConsoleLog::Guest).then(|| self.log_dir.clone())
+        let is_wanted = matches!(self.log, ConsoleLog::Guest | ConsoleLog::All);
+        is_wanted.then(|| self.log_dir.clone())
+    }
+
+    /// Where to log what the hypervisor prints; `None`: nowhere.
+    #[must_use]
+    pub fn hypervisor_log(&self) -> Option<PathBuf> {
+        let is_wanted = matches!(self.log, ConsoleLog::Hv | ConsoleLog::All);
+        is_wanted.then(|| self.log_dir.join("hypervisor.log"))
     }
 
     /// Where the process number goes.

@@ -5,8 +5,10 @@ use clap::Parser;
 use dom0_tools::client::connection::{Connection, Failure};
 use dom0_tools::command_line::XenconsoledOptions;
 use dom0_tools::console::host::{ConsoleHost, Lookup};
+use dom0_tools::console::hypervisor_log::{self, HypervisorLog};
+use dom0_tools::daemon::log_file::{LogFile, Readers};
 use dom0_tools::daemon::{background, logging};
-use dom0_tools::device::consoles::ConsoleMachine;
+use dom0_tools::device::consoles::{ConsoleMachine, HypervisorConsole};
 use dom0_tools::device::event_channels::{About, EventChannels};
 use guest_abi::ids::DomId;
 use guest_abi::store_wire::{INTRODUCE_DOMAIN, MessageType, RELEASE_DOMAIN};
@@ -122,6 +124,14 @@ fn run(options: &XenconsoledOptions) -> io::Result<()> {
     )?;
     let machine = ConsoleMachine::open(channels.clone(), epoll.clone(), TERMINALS)?;
     let mut host = ConsoleHost::new(machine, options.guest_logs());
+    let mut hypervisor_log = match options.hypervisor_log() {
+        Some(path) => {
+            let file = LogFile::open(&path, Readers::Group)?;
+            Some(HypervisorLog::new(HypervisorConsole::open()?, file))
+        }
+        None => None,
+    };
+    let mut look_at_log_at = hypervisor_log.is_some().then(Instant::now);
     let mut store = None;
     let mut asked_store_at: Option<Instant> = None;
     let mut ready: BTreeSet<DomId> = BTreeSet::new();
@@ -163,8 +173,19 @@ fn run(options: &XenconsoledOptions) -> io::Result<()> {
             }
         }
         later.retain(|&domain, &mut at| at > now || !ready.insert(domain));
+        if let (Some(at), Some(log)) = (look_at_log_at, &mut hypervisor_log)
+            && at <= now
+        {
+            log.look();
+            look_at_log_at = Some(now + hypervisor_log::PAUSE);
+        }
         let store_at = asked_store_at.map(|at| at + STORE_PAUSE);
-        let wake_at = later.values().copied().chain(store_at).min();
+        let wake_at = later
+            .values()
+            .copied()
+            .chain(store_at)
+            .chain(look_at_log_at)
+            .min();
         let timeout = match wake_at {
             _ if !ready.is_empty() => EpollTimeout::ZERO,
             // Rounded up, else it would be tried too early and again.
@@ -186,6 +207,9 @@ fn run(options: &XenconsoledOptions) -> io::Result<()> {
                         if signal.ssi_signo == Signal::SIGHUP as u32 {
                             logging::reopen();
                             host.reopen_logs();
+                            if let Some(log) = &mut hypervisor_log {
+                                log.reopen();
+                            }
                         } else {
                             let _ = std::fs::remove_file(options.pid_file());
                             return Ok(());

@@ -1,9 +1,10 @@
 //! All consoles: which there are, and moving their bytes.
 
 use super::flow::{Backlog, DEFAULT_LIMIT, RateLimit};
+use super::hypervisor_log::about_gap;
 use super::ring::Console;
 use super::terminal::Terminal;
-use crate::daemon::log_file::{Gap, LogFile, Readers};
+use crate::daemon::log_file::{LogFile, Readers};
 use crate::store::domains::Status;
 use guest_abi::console_ring::{IN_SIZE, OUT_SIZE};
 use guest_abi::ids::{DomId, Port};
@@ -75,13 +76,6 @@ fn open_log(directory: &Path, name: &str) -> io::Result<LogFile> {
         .collect();
     // What is typed in a guest may be a secret, and may be shown by it.
     LogFile::open(&directory.join(format!("guest-{name}.log")), Readers::Owner)
-}
-
-fn about_gap(gap: &Gap) -> String {
-    format!(
-        "\n[xenconsoled: {} bytes are missing here, which could not be written: {}]\n",
-        gap.bytes, gap.why
-    )
 }
 
 /// See the module.

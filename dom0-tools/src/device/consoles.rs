@@ -3,10 +3,13 @@
 
 use super::domain_status::DomainStatus;
 use super::event_channels::EventChannels;
+use super::privcmd::Privcmd;
 use super::shared_frame::SharedFrame;
 use crate::console::host::ConsolePlatform;
+use crate::console::hypervisor_log::Source;
 use crate::console::ring::{Console, ConsoleEnd};
 use crate::console::terminal::{PseudoTerminal, Terminal};
+use crate::control::error::ControlError;
 use crate::store::domains::Status;
 use guest_abi::grant_table::RESERVED_CONSOLE;
 use guest_abi::ids::{DomId, GrantRef, Port};
@@ -39,6 +42,26 @@ impl ConsoleMachine {
             epoll,
             first_terminal,
         })
+    }
+}
+
+/// What the hypervisor prints.
+pub struct HypervisorConsole(Privcmd);
+
+impl HypervisorConsole {
+    /// Opens the way to it.
+    ///
+    /// # Errors
+    ///
+    /// If this is not the first domain.
+    pub fn open() -> io::Result<Self> {
+        Privcmd::open().map(Self)
+    }
+}
+
+impl Source for HypervisorConsole {
+    fn read(&mut self, index: Option<u32>, most: usize) -> Result<(Vec<u8>, u32), ControlError> {
+        self.0.read_console_from(index, most)
     }
 }
 

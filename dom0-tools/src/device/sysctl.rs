@@ -127,12 +127,27 @@ impl Privcmd {
     pub fn read_console(&self) -> Result<Vec<u8>, ControlError> {
         let mut room = 64 << 10;
         loop {
-            let (bytes, is_all) = self.console(room, 0)?;
+            let (bytes, is_all, _) = self.console(room, 0, None)?;
             if is_all || room >= MAX_LOG_BYTES {
                 return Ok(bytes);
             }
             room *= 4;
         }
+    }
+
+    /// What the hypervisor has printed since its log was read up to an index, at most so many bytes, and the index behind
+    /// it. What is no longer in its log is left out. `None`: from the oldest on.
+    ///
+    /// # Errors
+    ///
+    /// The hypervisor's.
+    pub fn read_console_from(
+        &self,
+        index: Option<u32>,
+        most: usize,
+    ) -> Result<(Vec<u8>, u32), ControlError> {
+        let (bytes, _, index) = self.console(most, 0, index)?;
+        Ok((bytes, index))
     }
 
     /// Empties the hypervisor's log.
@@ -141,17 +156,23 @@ impl Privcmd {
     ///
     /// The hypervisor's.
     pub fn clear_console(&self) -> Result<(), ControlError> {
-        self.console(1, 1).map(drop)
+        self.console(1, 1, None).map(drop)
     }
 
-    fn console(&self, room: usize, clear: u8) -> Result<(Vec<u8>, bool), ControlError> {
+    /// Bytes, whether these are all, and the index behind them.
+    fn console(
+        &self,
+        room: usize,
+        clear: u8,
+        from: Option<u32>,
+    ) -> Result<(Vec<u8>, bool, u32), ControlError> {
         let mut memory = self.locked(BEHIND + room)?;
         let asked = ReadConsole {
             clear,
-            incremental: 0,
+            incremental: u8::from(from.is_some()),
             pad0: 0,
             pad1: 0,
-            index: 0,
+            index: from.unwrap_or(0),
             buffer: memory.address(BEHIND),
             count: room as u32,
             pad2: [0; 4],
@@ -164,7 +185,7 @@ impl Privcmd {
         let count = (answer.count as usize).min(room);
         let bytes = memory.read_list(BEHIND, count);
         self.give_back(memory);
-        Ok((bytes, count < room))
+        Ok((bytes, count < room, answer.index))
     }
 
     /// Presses keys on the hypervisor's console.

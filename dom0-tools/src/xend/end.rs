@@ -49,6 +49,7 @@ impl Xend {
                 }
             }
         }
+        self.remove_unfinished_cores();
         let first = infos.iter().find(|info| info.domain == DomId::DOM0);
         let (kib, vcpus) = first.map_or((0, 1), |info| {
             (info.tot_pages * 4, info.max_vcpu_id.wrapping_add(1))

@@ -11,6 +11,7 @@
 //! works).
 #![forbid(unsafe_code)]
 
+mod core_files;
 pub mod create;
 pub mod domains;
 pub mod dump;
@@ -65,7 +66,7 @@ pub struct Xend {
     places: Places,
     read_settings: SettingsReader,
     settings: Mutex<Arc<Settings>>,
-    writings: Mutex<BTreeMap<u16, dump::Writing>>,
+    writings: Mutex<BTreeMap<u64, dump::Writing>>,
 }
 
 impl Xend {

@@ -68,7 +68,7 @@ const DEVICES: &str = "devices of guests";
 const BALLOONING: &str = "ballooning";
 
 /// All keys, in the order in which they are shown.
-const KEYS: [Key; 51] = [
+const KEYS: [Key; 53] = [
     key("logfile", Shape::Text, "/var/log/xen/xend.log"),
     key("loglevel", Shape::Level, "INFO"),
     key(
@@ -77,6 +77,16 @@ const KEYS: [Key; 51] = [
         "1024",
     ),
     key("enable-dump", Shape::YesNo, "no"),
+    key(
+        "dump-reserve",
+        Shape::Number(0, 90, "a percentage, 0 to 90"),
+        "10",
+    ),
+    key(
+        "dump-crash-count",
+        Shape::Number(1, 1000, "a number, 1 to 1000"),
+        "3",
+    ),
     key("xend-domains-path", Shape::Text, "/var/lib/xend/domains"),
     missing(
         "xend-state-path",
@@ -286,6 +296,18 @@ impl Settings {
     #[must_use]
     pub fn dumps_crashed(&self) -> bool {
         self.text("enable-dump") == "yes"
+    }
+
+    /// The part of a file system that stays free when a core is written.
+    #[must_use]
+    pub fn dump_reserve_percent(&self) -> u64 {
+        self.text("dump-reserve").parse().unwrap_or(0)
+    }
+
+    /// Cores of its crashes that are kept for each guest.
+    #[must_use]
+    pub fn cores_of_crashes(&self) -> usize {
+        self.text("dump-crash-count").parse().unwrap_or(1)
     }
 
     /// Where domains are kept that do not run.
