@@ -1,6 +1,8 @@
 //! How the programs are called. Their help and their manual pages are made from what is said here.
 #![forbid(unsafe_code)]
 
+use crate::console::host::{Manner, Overflow};
+use crate::console::line_times::Times;
 use crate::store::quota::Quota;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -132,6 +134,21 @@ pub struct XenconsoledOptions {
     /// What to log into files
     #[arg(long, value_enum, default_value = "none")]
     pub log: ConsoleLog,
+    /// In which of these files lines begin with the time
+    #[arg(short, long, value_enum, value_name = "LOG", default_value = "none")]
+    pub timestamp: ConsoleLog,
+    /// What happens when a guest has printed as much as is kept and nobody is attached
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "WHAT",
+        default_value = "discard"
+    )]
+    pub overflow_data: OverflowData,
+    /// Log more of what the daemon does itself
+    #[arg(short, long)]
+    pub verbose: bool,
     /// Where these files are
     #[arg(long, value_name = "DIRECTORY", default_value = "/var/log/xen/console")]
     pub log_dir: PathBuf,
@@ -201,6 +218,32 @@ pub enum ConsoleLog {
     All,
 }
 
+impl ConsoleLog {
+    const fn has_guests(self) -> bool {
+        matches!(self, Self::Guest | Self::All)
+    }
+
+    const fn has_hypervisor(self) -> bool {
+        matches!(self, Self::Hv | Self::All)
+    }
+}
+
+/// What happens to what nobody reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum OverflowData {
+    /// The oldest is thrown away
+    Discard,
+    /// The guest waits
+    Keep,
+}
+
+fn times(are_shown: bool) -> Times {
+    match are_shown {
+        true => Times::Shown,
+        false => Times::NotShown,
+    }
+}
+
 impl XenconsoledOptions {
     /// Where to log what the daemon itself has to say; `None`: to standard error.
     #[must_use]
@@ -209,18 +252,31 @@ impl XenconsoledOptions {
         self.is_background.then(path)
     }
 
-    /// Where to log what guests print; `None`: nowhere.
+    /// How guests' consoles are served.
     #[must_use]
-    pub fn guest_logs(&self) -> Option<PathBuf> {
-        let is_wanted = matches!(self.log, ConsoleLog::Guest | ConsoleLog::All);
-        is_wanted.then(|| self.log_dir.clone())
+    pub fn manner(&self) -> Manner {
+        let log_directory = || self.log_dir.clone();
+        Manner {
+            log_directory: self.log.has_guests().then(log_directory),
+            times: times(self.timestamp.has_guests()),
+            overflow: match self.overflow_data {
+                OverflowData::Discard => Overflow::Discard,
+                OverflowData::Keep => Overflow::Keep,
+            },
+        }
+    }
+
+    /// Of the lines of the hypervisor's log.
+    #[must_use]
+    pub fn hypervisor_times(&self) -> Times {
+        times(self.timestamp.has_hypervisor())
     }
 
     /// Where to log what the hypervisor prints; `None`: nowhere.
     #[must_use]
     pub fn hypervisor_log(&self) -> Option<PathBuf> {
-        let is_wanted = matches!(self.log, ConsoleLog::Hv | ConsoleLog::All);
-        is_wanted.then(|| self.log_dir.join("hypervisor.log"))
+        let path = || self.log_dir.join("hypervisor.log");
+        self.log.has_hypervisor().then(path)
     }
 
     /// Where the process number goes.

@@ -107,7 +107,12 @@ impl Lookup for Store {
 }
 
 fn run(options: &XenconsoledOptions) -> io::Result<()> {
-    logging::start(options.daemon_log().as_deref(), LevelFilter::Info)?;
+    let level = if options.verbose {
+        LevelFilter::Debug
+    } else {
+        LevelFilter::Info
+    };
+    logging::start(options.daemon_log().as_deref(), level)?;
     background::prepare(OPEN_FILES);
     let epoll = Rc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
     let mut mask = SigSet::empty();
@@ -123,11 +128,15 @@ fn run(options: &XenconsoledOptions) -> io::Result<()> {
         EpollEvent::new(EpollFlags::EPOLLIN, MACHINE),
     )?;
     let machine = ConsoleMachine::open(channels.clone(), epoll.clone(), TERMINALS)?;
-    let mut host = ConsoleHost::new(machine, options.guest_logs());
+    let mut host = ConsoleHost::new(machine, options.manner());
     let mut hypervisor_log = match options.hypervisor_log() {
         Some(path) => {
             let file = LogFile::open(&path, Readers::Group)?;
-            Some(HypervisorLog::new(HypervisorConsole::open()?, file))
+            Some(HypervisorLog::new(
+                HypervisorConsole::open()?,
+                file,
+                options.hypervisor_times(),
+            ))
         }
         None => None,
     };

@@ -95,6 +95,12 @@ impl Backlog {
         self.bytes.drain(..count.min(self.bytes.len()));
     }
 
+    /// Bytes that can be added before the oldest give way.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.limit.saturating_sub(self.bytes.len())
+    }
+
     /// Bytes that wait.
     #[must_use]
     pub fn len(&self) -> usize {

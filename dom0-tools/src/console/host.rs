@@ -2,6 +2,7 @@
 
 use super::flow::{Backlog, DEFAULT_LIMIT, RateLimit};
 use super::hypervisor_log::about_gap;
+use super::line_times::{LineTimes, Times};
 use super::ring::Console;
 use super::terminal::Terminal;
 use crate::daemon::log_file::{LogFile, Readers};
@@ -59,6 +60,7 @@ struct GuestConsole {
     backlog: Backlog,
     rate: RateLimit,
     log: Option<LogFile>,
+    lines: LineTimes,
     is_broken: bool,
 }
 
@@ -78,23 +80,51 @@ fn open_log(directory: &Path, name: &str) -> io::Result<LogFile> {
     LogFile::open(&directory.join(format!("guest-{name}.log")), Readers::Owner)
 }
 
+/// What happens when a guest has printed as much as is kept, and nobody reads it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Overflow {
+    /// The oldest is thrown away.
+    Discard,
+    /// The guest waits.
+    Keep,
+}
+
+/// How consoles are served.
+#[derive(Debug)]
+pub struct Manner {
+    /// Where what guests print is logged; `None`: nowhere.
+    pub log_directory: Option<PathBuf>,
+    /// Of the lines of these logs.
+    pub times: Times,
+    /// See there.
+    pub overflow: Overflow,
+}
+
+/// How much of a guest's output is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Turn {
+    /// No more than a ring has, so that all get theirs.
+    Usual,
+    /// The guest is gone: all of it.
+    Last,
+}
+
 /// See the module.
 pub struct ConsoleHost<P> {
     platform: P,
     consoles: BTreeMap<DomId, GuestConsole>,
-    /// `None`: nothing is logged.
-    log_directory: Option<PathBuf>,
+    manner: Manner,
     /// Said once that they can't be connected, with where they were then.
     refused: BTreeMap<DomId, Place>,
 }
 
 impl<P: ConsolePlatform> ConsoleHost<P> {
     /// One without consoles.
-    pub fn new(platform: P, log_directory: Option<PathBuf>) -> Self {
+    pub fn new(platform: P, manner: Manner) -> Self {
         Self {
             platform,
             consoles: BTreeMap::new(),
-            log_directory,
+            manner,
             refused: BTreeMap::new(),
         }
     }
@@ -142,7 +172,7 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
             .collect();
         for domain in gone {
             // Its last words go into the log.
-            self.move_output(domain, now, usize::MAX);
+            self.move_output(domain, now, Turn::Last);
             self.consoles.remove(&domain);
             log::info!("domain {}: its console is closed", domain.0);
         }
@@ -182,7 +212,7 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
         let limit = limit.and_then(|text| text.parse().ok());
         let name = store.read(&format!("{home}/name"));
         let name = name.unwrap_or_else(|| domain.0.to_string());
-        let log = self.log_directory.as_ref().and_then(|directory| {
+        let log = self.manner.log_directory.as_ref().and_then(|directory| {
             open_log(directory, &name)
                 .inspect_err(|error| log::warn!("domain {}: no log: {error}", domain.0))
                 .ok()
@@ -202,6 +232,7 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
                 backlog: Backlog::new(limit.unwrap_or(DEFAULT_LIMIT)),
                 rate: RateLimit::new(now),
                 log,
+                lines: LineTimes::new(self.manner.times),
                 is_broken: false,
             },
         );
@@ -210,8 +241,7 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
     /// Something has happened at a domain's console. Returns when to try again, if it must wait.
     pub fn serve(&mut self, domain: DomId, now: Instant) -> Option<Duration> {
         self.move_input(domain);
-        // A turn takes no more than a ring has, so that all get theirs.
-        self.move_output(domain, now, OUT_SIZE)
+        self.move_output(domain, now, Turn::Usual)
     }
 
     /// The log files were moved away.
@@ -251,13 +281,22 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
         }
     }
 
-    fn move_output(&mut self, domain: DomId, now: Instant, most: usize) -> Option<Duration> {
+    fn move_output(&mut self, domain: DomId, now: Instant, turn: Turn) -> Option<Duration> {
         let guest = self.consoles.get_mut(&domain)?;
         guest.show();
         if guest.is_broken {
             return None;
         }
         let allowed = guest.rate.allowed(now);
+        let most = match (turn, self.manner.overflow) {
+            (Turn::Last, _) => usize::MAX,
+            (Turn::Usual, Overflow::Discard) => OUT_SIZE,
+            // What does not fit waits until somebody reads.
+            (Turn::Usual, Overflow::Keep) => match guest.backlog.room() {
+                0 => return None,
+                room => room.min(OUT_SIZE),
+            },
+        };
         let Ok(bytes) = guest.console.take_output(allowed.min(most)) else {
             guest.give_up(domain);
             return None;
@@ -265,7 +304,7 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
         guest.rate.took(bytes.len());
         if let Some(log) = &mut guest.log
             && !bytes.is_empty()
-            && let Some(error) = log.write(&bytes, about_gap)
+            && let Some(error) = log.write(&guest.lines.with_times(&bytes), about_gap)
         {
             log::warn!(
                 "{}: {error}: what is printed is not logged until it can be",

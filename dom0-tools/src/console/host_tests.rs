@@ -1,7 +1,8 @@
 //! Guests with consoles, and administrators who attach or do not.
 
 use super::flow::BURST_BYTES;
-use super::host::{ConsoleHost, ConsolePlatform, Lookup};
+use super::host::{ConsoleHost, ConsolePlatform, Lookup, Manner, Overflow};
+use super::line_times::Times;
 use super::ring::testing::{guest_print, guest_read};
 use super::ring::{Console, ConsoleEnd};
 use super::terminal::{PseudoTerminal, Terminal};
@@ -116,11 +117,20 @@ struct World {
 
 impl World {
     fn new(name: &str) -> Self {
+        Self::with_overflow(name, Overflow::Discard)
+    }
+
+    fn with_overflow(name: &str, overflow: Overflow) -> Self {
         let logs = std::env::temp_dir().join(format!("consoles-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&logs);
         let machine = Rc::<RefCell<Machine>>::default();
+        let manner = Manner {
+            log_directory: Some(logs.clone()),
+            times: Times::NotShown,
+            overflow,
+        };
         Self {
-            host: ConsoleHost::new(TestPlatform(machine.clone()), Some(logs.clone())),
+            host: ConsoleHost::new(TestPlatform(machine.clone()), manner),
             machine,
             store: TestStore::default(),
             logs,
@@ -204,6 +214,32 @@ fn who_attaches_late_sees_the_newest_output() {
     assert_eq!(attached.borrow().shown.len(), 5000);
     assert!(attached.borrow().shown.ends_with(b"line 998\nline 999\n"));
     assert_eq!(world.log("a_b").lines().count(), 1000);
+}
+
+#[test]
+fn where_all_is_kept_a_guest_waits_for_who_reads() {
+    let mut world = World::with_overflow("kept", Overflow::Keep);
+    let frame = world.add_guest(3, "x");
+    let mut printed = 0;
+    while world.serve(3).is_some() || printed < 5000 {
+        printed += guest_print(&frame, &[b'x'; 1000]);
+    }
+    // What is kept, and a ring that is full.
+    printed += guest_print(&frame, &[b'x'; 4000]);
+    assert_eq!((printed, guest_print(&frame, b"x")), (5000 + 2048, 0));
+    assert_eq!(world.log("x").len(), 5000);
+    let attached = world.attached(3);
+    attached.borrow_mut().room = usize::MAX;
+    while world.serve(3).is_some() {}
+    assert_eq!(attached.borrow().shown.len(), printed);
+    // The last words of one that is gone are logged although nobody reads.
+    attached.borrow_mut().room = 0;
+    while guest_print(&frame, &[b'y'; 2000]) > 0 {
+        world.serve(3);
+    }
+    world.machine.borrow_mut().gone.push(DomId(3));
+    world.update();
+    assert_eq!(world.log("x").matches('y').count(), 5000 + 2048);
 }
 
 #[test]

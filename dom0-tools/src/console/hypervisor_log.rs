@@ -1,5 +1,6 @@
 //! What the hypervisor prints, in a file.
 
+use super::line_times::{LineTimes, Times};
 use crate::control::error::ControlError;
 use crate::daemon::log_file::{Gap, LogFile};
 use std::time::Duration;
@@ -25,16 +26,18 @@ pub trait Source {
 pub struct HypervisorLog<S> {
     source: S,
     file: LogFile,
+    lines: LineTimes,
     index: Option<u32>,
     is_refused: bool,
 }
 
 impl<S: Source> HypervisorLog<S> {
     /// Begins with what the hypervisor still knows.
-    pub const fn new(source: S, file: LogFile) -> Self {
+    pub const fn new(source: S, file: LogFile, times: Times) -> Self {
         Self {
             source,
             file,
+            lines: LineTimes::new(times),
             index: None,
             is_refused: false,
         }
@@ -57,7 +60,7 @@ impl<S: Source> HypervisorLog<S> {
             if bytes.is_empty() {
                 return;
             }
-            if let Some(error) = self.file.write(&bytes, about_gap) {
+            if let Some(error) = self.file.write(&self.lines.with_times(&bytes), about_gap) {
                 log::warn!(
                     "{}: {error}: what the hypervisor prints is not logged until it can be",
                     self.file.path().display()
@@ -122,7 +125,7 @@ mod tests {
         let path = std::env::temp_dir().join(name).join("hypervisor.log");
         let printed = Rc::<RefCell<Printed>>::default();
         let file = LogFile::open(&path, Readers::Group).unwrap();
-        let mut log = HypervisorLog::new(printed.clone(), file);
+        let mut log = HypervisorLog::new(printed.clone(), file, Times::NotShown);
         let print = |text: &str| printed.borrow_mut().text.extend(text.bytes());
         print("booted\n");
         log.look();

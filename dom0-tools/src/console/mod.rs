@@ -9,6 +9,7 @@ pub mod attach;
 pub mod flow;
 pub mod host;
 pub mod hypervisor_log;
+pub mod line_times;
 pub mod ring;
 pub mod terminal;
 
