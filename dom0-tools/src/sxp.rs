@@ -120,7 +120,9 @@ impl Sxp {
         }
     }
 
-    fn flat(&self) -> String {
+    /// As it is printed on one line, however long.
+    #[must_use]
+    pub fn flat(&self) -> String {
         match self {
             Self::Atom(text) => quoted(text),
             Self::List(items) => {

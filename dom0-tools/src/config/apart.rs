@@ -8,17 +8,22 @@
 use super::error::{ConfigError, Origin};
 use super::evaluated::Evaluated;
 use super::keys::Overrides;
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::Signal;
+use nix::sys::time::TimeValLike;
 use std::env;
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 /// The program that reads files, beside the one that runs. The file's name and the command line's variables follow.
 const PROGRAM: &str = "xm-evaluate";
 /// Processor time; a file that computes much takes half a second where the processor is emulated.
 pub(super) const MOST_SECONDS: u64 = 10;
+/// Who has computed for so long was not only waiting.
+const MUCH: Duration = Duration::from_secs(1);
 /// From the start to the end, in seconds: a file may also wait, for a file that is a pipe say.
 pub(super) const MOST_WAITING_SECONDS: u32 = 30;
 
@@ -51,7 +56,7 @@ pub fn evaluate_apart(path: &Path, overrides: &Overrides) -> Result<Evaluated, C
     let output = output(path, overrides)
         .map_err(|error| failed(format!("{PROGRAM}, which reads it, can't be run: {error}")))?;
     if !output.status.success() {
-        return Err(failed(why(output.status, &output.stderr)));
+        return Err(failed(why(output.status, &output.stderr, computed())));
     }
     // What commands complain of that it runs.
     let _ = io::stderr().write_all(&output.stderr);
@@ -60,8 +65,17 @@ pub fn evaluate_apart(path: &Path, overrides: &Overrides) -> Result<Evaluated, C
     answer
 }
 
+/// How long processes have computed that this one has waited for: there is no other.
+fn computed() -> Duration {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) else {
+        return Duration::ZERO;
+    };
+    let time = usage.user_time() + usage.system_time();
+    Duration::from_millis(u64::try_from(time.num_milliseconds()).unwrap_or(0))
+}
+
 /// Why the process has ended that was to read a file.
-fn why(status: ExitStatus, complaint: &[u8]) -> String {
+fn why(status: ExitStatus, complaint: &[u8], computed: Duration) -> String {
     let signal = status
         .signal()
         .and_then(|number| Signal::try_from(number).ok());
@@ -69,6 +83,10 @@ fn why(status: ExitStatus, complaint: &[u8]) -> String {
         Some(Signal::SIGXCPU) => {
             format!("this computes for more than {MOST_SECONDS} s; is there a loop without an end?")
         }
+        // On a machine with much else to do.
+        Some(Signal::SIGALRM) if computed >= MUCH => format!(
+            "this is not read within {MOST_WAITING_SECONDS} s; is there a loop without an end?"
+        ),
         Some(Signal::SIGALRM) => {
             format!("this is not read within {MOST_WAITING_SECONDS} s; is one of its files a pipe?")
         }
@@ -89,12 +107,16 @@ mod tests {
 
     #[test]
     fn each_way_to_end_has_its_sentence() {
-        for (signal, sentence) in [
-            (Signal::SIGXCPU, "this computes for more than 10 s; "),
-            (Signal::SIGALRM, "this is not read within 30 s; "),
-            (Signal::SIGABRT, "this needs more memory than any"),
+        let pipe = "this is not read within 30 s; is one of its files a pipe?";
+        let endless = "this is not read within 30 s; is there a loop without an end?";
+        for (signal, seconds, sentence) in [
+            (Signal::SIGXCPU, 10, "this computes for more than 10 s; "),
+            (Signal::SIGALRM, 0, pipe),
+            (Signal::SIGALRM, 5, endless),
+            (Signal::SIGABRT, 0, "this needs more memory than any"),
         ] {
-            let said = why(ExitStatus::from_raw(signal as i32), b"");
+            let computed = Duration::from_secs(seconds);
+            let said = why(ExitStatus::from_raw(signal as i32), b"", computed);
             assert!(said.starts_with(sentence), "{said}");
         }
     }

@@ -98,6 +98,7 @@ impl Xend {
         // One that `create` leaves paused was not paused: so `domstate` tells them apart.
         record.paused_by_admin = false;
         record.paused_for_dump = false;
+        record.shutdown_asked = None;
         // Before the first step: who finds a domain of this identity knows that it is unfinished.
         self.table.put(record);
         let images = self.machine.images(&record.config)?;

@@ -273,13 +273,19 @@ impl Xend {
             return Err(Fault::text("Domain is not running"));
         }
         let home = home(number);
-        let mut store = self.connect_store()?;
-        store.write(&format!("{home}/control/shutdown"), reason)?;
-        store.write(
-            &format!("{home}/xend/shutdown_start_time"),
-            &format!("{:.2}", super::create::now()),
-        )?;
-        Ok(Response::Done)
+        let now = super::create::now();
+        self.alone(&view, |_, record| {
+            let mut store = self.connect_store()?;
+            store.write(&format!("{home}/control/shutdown"), reason)?;
+            let since = format!("{now:.2}");
+            store.write(&format!("{home}/xend/shutdown_start_time"), &since)?;
+            store.remove(&format!("{home}/xend/unresponsive"))?;
+            if let Some(mut record) = record {
+                record.shutdown_asked = Some(now);
+                self.table.put(&record);
+            }
+            Ok(Response::Done)
+        })
     }
 
     pub(super) fn sysrq(&self, domain: &str, letter: &str) -> Result<Response, Fault> {

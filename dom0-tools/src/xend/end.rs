@@ -14,6 +14,14 @@ use guest_abi::ids::DomId;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+/// A domain that was asked to shut down and runs for so long is noted as one that does not answer.
+const UNRESPONSIVE_SECONDS: f64 = 300.0;
+
+fn is_unresponsive(record: &Record) -> bool {
+    let asked = record.shutdown_asked;
+    asked.is_some_and(|asked| now() - asked > UNRESPONSIVE_SECONDS)
+}
+
 impl Xend {
     /// Takes over what a former daemon has left: unfinished domains are destroyed, others go on.
     ///
@@ -102,9 +110,39 @@ impl Xend {
                 let xend = Arc::clone(self);
                 let uuid = record.config.uuid;
                 std::thread::spawn(move || xend.see_to_end(uuid, domid));
+            } else if is_unresponsive(&record) {
+                self.note_unresponsive(record.config.uuid, domid);
             }
         }
         Ok(())
+    }
+
+    /// Notes that a domain does not do what it was asked. Nothing else is done about it.
+    fn note_unresponsive(&self, uuid: Uuid, domid: u16) {
+        let Some(lock) = self.table.lock_of(uuid) else {
+            return;
+        };
+        // Whoever works on it may take long, and it is looked at again.
+        let Ok(_alone) = lock.try_lock() else { return };
+        let record = self.table.get(uuid);
+        let is_it = |record: &Record| record.domid == Some(domid) && is_unresponsive(record);
+        let Some(mut record) = record.filter(is_it) else {
+            return;
+        };
+        let node = format!("{}/xend/unresponsive", home(DomId(domid)));
+        let written = self
+            .connect_store()
+            .and_then(|mut store| store.write(&node, "True"));
+        if let Err(fault) = written {
+            log::warn!("{}: {fault}", record.config.name);
+            return;
+        }
+        log::warn!(
+            "{}: it has not shut down {UNRESPONSIVE_SECONDS} seconds after it was asked to",
+            record.config.name
+        );
+        record.shutdown_asked = None;
+        self.table.put(&record);
     }
 
     /// Does what is to be done about a domain that has ended, unless somebody else has done it.

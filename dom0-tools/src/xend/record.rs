@@ -39,6 +39,9 @@ pub struct Record {
     /// It is paused while its core is being written.
     #[serde(default)]
     pub paused_for_dump: bool,
+    /// When it was asked to shut down, in seconds since 1970, until that is noted as without effect.
+    #[serde(default)]
+    pub shutdown_asked: Option<f64>,
     /// The frame of its ring to the store.
     pub store_mfn: u64,
     /// The frame of its console's ring.
@@ -59,6 +62,7 @@ impl Record {
             restart_count: 0,
             paused_by_admin: false,
             paused_for_dump: false,
+            shutdown_asked: None,
             store_mfn: 0,
             console_mfn: 0,
             boot_id: boot_id.to_owned(),

@@ -5,6 +5,7 @@ use super::protocol::Fault;
 use super::record::Record;
 use crate::builder::Built;
 use crate::config::domain::Uuid;
+use crate::sxp::Sxp;
 use guest_abi::ids::DomId;
 
 /// A domain's home.
@@ -40,6 +41,8 @@ pub fn describe(
     store.remove(&home)?;
     store.remove(&vm)?;
 
+    let image = config.sxp_image();
+    let image = image.rest().iter().map(Sxp::flat).collect();
     let mut write = |directory: &str, pairs: &[(&str, String)]| {
         pairs
             .iter()
@@ -62,6 +65,7 @@ pub fn describe(
             ("on_xend_start", config.on_xend_start.clone()),
             ("on_xend_stop", config.on_xend_stop.clone()),
             ("pool_name", config.pool.clone()),
+            ("image", image),
             ("image/ostype", "linux".to_owned()),
             ("image/kernel", config.kernel.clone()),
             ("image/cmdline", config.command_line.clone()),
@@ -132,7 +136,8 @@ pub fn describe(
         store.set_perms(&format!("{home}/{directory}"), &guest_owns)?;
     }
     store.set_perms(&format!("{home}/memory/target"), &guest_reads)?;
-    for node in ["", "/uuid", "/image", "/image/cmdline"] {
+    // Nothing else of it: where its kernel is in the first domain is not the guest's business.
+    for node in ["/uuid", "/image/cmdline"] {
         store.set_perms(&format!("{vm}{node}"), &guest_reads)?;
     }
     store.introduce(domain, built.store.mfn, built.store.port)

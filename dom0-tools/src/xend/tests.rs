@@ -45,6 +45,40 @@ fn is_nothing_left(world: &World, xend: &Xend) {
 }
 
 #[test]
+fn who_does_not_shut_down_is_noted() {
+    let world = World::default();
+    world.state().output = b"x".to_vec();
+    let xend = world.xend("unresponsive");
+    let domid = create(&xend, "etch").unwrap();
+    let node = format!("/local/domain/{domid}/xend/unresponsive");
+    let noted = || world.state().nodes.get(&node).cloned();
+    let ask = || xend.shutdown("etch", "poweroff").unwrap();
+    let wait = |seconds: f64| {
+        let mut record = xend.table.all().remove(0);
+        record.shutdown_asked = record.shutdown_asked.map(|asked| asked - seconds);
+        xend.table.put(&record);
+        xend.look_at_domains().unwrap();
+    };
+    wait(1000.0);
+    assert_eq!(noted(), None);
+    ask();
+    wait(290.0);
+    assert_eq!(noted(), None);
+    // A daemon that takes over goes on counting.
+    let xend = world.xend("unresponsive");
+    let mut record = xend.table.all().remove(0);
+    record.shutdown_asked = record.shutdown_asked.map(|asked| asked - 20.0);
+    xend.table.put(&record);
+    xend.look_at_domains().unwrap();
+    assert_eq!(noted().as_deref(), Some("True"));
+    // It is asked again, and the time begins again.
+    xend.shutdown("etch", "poweroff").unwrap();
+    xend.look_at_domains().unwrap();
+    assert_eq!(noted(), None);
+    xend.destroy("etch").unwrap();
+}
+
+#[test]
 fn a_domain_is_made_listed_and_destroyed() {
     let world = World::default();
     world.state().output = b"Linux".to_vec();
