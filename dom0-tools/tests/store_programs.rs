@@ -490,4 +490,25 @@ fn a_console_is_attached_to_and_left() {
     assert_eq!(read_until(&mut shown, "bye"), "bye");
     daemon.run("rm /local/domain/3");
     assert!(client.wait().unwrap().success());
+    // All that a guest has printed is shown, also to who is slow, when the daemon closes the console behind it.
+    let mut last = PseudoTerminal::open().unwrap();
+    daemon.run(&format!(
+        "write /local/domain/3/console/tty {}",
+        last.path()
+    ));
+    let mut client = start(&["3"]);
+    let mut shown = client.stdout.take().unwrap();
+    drop(client.stdin.take());
+    last.write(b"up ");
+    assert_eq!(read_until(&mut shown, "up "), "up ");
+    let pid = nix::unistd::Pid::from_raw(client.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    let words = "x".repeat(3000);
+    assert_eq!(last.write(words.as_bytes()), words.len());
+    daemon.run("rm /local/domain/3");
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).unwrap();
+    let mut rest = String::new();
+    shown.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, words);
+    assert!(client.wait().unwrap().success());
 }

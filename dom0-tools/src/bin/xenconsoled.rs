@@ -194,6 +194,7 @@ fn run(options: &XenconsoledOptions) -> io::Result<()> {
             .copied()
             .chain(store_at)
             .chain(look_at_log_at)
+            .chain(host.close(now))
             .min();
         let timeout = match wake_at {
             _ if !ready.is_empty() => EpollTimeout::ZERO,

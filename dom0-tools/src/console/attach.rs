@@ -18,6 +18,9 @@ const ESCAPE: u8 = 0x1d;
 /// How long the daemon may take to make a console's terminal.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What a console that is closed still has to show comes at once.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// Attaches until Ctrl-] is typed or the console is closed. `key` is the node with the name of the console's
 /// terminal.
 ///
@@ -25,29 +28,57 @@ const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// What to tell.
 pub fn attach(key: &str) -> Result<(), String> {
-    let mut store = Connection::open()
-        .map_err(|error| format!("the store is not reached: {error}; is xenstored running?"))?;
-    let watched = store.ask_texts(MessageType::Watch, 0, &[key, "tty"]);
-    watched.map_err(|failure| format!("{key} can't be watched: {failure}"))?;
-    let path = wait_for_terminal(&mut store, key)?;
-    let terminal = open(&path).map_err(|error| format!("Could not open tty `{path}': {error}"))?;
-    let mut mask = SigSet::empty();
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
-        mask.add(signal);
+    Attachment::open(key)?.run()
+}
+
+/// A console that will be shown: nothing of it is lost from now on, whatever becomes of the guest.
+pub struct Attachment {
+    store: Connection,
+    key: String,
+    terminal: File,
+    /// Standard input has not ended.
+    has_input: bool,
+}
+
+impl Attachment {
+    /// Waits until the console has a terminal.
+    ///
+    /// # Errors
+    ///
+    /// What to tell.
+    pub fn open(key: &str) -> Result<Self, String> {
+        let mut store = Connection::open()
+            .map_err(|error| format!("the store is not reached: {error}; is xenstored running?"))?;
+        let watched = store.ask_texts(MessageType::Watch, 0, &[key, "tty"]);
+        watched.map_err(|failure| format!("{key} can't be watched: {failure}"))?;
+        let path = wait_for_terminal(&mut store, key)?;
+        let terminal =
+            open(&path).map_err(|error| format!("Could not open tty `{path}': {error}"))?;
+        Ok(Self {
+            store,
+            key: key.to_owned(),
+            terminal,
+            has_input: true,
+        })
     }
-    let signals = mask
-        .thread_block()
-        .and_then(|()| SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC))
-        .map_err(|error| error.to_string())?;
-    let _raw = RawTerminal::begin();
-    let mut attachment = Attachment {
-        store,
-        key,
-        terminal,
-        signals,
-        has_input: true,
-    };
-    attachment.relay().map_err(|error| error.to_string())
+
+    /// Shows it until Ctrl-] is typed or the console is closed.
+    ///
+    /// # Errors
+    ///
+    /// What to tell.
+    pub fn run(mut self) -> Result<(), String> {
+        let mut mask = SigSet::empty();
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+            mask.add(signal);
+        }
+        let signals = mask
+            .thread_block()
+            .and_then(|()| SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC))
+            .map_err(|error| error.to_string())?;
+        let _raw = RawTerminal::begin();
+        self.relay(&signals).map_err(|error| error.to_string())
+    }
 }
 
 fn wait_for_terminal(store: &mut Connection, key: &str) -> Result<String, String> {
@@ -117,21 +148,12 @@ impl Drop for RawTerminal {
     }
 }
 
-struct Attachment<'a> {
-    store: Connection,
-    key: &'a str,
-    terminal: File,
-    signals: SignalFd,
-    /// Standard input has not ended.
-    has_input: bool,
-}
-
-impl Attachment<'_> {
-    fn relay(&mut self) -> io::Result<()> {
+impl Attachment {
+    fn relay(&mut self, signals: &SignalFd) -> io::Result<()> {
         loop {
             let stdin = io::stdin();
             let mut waited = [
-                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+                PollFd::new(signals.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.store.file(), PollFlags::POLLIN),
                 PollFd::new(self.terminal.as_fd(), PollFlags::POLLIN),
                 PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
@@ -157,7 +179,7 @@ impl Attachment<'_> {
                 }
             }
             if has_event && (self.store.next_event().is_err() || !self.follow()?) {
-                return Ok(());
+                return self.show_last_words();
             }
             if self.has_input && has_typed && !self.pass_typed()? {
                 return Ok(());
@@ -181,9 +203,26 @@ impl Attachment<'_> {
         }
     }
 
+    /// Shows what the console still has when it is closed.
+    fn show_last_words(&mut self) -> io::Result<()> {
+        let began = Instant::now();
+        loop {
+            let left = LAST_WORDS.saturating_sub(began.elapsed());
+            let mut waited = [PollFd::new(self.terminal.as_fd(), PollFlags::POLLIN)];
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+            let has_more = match poll(&mut waited, timeout) {
+                Err(nix::errno::Errno::EINTR) => continue,
+                other => other? > 0,
+            };
+            if !has_more || !self.show()? {
+                return Ok(());
+            }
+        }
+    }
+
     /// Goes on at another terminal if there is one; `false` if the console is closed.
     fn follow(&mut self) -> io::Result<bool> {
-        match terminal_path(&mut self.store, self.key) {
+        match terminal_path(&mut self.store, &self.key) {
             Ok(Some(path)) => {
                 // Of the same name, it may be another one all the same.
                 if let Ok(terminal) = open(&path) {

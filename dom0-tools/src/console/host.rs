@@ -100,6 +100,16 @@ pub struct Manner {
     pub overflow: Overflow,
 }
 
+/// How long who is attached has to read the last words of a guest that is gone: a terminal that is closed forgets them.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What is left of the console of a guest that is gone.
+struct Closing {
+    terminal: Box<dyn Terminal>,
+    backlog: Backlog,
+    at: Instant,
+}
+
 /// How much of a guest's output is taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Turn {
@@ -114,6 +124,7 @@ pub struct ConsoleHost<P> {
     platform: P,
     consoles: BTreeMap<DomId, GuestConsole>,
     manner: Manner,
+    closing: BTreeMap<DomId, Closing>,
     /// Said once that they can't be connected, with where they were then.
     refused: BTreeMap<DomId, Place>,
 }
@@ -125,6 +136,7 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
             platform,
             consoles: BTreeMap::new(),
             manner,
+            closing: BTreeMap::new(),
             refused: BTreeMap::new(),
         }
     }
@@ -173,7 +185,14 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
         for domain in gone {
             // Its last words go into the log.
             self.move_output(domain, now, Turn::Last);
-            self.consoles.remove(&domain);
+            if let Some(gone) = self.consoles.remove(&domain) {
+                let closing = Closing {
+                    terminal: gone.terminal,
+                    backlog: gone.backlog,
+                    at: now + LAST_WORDS,
+                };
+                self.closing.insert(domain, closing);
+            }
             log::info!("domain {}: its console is closed", domain.0);
         }
         self.refused.retain(|domain, _| found.contains(domain));
@@ -240,8 +259,17 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
 
     /// Something has happened at a domain's console. Returns when to try again, if it must wait.
     pub fn serve(&mut self, domain: DomId, now: Instant) -> Option<Duration> {
+        if let Some(closing) = self.closing.get_mut(&domain) {
+            show(&mut closing.backlog, &mut *closing.terminal);
+        }
         self.move_input(domain);
         self.move_output(domain, now, Turn::Usual)
+    }
+
+    /// Closes the terminals of guests that have been gone for long enough. Returns when the next one is.
+    pub fn close(&mut self, now: Instant) -> Option<Instant> {
+        self.closing.retain(|_, closing| closing.at > now);
+        self.closing.values().map(|closing| closing.at).min()
     }
 
     /// The log files were moved away.
@@ -329,13 +357,7 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
 
 impl GuestConsole {
     fn show(&mut self) {
-        while !self.backlog.is_empty() {
-            let count = self.terminal.write(self.backlog.front());
-            if count == 0 {
-                return;
-            }
-            self.backlog.read(count);
-        }
+        show(&mut self.backlog, &mut *self.terminal);
     }
 
     fn give_up(&mut self, domain: DomId) {
@@ -345,6 +367,16 @@ impl GuestConsole {
                 domain.0
             );
         }
+    }
+}
+
+fn show(backlog: &mut Backlog, terminal: &mut dyn Terminal) {
+    while !backlog.is_empty() {
+        let count = terminal.write(backlog.front());
+        if count == 0 {
+            return;
+        }
+        backlog.read(count);
     }
 }
 

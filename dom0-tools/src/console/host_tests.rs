@@ -350,6 +350,23 @@ fn consoles_come_and_go_with_their_domains() {
 }
 
 #[test]
+fn the_last_words_of_a_guest_are_shown_to_who_is_slow() {
+    let mut world = World::new("last-words");
+    let frame = world.add_guest(3, "x");
+    let attached = world.attached(3);
+    attached.borrow_mut().room = 3;
+    guest_print(&frame, b"the last words");
+    world.machine.borrow_mut().gone.push(DomId(3));
+    world.update();
+    assert_eq!(attached.borrow().shown, b"the");
+    let closes_at = world.host.close(world.now).unwrap();
+    attached.borrow_mut().room = 100;
+    world.serve(3);
+    assert_eq!(attached.borrow().shown, b"the last words");
+    assert_eq!(world.host.close(closes_at), None);
+}
+
+#[test]
 fn a_guest_that_breaks_its_ring_is_left_alone_until_it_is_connected_anew() {
     let mut world = World::new("broken");
     let frame = world.add_guest(3, "x");

@@ -5,11 +5,10 @@ use super::domain::terminal_key;
 use super::failure::Failure;
 use super::host::unexpected;
 use super::run::Session;
-use crate::client::connection::Connection;
 use crate::config::domain::DomainConfig;
 use crate::config::file::{find, load, load_sxp};
 use crate::config::keys::{KEYS, Overrides, Shape};
-use crate::console::attach::attach;
+use crate::console::attach::Attachment;
 use crate::xend::protocol::{Request, Response};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -132,22 +131,21 @@ fn config(arguments: &Arguments, session: &mut Session<'_>) -> Result<DomainConf
 fn console(domid: u16, stays_paused: bool, session: &mut Session<'_>) -> Result<(), Failure> {
     let key = terminal_key(domid, 0);
     let began = Instant::now();
-    let has_terminal = || {
-        let mut store = Connection::open().ok()?;
-        store.read(0, &key).ok().filter(|path| !path.is_empty())
-    };
-    while has_terminal().is_none() && began.elapsed() < CONSOLE_PATIENCE {
+    // Before it runs: a guest that ends at once is shown all the same.
+    let mut opened = Attachment::open(&key);
+    while opened.is_err() && began.elapsed() < CONSOLE_PATIENCE {
         std::thread::sleep(GLANCE);
+        opened = Attachment::open(&key);
     }
     if !stays_paused {
         session.ask(&Request::Unpause {
             domain: domid.to_string(),
         })?;
     }
-    if has_terminal().is_none() {
+    let Ok(console) = opened else {
         return Err(Failure::error("Could not start console"));
-    }
-    attach(&key).map_err(Failure::error)
+    };
+    console.run().map_err(Failure::error)
 }
 
 fn help_config() -> String {
