@@ -29,6 +29,8 @@ pub(crate) mod clock;
 #[cfg(target_os = "none")]
 pub(crate) mod console_input;
 #[cfg(target_os = "none")]
+mod cpuid_faulting;
+#[cfg(target_os = "none")]
 pub(crate) mod death;
 #[cfg(target_os = "none")]
 mod debug;

@@ -94,3 +94,26 @@ pub(super) fn read_if_there(index: u32) -> Option<u64> {
     }
     (ok != 0).then_some(u64::from(high) << 32 | u64::from(low))
 }
+
+/// Writes the model-specific register `index`, if the processor has it and lets it have this value.
+///
+/// # Safety
+/// What the register changes is the caller's to change.
+pub(super) unsafe fn write_if_there(index: u32, value: u64) {
+    // SAFETY: a register that is not there, or refuses the value, faults, and goes on at label 3 (exception table).
+    unsafe {
+        asm!(
+            "2: wrmsr",
+            "3:",
+            ".pushsection .extable, \"a\", @progbits",
+            ".balign 4",
+            ".long 2b - .",
+            ".long 3b - .",
+            ".popsection",
+            in("ecx") index,
+            in("eax") value as u32,
+            in("edx") (value >> 32) as u32,
+            options(nostack),
+        );
+    }
+}

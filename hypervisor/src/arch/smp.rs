@@ -2,7 +2,8 @@
 
 use super::percpu::MAX_CPUS;
 use super::{
-    apic, boot_memory, clock, death, entry_area, features, paging, percpu, tables, watchdog,
+    apic, boot_memory, clock, cpuid_faulting, death, entry_area, features, paging, percpu, tables,
+    watchdog,
 };
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -199,6 +200,7 @@ pub(super) extern "C" fn secondary_main(cpu: u32) -> ! {
         death::halt();
     }
     apic::set_up_processor();
+    cpuid_faulting::set_up_processor();
     let apic_id = APIC_IDS[cpu as usize].load(Ordering::Relaxed);
     if apic::id() != apic_id {
         death::die(

@@ -13,6 +13,7 @@ pub mod cpuid;
 pub mod cpuid_bits;
 mod cpuid_leaves;
 pub mod debug;
+pub mod faulting;
 pub mod floating_point;
 pub mod iopl;
 pub mod msr;

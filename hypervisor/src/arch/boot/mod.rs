@@ -8,8 +8,9 @@ mod messages;
 
 use super::layout::{self, DIRECT_START};
 use super::{
-    apic, boot_memory, boot_stack, clock, console_input, death, entry_area, features, frames, heap,
-    irq, paging, pci, percpu, scheduler, serial, smap, smp, tables, traps, vga, wall_clock,
+    apic, boot_memory, boot_stack, clock, console_input, cpuid_faulting, death, entry_area,
+    features, frames, heap, irq, paging, pci, percpu, scheduler, serial, smap, smp, tables, traps,
+    vga, wall_clock,
 };
 use crate::console;
 use crate::console::input::Listener;
@@ -211,6 +212,13 @@ extern "C" fn boot_on_own_stack() -> ! {
         _ => {}
     }
     apic::set_up_processor();
+    log::info!(
+        "CPUID of programs: {}",
+        match cpuid_faulting::set_up_processor() {
+            true => "answered by the hypervisor (CPUID faulting)",
+            false => "answered by the processor, which has no CPUID faulting",
+        }
+    );
     smp::first_is_online(apic::id());
     start_clock(&acpi);
 
