@@ -3,45 +3,53 @@
 //! An [`IrqLock`] keeps interrupts off on its processor while held, so that an interrupt handler may take
 //! it as well. On the host (under test) there are no interrupts to keep off.
 
+use crate::sync::{order, rank};
 use core::ops::{Deref, DerefMut};
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 
 /// A spin lock that holds interrupts off. Not fair, not recursive; hold it shortly.
-pub struct IrqLock<T>(SpinMutex<T>);
+pub struct IrqLock<T, const RANK: u8 = { rank::LEAF }>(SpinMutex<T>);
 
 /// Access to what an [`IrqLock`] protects. Interrupts go back to what they were when it is dropped.
-pub struct IrqLockGuard<'a, T> {
+pub struct IrqLockGuard<'a, T, const RANK: u8 = { rank::LEAF }> {
     // Declared first: the lock is released before interrupts come back on.
     inner: SpinMutexGuard<'a, T>,
+    _order: order::Held<RANK>,
     _interrupts: InterruptsOff,
 }
 
-impl<T> IrqLock<T> {
+impl<T, const RANK: u8> IrqLock<T, RANK> {
     /// A free lock around `value`.
     pub const fn new(value: T) -> Self {
         Self(SpinMutex::new(value))
     }
 
     /// Waits for the lock.
-    pub fn lock(&self) -> IrqLockGuard<'_, T> {
+    #[cfg_attr(feature = "planted-faults", track_caller)]
+    pub fn lock(&self) -> IrqLockGuard<'_, T, RANK> {
         let interrupts = InterruptsOff::new();
+        let order = order::Held::new();
         IrqLockGuard {
             inner: self.0.lock(),
+            _order: order,
             _interrupts: interrupts,
         }
     }
 
     /// Takes the lock if nobody holds it.
-    pub fn try_lock(&self) -> Option<IrqLockGuard<'_, T>> {
+    #[cfg_attr(feature = "planted-faults", track_caller)]
+    pub fn try_lock(&self) -> Option<IrqLockGuard<'_, T, RANK>> {
         let interrupts = InterruptsOff::new();
-        self.0.try_lock().map(|inner| IrqLockGuard {
+        let inner = self.0.try_lock()?;
+        Some(IrqLockGuard {
             inner,
+            _order: order::Held::tried(),
             _interrupts: interrupts,
         })
     }
 }
 
-impl<T> IrqLock<T> {
+impl<T, const RANK: u8> IrqLock<T, RANK> {
     /// Frees the lock, whoever holds it.
     ///
     /// # Safety
@@ -52,14 +60,14 @@ impl<T> IrqLock<T> {
     }
 }
 
-impl<T> Deref for IrqLockGuard<'_, T> {
+impl<T, const RANK: u8> Deref for IrqLockGuard<'_, T, RANK> {
     type Target = T;
     fn deref(&self) -> &T {
         &self.inner
     }
 }
 
-impl<T> DerefMut for IrqLockGuard<'_, T> {
+impl<T, const RANK: u8> DerefMut for IrqLockGuard<'_, T, RANK> {
     fn deref_mut(&mut self) -> &mut T {
         &mut self.inner
     }

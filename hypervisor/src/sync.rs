@@ -2,8 +2,9 @@
 //! `loom` when the models are run (`RUSTFLAGS="--cfg loom" cargo test -p hypervisor --lib loom`).
 //!
 //! A [`Lock`] is for state that interrupt handlers never touch; it leaves interrupts as they are. Each
-//! lock has a rank in its type. A thread that holds a lock may only take locks of higher rank; host tests
-//! assert it on every acquisition, so a wrong order fails even where it does not deadlock.
+//! lock has a rank in its type, and so has each [`IrqLock`](crate::lock::IrqLock). Who holds a lock may only take locks of
+//! higher rank; host tests and the image for the tests assert it on every acquisition, so a wrong order fails even where it
+//! does not deadlock.
 #![forbid(unsafe_code)]
 
 use core::marker::PhantomData;
@@ -56,7 +57,12 @@ macro_rules! const_unless_modelled {
 pub(crate) use const_unless_modelled;
 
 /// Ranks of locks, outermost first. Each one's owner says in its module header what it protects.
+///
+/// Those below [`INTERRUPT_LINE`](rank::INTERRUPT_LINE) leave interrupts as they are: an interrupt's handler, whose locks
+/// count as taken under those of whom it interrupts, takes those from there on, which keep interrupts off.
 pub mod rank {
+    /// What is found out while the machine starts.
+    pub const BOOT: u8 = 1;
     /// Numbers of a domain's physical interrupts.
     pub const PIRQS: u8 = 30;
     /// Which messages of PCI functions are interrupts.
@@ -75,12 +81,46 @@ pub mod rank {
     pub const PAGE_TABLES: u8 = 65;
     /// A domain's list of free mapping handles.
     pub const GRANT_HANDLES: u8 = 70;
-    /// A processor's run queue.
-    pub const RUN_QUEUE: u8 = 80;
     /// A domain's list of frames.
     pub const DOMAIN_FRAMES: u8 = 90;
+    /// A line by which devices interrupt.
+    pub const INTERRUPT_LINE: u8 = 120;
+    /// Which of a domain's vCPUs are up.
+    pub const UPS_AND_DOWNS: u8 = 125;
+    /// A vCPU's processor for a while.
+    pub const AFFINITY_OVERRIDE: u8 = 127;
+    /// A processor's run queue.
+    pub const RUN_QUEUE: u8 = 130;
+    /// The machine's date.
+    pub const WALL_CLOCK: u8 = 140;
+    /// The list of domains.
+    pub const DOMAINS: u8 = 150;
+    /// The date as a domain is shown it.
+    pub const GUEST_WALL_CLOCK: u8 = 160;
+    /// A message by which a device interrupts.
+    pub const MESSAGE: u8 = 180;
+    /// A vCPU's timers, a domain's watchdogs: what has entries in the queues of processors.
+    pub const TIMERS: u8 = 190;
+    /// What firmware's tables say.
+    pub const FIRMWARE: u8 = 195;
+    /// What is taken under any of those above, one of them at a time.
+    pub const LEAF: u8 = 200;
+    /// The window for device registers, and the hypervisor's own page tables.
+    pub const OWN_TABLES: u8 = 205;
+    /// Growth of the heap.
+    pub const HEAP_GROWTH: u8 = 207;
     /// The frame allocator.
-    pub const FRAME_ALLOCATOR: u8 = 100;
+    pub const FRAME_ALLOCATOR: u8 = 210;
+    /// Memory before there is an allocator.
+    pub const BOOT_MEMORY: u8 = 215;
+    /// The heap: whatever is held, something may be put there.
+    pub const HEAP: u8 = 225;
+    /// How much guests may say.
+    pub const CONSOLE_LIMIT: u8 = 249;
+    /// The console: whatever is held, something may be said.
+    pub const CONSOLE: u8 = 250;
+    /// A device that shows what the console is given.
+    pub const CONSOLE_DEVICE: u8 = 251;
 }
 
 #[cfg(not(loom))]
@@ -113,6 +153,7 @@ impl<T, const RANK: u8> Lock<T, RANK> {
 
     /// Waits for the lock.
     #[inline]
+    #[cfg_attr(feature = "planted-faults", track_caller)]
     pub fn lock(&self) -> LockGuard<'_, T, RANK> {
         let order = order::Held::<RANK>::new();
         #[cfg(not(loom))]
@@ -131,6 +172,7 @@ impl<T, const RANK: u8> Lock<T, RANK> {
 
     /// Takes the lock if nobody holds it.
     #[inline]
+    #[cfg_attr(feature = "planted-faults", track_caller)]
     pub fn try_lock(&self) -> Option<LockGuard<'_, T, RANK>> {
         #[cfg(not(loom))]
         let inner = self.0.try_lock()?;
@@ -168,27 +210,60 @@ impl<T, const RANK: u8> DerefMut for LockGuard<'_, T, RANK> {
     }
 }
 
-#[cfg(not(all(test, not(loom))))]
-mod order {
-    /// Nothing to remember outside of host tests.
+#[cfg(not(any(
+    all(test, not(loom)),
+    all(target_os = "none", feature = "planted-faults")
+)))]
+pub(crate) mod order {
+    /// Nothing to remember: neither a test on the host nor an image that checks.
     #[derive(Debug)]
-    pub(super) struct Held<const RANK: u8>;
+    pub(crate) struct Held<const RANK: u8>;
 
     impl<const RANK: u8> Held<RANK> {
         #[inline]
-        pub(super) const fn new() -> Self {
+        pub(crate) const fn new() -> Self {
             Self
         }
 
         #[inline]
-        pub(super) const fn tried() -> Self {
+        pub(crate) const fn tried() -> Self {
             Self
         }
     }
 }
 
+/// In the image that can be told to die: each processor remembers what it holds.
+#[cfg(all(target_os = "none", feature = "planted-faults"))]
+pub(crate) mod order {
+    use crate::arch::lock_order;
+
+    /// Remembers, for its processor, that a lock of this rank is held.
+    #[derive(Debug)]
+    pub(crate) struct Held<const RANK: u8>;
+
+    impl<const RANK: u8> Held<RANK> {
+        #[track_caller]
+        pub(crate) fn new() -> Self {
+            lock_order::check(RANK);
+            Self::tried()
+        }
+
+        #[track_caller]
+        pub(crate) fn tried() -> Self {
+            lock_order::hold(RANK);
+            Self
+        }
+    }
+
+    impl<const RANK: u8> Drop for Held<RANK> {
+        fn drop(&mut self) {
+            lock_order::let_go(RANK);
+        }
+    }
+}
+
 #[cfg(all(test, not(loom)))]
-mod order {
+pub(crate) mod order {
     use std::cell::RefCell;
 
     std::thread_local! {
@@ -197,10 +272,10 @@ mod order {
 
     /// Remembers, for its thread, that a lock of this rank is held.
     #[derive(Debug)]
-    pub(super) struct Held<const RANK: u8>;
+    pub(crate) struct Held<const RANK: u8>;
 
     impl<const RANK: u8> Held<RANK> {
-        pub(super) fn new() -> Self {
+        pub(crate) fn new() -> Self {
             RANKS.with_borrow(|ranks| {
                 if let Some(highest) = ranks.iter().max() {
                     assert!(
@@ -212,7 +287,7 @@ mod order {
             Self::tried()
         }
 
-        pub(super) fn tried() -> Self {
+        pub(crate) fn tried() -> Self {
             RANKS.with_borrow_mut(|ranks| ranks.push(RANK));
             Self
         }

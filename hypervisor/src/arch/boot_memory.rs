@@ -8,6 +8,7 @@ use super::{frames, layout, paging};
 use crate::lock::IrqLock;
 use crate::machine::memory_map::MemoryMap;
 use crate::machine::phys::PhysRange;
+use crate::sync::rank;
 use guest_abi::ids::{Mfn, PAGE_SIZE};
 
 /// The most ranges that are kept out of the allocator.
@@ -29,7 +30,7 @@ struct BootMemory {
 
 const NOTHING: PhysRange = PhysRange { start: 0, end: 0 };
 
-static MEMORY: IrqLock<BootMemory> = IrqLock::new(BootMemory {
+static MEMORY: IrqLock<BootMemory, { rank::BOOT_MEMORY }> = IrqLock::new(BootMemory {
     map: MemoryMap::new(),
     taken: [NOTHING; MAX_TAKEN],
     taken_count: 0,

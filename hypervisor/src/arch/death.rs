@@ -43,6 +43,12 @@ pub(super) fn set_reset_port(port: u16, value: u8) {
     );
 }
 
+/// Whether a processor is dying.
+#[cfg(feature = "planted-faults")]
+pub(super) fn is_dying() -> bool {
+    DYING.load(Ordering::Acquire) != 0
+}
+
 /// Called in every NMI: does not return if another processor is dying.
 pub(super) fn stop_if_dying() {
     let dying = DYING.load(Ordering::Acquire);

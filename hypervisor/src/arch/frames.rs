@@ -10,6 +10,7 @@ use crate::mm::block::{CleanBlock, Scrub, SharedAccess, share_boot_frame};
 use crate::mm::buddy::{Buddy, Order, Request, Reserve};
 use crate::mm::frame::{Frame, FrameTable};
 use crate::mm::held::HeldFrame;
+use crate::sync::rank;
 use alloc::vec::Vec;
 use core::mem::size_of;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +27,7 @@ pub(in crate::arch) const DMA_BYTES: u64 = 96 << 20;
 static TABLE: Once<FrameTable<'static>> = Once::new();
 /// Backing of each piece of the machine-to-physical table.
 static MACHINE_TO_PHYS: Once<Vec<Option<Mfn>>> = Once::new();
-static ALLOCATOR: IrqLock<Buddy> = IrqLock::new(Buddy::new());
+static ALLOCATOR: IrqLock<Buddy, { rank::FRAME_ALLOCATOR }> = IrqLock::new(Buddy::new());
 
 /// The frame table.
 pub(crate) fn table() -> FrameTable<'static> {

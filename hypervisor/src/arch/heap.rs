@@ -15,6 +15,7 @@
 use super::percpu::{self, MAX_CPUS};
 use super::{boot_memory, frames, layout, paging};
 use crate::lock::IrqLock;
+use crate::sync::rank;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::alloc::{GlobalAlloc, Layout};
@@ -38,7 +39,7 @@ fn is_large(layout: Layout) -> bool {
 }
 
 struct Piece {
-    heap: IrqLock<Heap>,
+    heap: IrqLock<Heap, { rank::HEAP }>,
     /// First byte of its memory; 0 for none.
     start: AtomicU64,
     /// How much that is.
@@ -143,7 +144,8 @@ impl Drop for SetAside {
 // SAFETY: nobody else knows of the memory.
 unsafe impl Send for SetAside {}
 
-static SET_ASIDE: [IrqLock<Option<SetAside>>; MAX_CPUS] = [const { IrqLock::new(None) }; MAX_CPUS];
+static SET_ASIDE: [IrqLock<Option<SetAside>, { rank::HEAP }>; MAX_CPUS] =
+    [const { IrqLock::new(None) }; MAX_CPUS];
 
 fn take_set_aside(layout: Layout) -> Option<*mut u8> {
     let mut slot = SET_ASIDE.get(percpu::current_cpu() as usize)?.lock();
@@ -204,7 +206,7 @@ pub(super) fn make_spare(bytes: usize) -> bool {
 
 /// Adds a piece.
 fn grow() -> bool {
-    static GROWING: IrqLock<()> = IrqLock::new(());
+    static GROWING: IrqLock<(), { rank::HEAP_GROWTH }> = IrqLock::new(());
     let Some(mfn) = frames::keep(PIECE_BYTES) else {
         return false;
     };

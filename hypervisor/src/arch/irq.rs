@@ -11,6 +11,7 @@ use crate::lock::IrqLock;
 use crate::machine::acpi::{self, Madt, TriggerMode};
 use crate::pci::Function;
 use crate::sched::{CpuId, Reasons};
+use crate::sync::rank;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
@@ -49,7 +50,7 @@ impl Owner for Arc<Domain> {
 pub(crate) struct Machine {
     nr_gsis: u16,
     /// What each message is programmed in. A leaf, but for the lock of PCI's ports.
-    messages: Box<[IrqLock<Option<Message>>]>,
+    messages: Box<[IrqLock<Option<Message>, { rank::MESSAGE }>]>,
 }
 
 impl Machine {

@@ -52,6 +52,8 @@ mod heap;
 mod ioapic;
 #[cfg(target_os = "none")]
 pub(crate) mod irq;
+#[cfg(all(target_os = "none", feature = "planted-faults"))]
+pub(crate) mod lock_order;
 #[cfg(target_os = "none")]
 mod machine_check;
 #[cfg(target_os = "none")]

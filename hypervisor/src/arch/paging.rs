@@ -11,6 +11,7 @@ use super::layout::{self, DIRECT_START, IMAGE_OFFSET, table_index};
 use super::percpu::{self, BLOCK_PAGES};
 use super::{boot_memory, boot_stack, features};
 use crate::lock::IrqLock;
+use crate::sync::rank;
 use core::sync::atomic::{AtomicU64, Ordering};
 use features::Features;
 use guest_abi::ids::Mfn;
@@ -56,7 +57,7 @@ impl Access {
 /// Root of the hypervisor's page tables.
 static ROOT: AtomicU64 = AtomicU64::new(0);
 /// Held to change the tables; protects the next free address of the device window.
-static NEXT_DEVICE: IrqLock<u64> = IrqLock::new(layout::DEVICES_START);
+static NEXT_DEVICE: IrqLock<u64, { rank::OWN_TABLES }> = IrqLock::new(layout::DEVICES_START);
 
 /// The machine address of what the direct map shows at `address`: the opposite of [`direct`].
 pub(super) fn machine_address(address: u64) -> u64 {

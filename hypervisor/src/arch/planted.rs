@@ -7,7 +7,9 @@ use super::memory::mm;
 use super::{apic, clock, death, percpu, port, smp};
 use crate::console;
 use crate::domain::Domains;
+use crate::lock::IrqLock;
 use crate::options::{PlantedFault, TestRequest};
+use crate::sync::rank;
 use core::arch::asm;
 use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -94,6 +96,7 @@ pub(super) fn on_processor(this: u32) {
         PlantedFault::InvalidOpcode => planted_invalid_opcode(),
         PlantedFault::Nmi | PlantedFault::NmiStackOverflow | PlantedFault::Dead => planted_nmi(),
         PlantedFault::Stuck => planted_stuck(),
+        PlantedFault::LockOrder => planted_lock_order(),
         PlantedFault::UserRead => planted_user_read(),
         PlantedFault::WhileOthersTalk => {
             while (TALKING.load(Ordering::Acquire) as usize) + 1 < smp::online().count() {
@@ -216,6 +219,16 @@ fn planted_nmi() {
     for _ in 0..1_000_000_000u64 {
         core::hint::spin_loop();
     }
+}
+
+/// The locks are free, so nobody waits: it is the order alone that is wrong.
+#[inline(never)]
+fn planted_lock_order() {
+    let inner = IrqLock::<_, { rank::LEAF }>::new(());
+    let outer = IrqLock::<_, { rank::DOMAINS }>::new(());
+    let held = inner.lock();
+    drop(outer.lock());
+    drop(held);
 }
 
 #[inline(never)]

@@ -5,6 +5,7 @@ use crate::console::Sink;
 use crate::console::input::InputRing;
 use crate::lock::IrqLock;
 use crate::options::{Baud, Com1, Parity};
+use crate::sync::rank;
 use core::sync::atomic::{AtomicU16, Ordering};
 use uart_16550::backend::PioBackend;
 use uart_16550::spec::registers::{self, WordLength};
@@ -70,7 +71,7 @@ impl Device {
 }
 
 /// One serial line.
-pub(super) struct SerialLine(IrqLock<Option<Device>>);
+pub(super) struct SerialLine(IrqLock<Option<Device>, { rank::CONSOLE_DEVICE }>);
 
 /// The line that the console uses.
 pub(super) static COM1: SerialLine = SerialLine(IrqLock::new(None));

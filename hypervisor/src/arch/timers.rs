@@ -20,6 +20,7 @@ use crate::growth::{self, OutOfMemory};
 use crate::lock::IrqLock;
 use crate::sched::run_state::Change;
 use crate::sched::{CpuId, Reasons};
+use crate::sync::rank;
 use crate::time::queue::{NoRoom, TimerId, TimerQueue};
 use crate::time::vcpu_timers::{Due, VcpuTimers};
 use alloc::sync::{Arc, Weak};
@@ -263,7 +264,7 @@ fn arm_for(deadline_ns: u64) {
 }
 
 /// A domain's watchdogs.
-pub(crate) struct Watchdogs(IrqLock<[Option<Place>; Self::COUNT]>);
+pub(crate) struct Watchdogs(IrqLock<[Option<Place>; Self::COUNT], { rank::TIMERS }>);
 
 /// Why a watchdog is not set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,6 +3,7 @@
 use crate::console::Sink;
 use crate::lock::IrqLock;
 use crate::machine::multiboot::{BootInfo, FramebufferKind};
+use crate::sync::rank;
 use core::fmt;
 
 /// The most characters that a text mode of the usual sizes has: 60 rows of 132.
@@ -99,7 +100,7 @@ struct State {
 unsafe impl Send for State {}
 
 /// The text screen.
-pub(super) struct TextScreen(IrqLock<State>);
+pub(super) struct TextScreen(IrqLock<State, { rank::CONSOLE_DEVICE }>);
 
 /// The one that every PC starts with.
 pub(super) static SCREEN: TextScreen = TextScreen(IrqLock::new(State {

@@ -3,11 +3,12 @@
 use super::{clock, port};
 use crate::domain::Domains;
 use crate::lock::IrqLock;
+use crate::sync::rank;
 use crate::time::cmos::{self, Cmos};
 use crate::time::guest_clock::WallClock;
 
 /// UTC at system time 0. Held while all domains are told, so that they are told in the same order.
-static WALL_CLOCK: IrqLock<WallClock> = IrqLock::new(WallClock {
+static WALL_CLOCK: IrqLock<WallClock, { rank::WALL_CLOCK }> = IrqLock::new(WallClock {
     seconds: 0,
     nanoseconds: 0,
 });

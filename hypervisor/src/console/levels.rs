@@ -5,6 +5,7 @@
 
 use crate::lock::IrqLock;
 use crate::options::{LogLevel, LogThreshold};
+use crate::sync::rank;
 use core::sync::atomic::{AtomicU8, Ordering};
 use log::Level;
 
@@ -17,7 +18,7 @@ const INTERVAL_NS: u64 = 5_000_000_000;
 pub(super) struct Class {
     always: AtomicU8,
     rate_limited: AtomicU8,
-    limit: IrqLock<RateLimit>,
+    limit: IrqLock<RateLimit, { rank::CONSOLE_LIMIT }>,
 }
 
 impl Class {

@@ -16,6 +16,7 @@ pub use ring::LogRing;
 
 use crate::lock::IrqLock;
 use crate::options::{LogThreshold, Options};
+use crate::sync::rank;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
 use levels::{Admission, Class};
@@ -38,7 +39,7 @@ struct Console {
     at_line_start: bool,
 }
 
-static CONSOLE: IrqLock<Console> = IrqLock::new(Console {
+static CONSOLE: IrqLock<Console, { rank::CONSOLE }> = IrqLock::new(Console {
     ring: LogRing::new(),
     at_line_start: true,
 });

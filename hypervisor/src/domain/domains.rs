@@ -47,9 +47,9 @@ pub(crate) struct Domain {
     per_domain: PerDomainArea,
     policy: Policy,
     /// Version of the wall clock in `shared_info`.
-    wall_clock: IrqLock<Version>,
+    wall_clock: IrqLock<Version, { rank::GUEST_WALL_CLOCK }>,
     /// Held by who takes a vCPU down, before a run queue.
-    pub(super) ups_and_downs: IrqLock<()>,
+    pub(super) ups_and_downs: IrqLock<(), { rank::UPS_AND_DOWNS }>,
     watchdogs: Watchdogs,
     /// Bit n: assist number n is on.
     vm_assist: AtomicU64,
@@ -402,7 +402,7 @@ impl Domain {
 /// All domains.
 pub(crate) struct Domains;
 
-static ALL: IrqLock<BTreeMap<u16, Arc<Domain>>> = IrqLock::new(BTreeMap::new());
+static ALL: IrqLock<BTreeMap<u16, Arc<Domain>>, { rank::DOMAINS }> = IrqLock::new(BTreeMap::new());
 
 impl Domains {
     /// The domain with this number.

@@ -12,6 +12,7 @@ use crate::sched::CpuSet;
 use crate::sched::round_robin::Unit;
 use crate::sched::run_state::{Change, RunState};
 use crate::sched::setup::{NotSetUp, Setup};
+use crate::sync::rank;
 use crate::time::guest_clock::{AreaFault, Version, VersionedArea};
 use crate::time::runstate::Runstate;
 use alloc::boxed::Box;
@@ -44,11 +45,11 @@ pub(crate) struct Vcpu {
     /// The processor that runs it or ran it last.
     processor: AtomicU32,
     /// Its timers.
-    pub(crate) timers: IrqLock<Timers>,
+    pub(crate) timers: IrqLock<Timers, { rank::TIMERS }>,
     /// What the scheduler keeps of it.
     pub(crate) unit: Unit,
     /// Where it may run when its pin to one processor is taken off. Taken before a run queue.
-    pub(crate) overridden_affinity: IrqLock<Option<CpuSet>>,
+    pub(crate) overridden_affinity: IrqLock<Option<CpuSet>, { rank::AFFINITY_OVERRIDE }>,
     /// Its floating-point state while it does not run.
     pub(crate) fpu: FpuArea,
     /// What it has done last.

@@ -5,6 +5,7 @@ use super::hardware::{Hardware, Signal};
 use super::line::{Arrival, Line, Owner, Tools};
 use super::vectors::{Route, Vectors};
 use crate::lock::IrqLock;
+use crate::sync::rank;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +18,7 @@ pub struct Irq(pub u16);
 
 /// All sources, the vectors they use, and the hardware they are programmed in.
 pub struct Lines<H, O> {
-    lines: Vec<IrqLock<Line<O>>>,
+    lines: Vec<IrqLock<Line<O>, { rank::INTERRUPT_LINE }>>,
     /// Global system interrupts are below this.
     nr_gsis: u16,
     processors: u32,

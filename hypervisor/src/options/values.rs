@@ -151,6 +151,8 @@ planted_faults! {
     Dead = "dead",
     /// A processor that does nothing when it is started.
     NeverArrives = "never-arrives",
+    /// Takes a lock under another one that comes after it.
+    LockOrder = "lock-order",
     /// A failed assertion, while all other processors talk without end.
     WhileOthersTalk = "while-others-talk",
 }

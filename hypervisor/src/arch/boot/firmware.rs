@@ -8,6 +8,7 @@ use crate::machine::efi;
 use crate::machine::multiboot::BootInfo;
 use crate::machine::phys::PhysRange;
 use crate::mm::platform::Device;
+use crate::sync::rank;
 use arrayvec::ArrayVec;
 use guest_abi::ids::Mfn;
 
@@ -17,7 +18,10 @@ const MESSAGES: PhysRange = PhysRange {
     end: 0xfef0_0000,
 };
 
-pub(super) static ACPI: IrqLock<Acpi> = IrqLock::new(Acpi::new());
+/// What is read, held while the machine starts.
+pub(super) static FOUND: IrqLock<Acpi, { rank::BOOT }> = IrqLock::new(Acpi::new());
+/// The same, for those who ask later.
+pub(super) static ACPI: IrqLock<Acpi, { rank::FIRMWARE }> = IrqLock::new(Acpi::new());
 
 pub(super) fn read_acpi(acpi: &mut Acpi, rsdp: RsdpCopies<'_>) {
     let ranges = direct_ranges();

@@ -188,7 +188,7 @@ extern "C" fn boot_on_own_stack() -> ! {
         v1: info.rsdp_v1,
         v2: info.rsdp_v2,
     };
-    let mut acpi = ACPI.lock();
+    let mut acpi = firmware::FOUND.lock();
     read_acpi(&mut acpi, rsdp);
     let efi_rsdp = efi_rsdp(&info);
 
@@ -249,6 +249,7 @@ extern "C" fn boot_on_own_stack() -> ! {
     start_watchdog(&acpi, &options);
     console_input::start(acpi.madt.as_ref(), options.com1.irq);
     paging::end_device_boot();
+    core::mem::swap(&mut *acpi, &mut *ACPI.lock());
     drop(acpi);
 
     let ms = clock::now_ns() / 1_000_000;

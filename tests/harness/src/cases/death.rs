@@ -107,7 +107,7 @@ const REPORT: &str = r":0( |$)|core::panicking|arch::death::|end of what can be 
 const STACK_OVERFLOW: &str = r"double fault.*stack overflow";
 const IN_RECURSION: &str = r"\bplanted_stack_overflow\b.*\bplanted\.rs:[1-9]";
 
-const FAULTS: [Fault; 16] = [
+const FAULTS: [Fault; 17] = [
     planted(
         "null-read",
         r"page fault.*read.*\b0x0+\b",
@@ -167,6 +167,15 @@ const FAULTS: [Fault; 16] = [
         r"invalid opcode",
         r"\bplanted_invalid_opcode\b.*\bplanted\.rs:[1-9]",
     ),
+    Fault {
+        registers: r"Registers of this report",
+        processors: SECOND,
+        ..planted(
+            "lock-order",
+            r"lock of rank 150 taken at .*planted\.rs:\d+:\d+ while holding rank 200, taken at .*planted\.rs",
+            r"\bplanted_lock_order\b.*\bplanted\.rs:[1-9]",
+        )
+    },
     planted("nmi", r"NMI", r"\bplanted_nmi\b.*\bplanted\.rs:[1-9]"),
     Fault {
         cause: Cause::Planted(" watchdog watchdog_timeout=2"),

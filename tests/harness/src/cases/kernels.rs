@@ -3,7 +3,7 @@
 //!
 //! Both must come to the same verdict, but for the cases that `docs/REFERENCE-DIFFERENCES.md` lists.
 
-use super::{Extent, IMAGE, no_line};
+use super::{Extent, IMAGE, TEST_IMAGE, no_line};
 use crate::iso::Recipe;
 use crate::machine::{Machine, Medium};
 use crate::qemu::Qemu;
@@ -88,6 +88,39 @@ pub fn cases(hypervisor: Hypervisor, extent: Extent) -> Vec<Case> {
     cases_of(CASES, hypervisor, extent)
 }
 
+/// Those that most of the hypervisor's locks are taken in, one under the other.
+const ORDER_OF_LOCKS: [&str; 2] = ["domain/cycles", "hostile/everything"];
+
+/// Kernels on the image that asserts the order of its locks: those that are tried always, and all others.
+pub fn with_order_of_locks() -> (Vec<Case>, Vec<Case>) {
+    let cases = CASES.iter().map(|case| {
+        let processors = match case.is_about_processors {
+            true => 4,
+            false => 1,
+        };
+        let name = format!("checked/{}-{processors}cpu", case.name);
+        let made = Case::new(name, move |context| {
+            let found = judge(
+                context,
+                Hypervisor::Paravane,
+                TEST_IMAGE,
+                case,
+                processors,
+                Extent::AllPairs,
+            );
+            compare(
+                Hypervisor::Paravane,
+                case,
+                found.unwrap_or_else(|verdict| verdict),
+            )
+        });
+        (ORDER_OF_LOCKS.contains(&case.name), made)
+    });
+    let (always, others): (Vec<_>, Vec<_>) = cases.partition(|(is_always, _)| *is_always);
+    let without = |list: Vec<(bool, Case)>| list.into_iter().map(|(_, case)| case).collect();
+    (without(always), without(others))
+}
+
 fn cases_of(list: &'static [catalogue::Case], hypervisor: Hypervisor, extent: Extent) -> Vec<Case> {
     let mut cases = Vec::new();
     for case in list {
@@ -99,7 +132,14 @@ fn cases_of(list: &'static [catalogue::Case], hypervisor: Hypervisor, extent: Ex
         for &processors in counts {
             let name = format!("{}/{}-{processors}cpu", hypervisor.group(), case.name);
             cases.push(Case::new(name, move |context| {
-                let found = judge(context, hypervisor, case, processors, extent);
+                let found = judge(
+                    context,
+                    hypervisor,
+                    hypervisor.image(),
+                    case,
+                    processors,
+                    extent,
+                );
                 compare(hypervisor, case, found.unwrap_or_else(|verdict| verdict))
             }));
         }
@@ -111,6 +151,7 @@ fn cases_of(list: &'static [catalogue::Case], hypervisor: Hypervisor, extent: Ex
 fn judge(
     context: &Context<'_>,
     hypervisor: Hypervisor,
+    image: &str,
     case: &catalogue::Case,
     processors: u32,
     extent: Extent,
@@ -154,7 +195,6 @@ fn judge(
     if let Ok(seed) = std::env::var("SEED") {
         line += &format!(" seed={seed}");
     }
-    let image = hypervisor.image();
     let mut options = hypervisor.options();
     for word in case.options.split_whitespace() {
         options = format!("{options} {word}");
