@@ -14,11 +14,13 @@ use core::ops::{Deref, DerefMut};
 pub mod atomic {
     #[cfg(not(loom))]
     pub use core::sync::atomic::{
-        AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+        AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+        fence,
     };
     #[cfg(loom)]
     pub use loom::sync::atomic::{
-        AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+        AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+        fence,
     };
 }
 
@@ -91,6 +93,8 @@ pub mod rank {
     pub const AFFINITY_OVERRIDE: u8 = 127;
     /// A processor's run queue.
     pub const RUN_QUEUE: u8 = 130;
+    /// What a domain's cap leaves it.
+    pub const SHARE: u8 = 132;
     /// The machine's date.
     pub const WALL_CLOCK: u8 = 140;
     /// The list of domains.

@@ -9,7 +9,7 @@
 //! A vCPU becomes runnable by one change of its `RunState`, and who made it calls [`wake`]. It is put into a queue
 //! then, or, if a processor still holds it, when that one has put it away (`descheduled` looks at the word again).
 //! The queue's processor, or an idle one, is asked. The argument that it looks before it sleeps is in
-//! [`crate::sched::attention`], the one about queues in [`crate::sched::round_robin`]; both are checked by models.
+//! [`crate::sched::attention`], the one about queues in [`crate::sched::credit`]; both are checked by models.
 //!
 //! An event for a vCPU that is not blocked must interrupt the processor that runs it. The sender sets the pending
 //! bit, then reads whether and where the vCPU runs ([`poke`]); the processor claims the vCPU and says where it
@@ -34,7 +34,7 @@ use super::guest::switch;
 use super::percpu::{self, CpuInfo, MAX_CPUS};
 use super::{apic, clock, console_input, irq, rendezvous, smp, timers, tlb, traps};
 use crate::domain::{Domains, Vcpu};
-use crate::sched::round_robin::{RoundRobin, Unit};
+use crate::sched::credit::{Credit, Parameters, Unit};
 use crate::sched::run_state::{Change, PauseError};
 use crate::sched::{
     Attention, CpuId, CpuSet, Pick, Poke, Reasons, RunState, SchedError, SchedVcpu, Scheduler,
@@ -45,7 +45,7 @@ use spin::Once;
 use x86_64::instructions::interrupts;
 
 /// The scheduler in use.
-type Policy = RoundRobin<Arc<Vcpu>>;
+type Policy = Credit<Arc<Vcpu>>;
 
 static POLICY: Once<Policy> = Once::new();
 static ATTENTION: [Own; MAX_CPUS] = [const { Own(Attention::new()) }; MAX_CPUS];
@@ -72,7 +72,7 @@ unsafe extern "C" {
 fn policy() -> &'static Policy {
     POLICY.call_once(|| {
         let cpus = smp::online().map(|(cpu, _)| cpu + 1).max().unwrap_or(1);
-        let Ok(policy) = Policy::new(cpus) else {
+        let Ok(policy) = Policy::new(cpus, Parameters::DEFAULT) else {
             super::death::die(format_args!("no memory for the scheduler"), None)
         };
         for (cpu, _) in smp::online() {
@@ -143,7 +143,7 @@ pub(crate) fn follow_change(vcpu: &Arc<Vcpu>, change: Change) {
         Change::BecameRunnable => wake(vcpu),
         Change::BecameIdle => {
             vcpu.account();
-            follow(policy().sleep(vcpu));
+            follow(policy().sleep(vcpu, clock::now_ns()));
         }
         Change::None => {}
     }
@@ -193,7 +193,7 @@ pub(crate) fn unpause(vcpu: &Arc<Vcpu>) -> Result<(), PauseError> {
 
 /// Forgets a vCPU, which no processor holds and none will.
 pub(crate) fn remove(vcpu: &Arc<Vcpu>) {
-    policy().remove(vcpu);
+    policy().remove(vcpu, clock::now_ns());
     timers::unregister(vcpu);
 }
 
@@ -214,8 +214,28 @@ pub(crate) fn affinity(vcpu: &Arc<Vcpu>) -> CpuSet {
 
 /// Says where a vCPU may run.
 pub(crate) fn set_affinity(vcpu: &Arc<Vcpu>, affinity: CpuSet) -> Result<(), SchedError> {
-    follow(policy().set_affinity(vcpu, affinity)?);
+    follow(policy().set_affinity(vcpu, affinity, clock::now_ns())?);
     Ok(())
+}
+
+/// Where a vCPU should run, if it can be had.
+pub(crate) fn soft_affinity(vcpu: &Arc<Vcpu>) -> CpuSet {
+    policy().soft_affinity(vcpu)
+}
+
+/// Says where a vCPU should run.
+pub(crate) fn set_soft_affinity(vcpu: &Arc<Vcpu>, affinity: &CpuSet) {
+    policy().set_soft_affinity(vcpu, affinity);
+}
+
+/// What is set of the scheduler.
+pub(crate) fn parameters() -> Parameters {
+    policy().parameters()
+}
+
+/// Sets it.
+pub(crate) fn set_parameters(wish: Parameters) {
+    policy().set_parameters(wish);
 }
 
 /// The timer of the calling processor has fired.
@@ -273,14 +293,15 @@ pub(super) fn work(info: &mut CpuInfo) {
     }
     let current = info.running.as_ref().or(info.parked.as_ref());
     let decision = policy().pick_next(CpuId(info.cpu), now, current.map(|running| &running.vcpu));
+    follow(decision.poke);
     match decision.pick {
         Pick::Stay => {
             if let Some(running) = info.parked.take() {
                 switch::unpark(info, running);
             }
         }
-        Pick::Switch(vcpu) => switch_to(info, vcpu),
-        Pick::Idle => go_idle(info),
+        Pick::Switch(vcpu) => switch_to(info, vcpu, now),
+        Pick::Idle => go_idle(info, now),
     }
     let look = console_input::next_look(info.cpu);
     let others = look.into_iter().chain(irq::next_wake_ns());
@@ -326,18 +347,18 @@ pub(crate) fn processors() -> CpuSet {
 }
 
 /// Puts away what the processor has, and takes up `vcpu`, which is claimed for it.
-fn switch_to(info: &mut CpuInfo, vcpu: Arc<Vcpu>) {
+fn switch_to(info: &mut CpuInfo, vcpu: Arc<Vcpu>, now_ns: u64) {
     let Some(domain) = vcpu.owner() else {
         unreachable!("a vCPU that may run, of a domain that is gone");
     };
     let Some(context) = vcpu.take_context() else {
         // Somebody looks at its state: its turn comes again, and soon. What is here may be what can't go on. Others
         // may wait for this processor meanwhile.
-        release(info.cpu, &vcpu);
+        release(info.cpu, &vcpu, now_ns);
         tlb::flush_asked();
         let current = info.running.as_ref();
         if current.is_some_and(|running| !running.vcpu.run.is_runnable()) {
-            go_idle(info);
+            go_idle(info, now_ns);
         }
         ask(CpuId(info.cpu), Reasons::PICK);
         return;
@@ -351,12 +372,12 @@ fn switch_to(info: &mut CpuInfo, vcpu: Arc<Vcpu>) {
     switch::enter(info, before.as_ref(), running);
     // Not before nothing of it is in use here.
     if let Some(before) = before {
-        put_away(info.cpu, before);
+        put_away(info.cpu, before, now_ns);
     }
 }
 
 /// Nothing is to run: parks the vCPU that the processor has, or puts it away.
-fn go_idle(info: &mut CpuInfo) {
+fn go_idle(info: &mut CpuInfo, now_ns: u64) {
     let Some(running) = info.running.as_ref().or(info.parked.as_ref()) else {
         return;
     };
@@ -369,18 +390,18 @@ fn go_idle(info: &mut CpuInfo) {
     }
     if let Some(before) = switch::save(info) {
         switch::load_nobody(info);
-        put_away(info.cpu, before);
+        put_away(info.cpu, before, now_ns);
     }
 }
 
 /// Gives back a vCPU of which the processor holds nothing any more.
-fn put_away(cpu: u32, running: Running) {
+fn put_away(cpu: u32, running: Running, now_ns: u64) {
     let vcpu = running.vcpu;
     vcpu.put_context(running.context);
-    release(cpu, &vcpu);
+    release(cpu, &vcpu, now_ns);
 }
 
-fn release(cpu: u32, vcpu: &Arc<Vcpu>) {
-    follow(policy().descheduled(CpuId(cpu), vcpu));
+fn release(cpu: u32, vcpu: &Arc<Vcpu>, now_ns: u64) {
+    follow(policy().descheduled(CpuId(cpu), vcpu, now_ns));
     vcpu.account();
 }

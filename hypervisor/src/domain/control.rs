@@ -18,7 +18,6 @@ use crate::lock::IrqLock;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use guest_abi::domctl_domain::{DomainInfo, MiscFlags};
-use guest_abi::domctl_vcpu::DEFAULT_WEIGHT;
 use guest_abi::event_channel::Virq;
 use guest_abi::ids::{DomId, Port, VcpuId};
 use zerocopy::FromZeros;
@@ -40,10 +39,6 @@ pub(crate) struct Settings {
     pub(crate) is_debugged: bool,
     /// Its port that hears of its suspension; port 0 for none.
     pub(crate) suspend_port: Port,
-    /// Share of processors, relative to others.
-    pub(crate) weight: u16,
-    /// Most of one processor, in percent; 0 for no limit.
-    pub(crate) cap: u16,
     /// Features that it is left with.
     pub(crate) features: Mask,
     /// It runs the store.
@@ -83,8 +78,6 @@ impl ControlState {
                 incarnation: 0,
                 is_debugged: false,
                 suspend_port: Port(0),
-                weight: DEFAULT_WEIGHT,
-                cap: 0,
                 features: Mask::ALL,
                 is_store: plan.is_store,
                 has_relaxed_msrs: plan.has_relaxed_msrs,

@@ -24,6 +24,7 @@ use crate::mm::held::HeldFrame;
 use crate::mm::lock::{PtDomain, PtLock};
 use crate::mm::ownership::{DomainFrames, FramesLock};
 use crate::mm::pte::EntryPolicy;
+use crate::sched::credit::Share;
 use crate::sched::{CpuSet, SchedError};
 use crate::speculation;
 use crate::sync::{Lock, rank};
@@ -69,6 +70,8 @@ pub(crate) struct Domain {
     /// Set by whoever builds the domain. Empty: there is none.
     memory_map: Lock<Arc<Vec<E820Entry>>, { rank::MEMORY_MAP }>,
     claim: Claim,
+    /// Its share of the processors.
+    pub(crate) share: Arc<Share>,
     pub(super) control: ControlState,
 }
 
@@ -125,6 +128,7 @@ impl Domain {
             pirqs: DomainPirqs::new(crate::arch::irq::nr_gsis()),
             memory_map: Lock::new(Arc::new(Vec::new())),
             claim: Claim::new(),
+            share: Arc::new(Share::new()),
             control: ControlState::new(plan),
         });
         if timers::make_room(Watchdogs::COUNT).is_err() {

@@ -9,7 +9,7 @@ use crate::arch::timers::Timers;
 use crate::arch::{clock, scheduler};
 use crate::lock::IrqLock;
 use crate::sched::CpuSet;
-use crate::sched::round_robin::Unit;
+use crate::sched::credit::Unit;
 use crate::sched::run_state::{Change, RunState};
 use crate::sched::setup::{NotSetUp, Setup};
 use crate::sync::rank;
@@ -40,8 +40,6 @@ pub(crate) struct Vcpu {
     nmi_pending: AtomicBool,
     /// It is paused because its domain has ended.
     is_paused_for_shutdown: AtomicBool,
-    /// Where it should run, among those where it may.
-    pub(crate) soft_affinity: IrqLock<CpuSet>,
     /// The processor that runs it or ran it last.
     processor: AtomicU32,
     /// Its timers.
@@ -84,10 +82,9 @@ impl Vcpu {
             setup: Setup::new(),
             nmi_pending: AtomicBool::new(false),
             is_paused_for_shutdown: AtomicBool::new(false),
-            soft_affinity: IrqLock::new(CpuSet::ALL),
             processor: AtomicU32::new(0),
             timers: IrqLock::new(Timers::new()),
-            unit: Unit::new(),
+            unit: Unit::new(owner.share.clone()),
             overridden_affinity: IrqLock::new(None),
             fpu: FpuArea::new(),
             history: History::new(),

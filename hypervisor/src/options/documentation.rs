@@ -47,11 +47,5 @@ fn section(f: &mut fmt::Formatter<'_>, descriptor: &Descriptor) -> fmt::Result {
         write!(f, "Default: `{}`\n\n", descriptor.default)?;
     }
     writeln!(f, "{}", descriptor.meaning)?;
-    if descriptor.is_without_effect() {
-        writeln!(
-            f,
-            "\nUnderstood, and without effect yet: the console says so when it is given."
-        )?;
-    }
     Ok(())
 }

@@ -26,7 +26,7 @@ mod words;
 pub use documentation::documentation;
 pub use dom0_memory::{Dom0Memory, Dom0Pages, Limit, MemoryAmount, Shortfall};
 pub use serial::{Baud, Com1, Parity};
-pub use table::{Descriptor, TABLE, WITHOUT_EFFECT};
+pub use table::{Descriptor, TABLE};
 pub use values::{Consoles, LogLevel, LogThreshold, VcpuCount, Vga, VgaMode, Watchdog};
 #[cfg(feature = "planted-faults")]
 pub use values::{PlantedFault, TestRequest};
@@ -146,8 +146,6 @@ pub struct Parsed<'a> {
     pub options: Options,
     /// What was not understood, in the order of the line.
     pub warnings: Bounded<Warning<'a>, MAX_WARNINGS>,
-    /// Options that were given and have no effect yet.
-    pub without_effect: Bounded<&'static str, MAX_WARNINGS>,
     /// The line up to `--`, without the image's path.
     pub own_words: BootText<'a>,
     /// What follows `--`: arguments for the first domain's kernel.
@@ -171,7 +169,6 @@ pub fn each_warning<'a>(command_line: &'a [u8], say: impl FnMut(Warning<'a>)) {
 /// As [`parse`], with the warnings going to `say`.
 fn read<'a>(command_line: &'a [u8], mut say: impl FnMut(Warning<'a>)) -> Parsed<'a> {
     let mut options = Options::DEFAULT;
-    let mut without_effect = Bounded::new();
     let mut words = words::Words::new(command_line);
     let mut is_first = true;
     let (mut start, mut end) = (0, 0);
@@ -199,10 +196,7 @@ fn read<'a>(command_line: &'a [u8], mut say: impl FnMut(Warning<'a>)) -> Parsed<
         match core::str::from_utf8(word.text) {
             Err(_) => warn(WarningKind::NotText),
             Ok(text) => match apply(&mut options, text) {
-                Ok(descriptor) if descriptor.is_without_effect() => {
-                    without_effect.push(descriptor.name)
-                }
-                Ok(_) => {
+                Ok(()) => {
                     let asked_s = options.watchdog_timeout_s;
                     if (1..WATCHDOG_SHORTEST_S).contains(&asked_s) {
                         options.watchdog_timeout_s = WATCHDOG_SHORTEST_S;
@@ -218,14 +212,13 @@ fn read<'a>(command_line: &'a [u8], mut say: impl FnMut(Warning<'a>)) -> Parsed<
     Parsed {
         options,
         warnings: Bounded::new(),
-        without_effect,
         own_words: BootText(command_line.get(start..end).unwrap_or(&[]).trim_ascii()),
         first_domain_arguments: BootText(words.rest()),
     }
 }
 
 /// Applies one word; `options` is unchanged when it is refused.
-fn apply<'a>(options: &mut Options, word: &'a str) -> Result<&'static Descriptor, WarningKind<'a>> {
+fn apply<'a>(options: &mut Options, word: &'a str) -> Result<(), WarningKind<'a>> {
     let (name, value) = match word.split_once('=') {
         Some((name, value)) => (name, Some(words::unquote(value))),
         None => (word, None),
@@ -254,7 +247,7 @@ fn apply<'a>(options: &mut Options, word: &'a str) -> Result<&'static Descriptor
             None => take(options, value).map_err(problem)?,
         },
     }
-    Ok(descriptor)
+    Ok(())
 }
 
 /// The option that `name` means, and whether the name says "no": a name of its own comes first, then

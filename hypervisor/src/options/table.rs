@@ -24,18 +24,6 @@ pub struct Descriptor {
     pub(super) takes: Takes,
 }
 
-/// Options that are understood and kept, but that nothing follows yet. The manual says so, and so does the
-/// console when one is given.
-pub const WITHOUT_EFFECT: &[&str] = &["sched", "sched_credit_tslice_ms", "sched_ratelimit_us"];
-
-impl Descriptor {
-    /// Whether it is one of [`WITHOUT_EFFECT`].
-    #[must_use]
-    pub fn is_without_effect(&self) -> bool {
-        WITHOUT_EFFECT.contains(&self.name)
-    }
-}
-
 /// What an option takes, and what is done with it. A function that fails changes nothing.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Takes {
@@ -194,8 +182,8 @@ pub static TABLE: &[Descriptor] = &[
         name: "sched",
         form: "=credit",
         default: "",
-        meaning: "The scheduler. There is one, whatever is asked for: a round robin, in which a virtual processor runs \
-                  for 10 ms while others wait.",
+        meaning: "The scheduler. There is one: domains share the processors by weight, up to their caps (`xm \
+                  sched-credit`).",
         is_for_tests: false,
         takes: Takes::Value(|_, value| values::scheduler(value)),
     },
@@ -203,7 +191,7 @@ pub static TABLE: &[Descriptor] = &[
         name: "sched_credit_tslice_ms",
         form: "=<1..1000>",
         default: "30",
-        meaning: "The longest time that a virtual processor runs while others wait, in milliseconds.",
+        meaning: "The longest time that a virtual processor runs while others wait, in milliseconds. Tools can change it.",
         is_for_tests: false,
         takes: Takes::Value(|options, value| {
             options.sched_credit_tslice_ms = values::number(value, 1, 1000)? as u32;
@@ -214,8 +202,8 @@ pub static TABLE: &[Descriptor] = &[
         name: "sched_ratelimit_us",
         form: "=<0|100..500000>",
         default: "1000",
-        meaning: "The shortest time that a virtual processor runs before another one takes its place, in \
-                  microseconds; 0 for none.",
+        meaning: "The shortest time that a virtual processor runs before one that is woken takes its place, in \
+                  microseconds; 0 for none. It is never more than `sched_credit_tslice_ms`. Tools can change it.",
         is_for_tests: false,
         takes: Takes::Value(|options, value| {
             options.sched_ratelimit_us = values::ratelimit_us(value)?;

@@ -207,13 +207,6 @@ fn a_timeout_that_is_too_short_is_raised_and_named() {
 }
 
 #[test]
-fn options_that_nothing_follows_are_named() {
-    let parsed = parse(b"sched=credit noreboot sched_ratelimit_us=0");
-    let named: Vec<_> = parsed.without_effect.iter().copied().collect();
-    assert_eq!(named, ["sched", "sched_ratelimit_us"]);
-}
-
-#[test]
 fn the_parts_of_dom0_mem_add_up() {
     let memory = options("dom0_mem=min:1G,3G dom0_mem=2G").dom0_mem;
     let bytes = |gib: u64| Some(MemoryAmount::Bytes(gib << 30));

@@ -5,7 +5,7 @@ use core::fmt;
 
 /// Processors that a set can name.
 pub const MAX_CPUS: u32 = 256;
-const WORDS: usize = (MAX_CPUS / u64::BITS) as usize;
+pub(super) const WORDS: usize = (MAX_CPUS / u64::BITS) as usize;
 
 /// A processor's number, from 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

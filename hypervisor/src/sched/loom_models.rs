@@ -2,7 +2,7 @@
 //! `RUSTFLAGS="--cfg loom" cargo test --release -p hypervisor --lib sched::loom_models`.
 
 use super::cpu_set::{CpuId, CpuSet};
-use super::round_robin::RoundRobin;
+use super::credit::{Credit, Parameters};
 use super::run_state::{Change, RunState};
 use super::setup::Setup;
 use super::test_vcpu::TestVcpu;
@@ -13,10 +13,10 @@ use loom::thread;
 const CPU0: CpuId = CpuId(0);
 const CPU1: CpuId = CpuId(1);
 
-type Machine = RoundRobin<TestVcpu>;
+type Machine = Credit<TestVcpu>;
 
 fn machine(cpus: u32) -> Arc<Machine> {
-    let machine = RoundRobin::new(cpus).expect("memory");
+    let machine = Credit::new(cpus, Parameters::DEFAULT).expect("memory");
     for cpu in 0..cpus {
         machine.set_online(CpuId(cpu), true, &mut |_| unreachable!());
     }
@@ -32,7 +32,7 @@ fn vcpu(machine: &Machine) -> TestVcpu {
 fn tell(machine: &Machine, vcpu: &TestVcpu, change: Change) -> Poke {
     match change {
         Change::BecameRunnable => machine.wake(vcpu, 0),
-        Change::BecameIdle => machine.sleep(vcpu),
+        Change::BecameIdle => machine.sleep(vcpu, 0),
         Change::None => Poke(None),
     }
 }
@@ -59,7 +59,7 @@ fn a_vcpu_woken_while_it_is_put_away_runs_again() {
         let pick = machine.pick_next(CPU0, 0, Some(&vcpu)).pick;
         let mut pokes = Vec::new();
         if pick != Pick::Stay {
-            pokes.push(machine.descheduled(CPU0, &vcpu));
+            pokes.push(machine.descheduled(CPU0, &vcpu, 0));
         }
         pokes.push(waker.join().expect("no panic"));
         if pick != Pick::Stay {
@@ -291,7 +291,7 @@ impl Waiting {
                 Pick::Idle if run.is_only_blocked() => holds = Holds::Parked,
                 Pick::Idle => {
                     holds = Holds::Nothing;
-                    if self.machine.descheduled(CPU0, &self.vcpu) != Poke(None) {
+                    if self.machine.descheduled(CPU0, &self.vcpu, 0) != Poke(None) {
                         let _ = self.attention.ask(Reasons::PICK);
                     }
                 }

@@ -20,16 +20,16 @@
 //! # Locks
 //!
 //! [`RUN_QUEUE`](crate::sync::rank::RUN_QUEUE), one for each processor, interrupts off while held; never two
-//! at once. All of the trait may be called from interrupt handlers.
+//! at once. [`SHARE`](crate::sync::rank::SHARE) inside. All of the trait may be called from interrupt handlers.
 #![forbid(unsafe_code)]
 
 pub mod attention;
 pub mod cpu_set;
+pub mod credit;
+#[cfg(all(test, not(loom)))]
+mod credit_tests;
 #[cfg(all(test, loom))]
 mod loom_models;
-pub mod round_robin;
-#[cfg(all(test, not(loom)))]
-mod round_robin_tests;
 pub mod run_state;
 pub mod setup;
 #[cfg(test)]
@@ -71,6 +71,8 @@ pub struct Decision<V> {
     pub pick: Pick<V>,
     /// System time in ns at which to pick again; `None`: when poked.
     pub until_ns: Option<u64>,
+    /// A processor that should pick, too.
+    pub poke: Poke,
 }
 
 /// Why a scheduler refuses.
@@ -87,24 +89,20 @@ pub trait Scheduler<V> {
     /// Takes on a vCPU, not runnable yet, that may run on the processors of `affinity`.
     fn add(&self, vcpu: &V, affinity: CpuSet) -> Result<(), SchedError>;
     /// Forgets a vCPU that is not runnable and not running, and will not be.
-    fn remove(&self, vcpu: &V);
+    fn remove(&self, vcpu: &V, now_ns: u64);
     /// It became runnable.
     fn wake(&self, vcpu: &V, now_ns: u64) -> Poke;
     /// It stopped being runnable.
-    fn sleep(&self, vcpu: &V) -> Poke;
+    fn sleep(&self, vcpu: &V, now_ns: u64) -> Poke;
     /// The vCPU that runs on `cpu` gives way to those that wait there. The processor picks again.
     fn yield_now(&self, cpu: CpuId);
     /// What `cpu`, which has `current`, does next.
     fn pick_next(&self, cpu: CpuId, now_ns: u64, current: Option<&V>) -> Decision<V>;
     /// `cpu` holds nothing of the vCPU any more.
-    fn descheduled(&self, cpu: CpuId, vcpu: &V) -> Poke;
-    /// A regular tick on `cpu`, for those that keep accounts.
-    fn tick(&self, cpu: CpuId, now_ns: u64) {
-        let _ = (cpu, now_ns);
-    }
+    fn descheduled(&self, cpu: CpuId, vcpu: &V, now_ns: u64) -> Poke;
     /// Changes where a vCPU may run. It moves at once if it has to; if it runs, when the poked processor
     /// picks.
-    fn set_affinity(&self, vcpu: &V, affinity: CpuSet) -> Result<Poke, SchedError>;
+    fn set_affinity(&self, vcpu: &V, affinity: CpuSet, now_ns: u64) -> Result<Poke, SchedError>;
     /// Where a vCPU may run.
     fn affinity(&self, vcpu: &V) -> CpuSet;
     /// A processor begins, or ceases, to take part. It ceases after it has put its last vCPU away; those

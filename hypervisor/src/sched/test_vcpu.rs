@@ -1,7 +1,7 @@
 //! vCPUs for the tests of this room.
 
 use super::SchedVcpu;
-use super::round_robin::Unit;
+use super::credit::{Share, Unit};
 use super::run_state::RunState;
 use std::sync::Arc;
 
@@ -15,11 +15,17 @@ pub(super) struct Inner {
 pub(super) struct TestVcpu(pub(super) Arc<Inner>);
 
 impl TestVcpu {
+    /// Of a domain of its own.
     pub(super) fn new(id: usize) -> Self {
+        Self::of(id, Arc::new(Share::new()))
+    }
+
+    /// Of the domain with `share`.
+    pub(super) fn of(id: usize, share: Arc<Share>) -> Self {
         Self(Arc::new(Inner {
             id,
             run: RunState::down(),
-            unit: Unit::new(),
+            unit: Unit::new(share),
         }))
     }
 }

@@ -3,7 +3,7 @@
 use crate::arch::{paging, serial, symbols, vga};
 use crate::console;
 use crate::machine::multiboot::BootInfo;
-use crate::options::{self, Consoles, Options, Parsed, VgaMode};
+use crate::options::{self, Consoles, Options, VgaMode};
 
 /// Starts the devices that show messages, on the early page tables.
 pub(super) fn start_console(options: &Options, info: Option<&BootInfo<'_>>) {
@@ -58,15 +58,10 @@ pub(super) fn release_screen(options: &Options) {
 }
 
 /// Says what in the options was not understood.
-pub(super) fn report_options(command_line: &[u8], parsed: &Parsed<'_>) {
+pub(super) fn report_options(command_line: &[u8]) {
     options::each_warning(command_line, |warning| {
         console::warning(format_args!("{warning}"));
     });
-    for name in parsed.without_effect.iter() {
-        console::warning(format_args!(
-            "command line: \"{name}\" is understood, but has no effect yet"
-        ));
-    }
 }
 
 pub(super) fn symbol_state() -> &'static str {

@@ -107,7 +107,7 @@ extern "C" fn boot_main(info_address: u64, load_base: u64, entry_tsc: u64) -> ! 
     if serial::is_started() {
         log::info!("Serial line: {}", options.com1);
     }
-    report_options(info.command_line.as_bytes(), &parsed);
+    report_options(info.command_line.as_bytes());
     death::set_stay(options.is_noreboot);
     if options.is_frame_audit {
         crate::domain::audit::want_at_end();

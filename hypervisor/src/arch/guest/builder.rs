@@ -22,6 +22,7 @@ use crate::mm::error::Stop;
 use crate::mm::platform::MachineToPhys;
 use crate::mm::typ;
 use crate::options::{Dom0Pages, Options};
+use crate::sched::credit::Parameters;
 use crate::sched::{CpuId, CpuSet, SchedError};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -317,6 +318,7 @@ fn build(
         max_maptrack_frames: DEFAULT_MAX_MAPTRACK_FRAMES,
         has_relaxed_msrs: false,
     };
+    scheduler::set_parameters(Parameters::of(options));
     let _ = memory::nobodys_shared_info();
     let domain = Domain::new(DomId::DOM0, policy, &plan)
         .map_err(|NoMemory| BuildError::NoMemory { wanted: 1, got: 0 })?;

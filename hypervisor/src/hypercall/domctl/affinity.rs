@@ -35,7 +35,7 @@ pub(super) fn set(wish: &Domctl, domain: &Domain) -> Answer {
             scheduler::set_affinity(vcpu, before).map_err(|_| Errno::EINVAL)?;
         }
     }
-    let before = (scheduler::affinity(vcpu), *vcpu.soft_affinity.lock());
+    let before = scheduler::affinity(vcpu);
     if wish.flags.contains(AffinityFlags::HARD) {
         let hard = cpu_map::read(&wish.cpumap_hard)?;
         if vcpu.overridden_affinity.lock().is_some() {
@@ -48,10 +48,10 @@ pub(super) fn set(wish: &Domctl, domain: &Domain) -> Answer {
         let soft = cpu_map::read(&wish.cpumap_soft)?;
         if soft.intersection(&online).is_empty() {
             // Nothing of what was asked for happens.
-            let _ = scheduler::set_affinity(vcpu, before.0);
+            let _ = scheduler::set_affinity(vcpu, before);
             return Err(Errno::EINVAL);
         }
-        *vcpu.soft_affinity.lock() = soft;
+        scheduler::set_soft_affinity(vcpu, &soft);
         let in_effect = soft
             .intersection(&online)
             .intersection(&scheduler::affinity(vcpu));
@@ -73,7 +73,7 @@ pub(super) fn get(wish: &Domctl, domain: &Domain) -> Answer {
         cpu_map::write(&wish.cpumap_hard, &shown(scheduler::affinity(vcpu)))?;
     }
     if wish.flags.contains(AffinityFlags::SOFT) {
-        let soft = *vcpu.soft_affinity.lock();
+        let soft = scheduler::soft_affinity(vcpu);
         cpu_map::write(&wish.cpumap_soft, &shown(soft))?;
     }
     Ok(Done::Quietly)
@@ -106,24 +106,21 @@ pub(super) fn share(wish: &mut Domctl, domain: &Domain) -> Answer {
     }
     match SchedulerCommand::try_from(operation.cmd) {
         Ok(SchedulerCommand::GetInfo) => {
-            let settings = domain.settings();
             operation.u.write(&SchedulerCredit {
-                weight: settings.weight,
-                cap: settings.cap,
+                weight: domain.share.weight(),
+                cap: domain.share.cap(),
             });
             wish.u.write(&operation);
             Ok(Done::WithAnswer)
         }
         Ok(SchedulerCommand::PutInfo) => {
             let SchedulerCredit { weight, cap } = operation.u.read();
-            domain.set(|settings| {
-                if weight != 0 {
-                    settings.weight = weight;
-                }
-                if cap != u16::MAX {
-                    settings.cap = cap;
-                }
-            });
+            if weight != 0 {
+                domain.share.set_weight(weight);
+            }
+            if cap != u16::MAX {
+                domain.share.set_cap(cap);
+            }
             Ok(Done::WithAnswer)
         }
         _ => Err(Errno::EINVAL),

@@ -8,7 +8,7 @@ use crate::control::create::POOL;
 use crate::domain::Domains;
 use crate::hypercall::{cpu_map, write};
 use crate::sched::CpuSet;
-use crate::sched::round_robin::SLICE_NS;
+use crate::sched::credit::Parameters;
 use core::mem::size_of;
 use guest_abi::domctl_domain::DomainInfo;
 use guest_abi::domctl_vcpu::Scheduler;
@@ -16,7 +16,9 @@ use guest_abi::errno::Errno;
 use guest_abi::ids::DomId;
 use guest_abi::sysctl::{DomainInfoList, Sysctl};
 use guest_abi::sysctl_cpu::{
-    CpupoolAction, CpupoolOp, CreditSchedule, SchedulerCommand, SchedulerId, SchedulerOp,
+    CREDIT_MIGRATION_DELAY_MAX_US, CREDIT_TSLICE_MAX_MS, CREDIT_TSLICE_MIN_MS, CpupoolAction,
+    CpupoolOp, CreditSchedule, RATELIMIT_MAX_US, RATELIMIT_MIN_US, SchedulerCommand, SchedulerId,
+    SchedulerOp,
 };
 
 /// What ours is called to tools: the one whose parameters it has.
@@ -29,28 +31,47 @@ pub(super) fn scheduler(wish: &mut Sysctl) -> Answer {
     Ok(Done::WithAnswer)
 }
 
-/// The parameters of the pool's scheduler, which are fixed.
+/// Reads or sets the parameters of the pool's scheduler.
 pub(super) fn parameters(wish: &mut Sysctl) -> Answer {
     let mut operation: SchedulerOp = wish.u.read();
+    let command = SchedulerCommand::try_from(operation.cmd).map_err(|_| Errno::EINVAL)?;
     if operation.cpupool_id != POOL {
         return Err(Errno::ESRCH);
     }
     if operation.sched_id != SCHEDULER {
         return Err(Errno::EINVAL);
     }
-    match SchedulerCommand::try_from(operation.cmd) {
-        Ok(SchedulerCommand::GetInfo) => {
-            operation.u.write(&CreditSchedule {
-                tslice_ms: (SLICE_NS / 1_000_000) as u32,
-                ratelimit_us: 0,
-                vcpu_migr_delay_us: 0,
-            });
-            wish.u.write(&operation);
-            Ok(Done::WithAnswer)
-        }
-        Ok(SchedulerCommand::PutInfo) => Err(Errno::EOPNOTSUPP),
-        Err(_) => Err(Errno::EINVAL),
+    if command == SchedulerCommand::PutInfo {
+        let wanted = understood(&operation.u.read()).ok_or(Errno::EINVAL)?;
+        scheduler::set_parameters(wanted);
     }
+    let Parameters {
+        slice_ns,
+        ratelimit_ns,
+        migration_delay_ns,
+    } = scheduler::parameters();
+    operation.u.write(&CreditSchedule {
+        tslice_ms: (slice_ns / 1_000_000) as u32,
+        ratelimit_us: (ratelimit_ns / 1000) as u32,
+        vcpu_migr_delay_us: (migration_delay_ns / 1000) as u32,
+    });
+    wish.u.write(&operation);
+    Ok(Done::WithAnswer)
+}
+
+/// What a tool wants to set, if it may.
+fn understood(wish: &CreditSchedule) -> Option<Parameters> {
+    let wanted = Parameters {
+        slice_ns: u64::from(wish.tslice_ms) * 1_000_000,
+        ratelimit_ns: u64::from(wish.ratelimit_us) * 1000,
+        migration_delay_ns: u64::from(wish.vcpu_migr_delay_us) * 1000,
+    };
+    let is_good = (CREDIT_TSLICE_MIN_MS..=CREDIT_TSLICE_MAX_MS).contains(&wish.tslice_ms)
+        && (wish.ratelimit_us == 0
+            || (RATELIMIT_MIN_US..=RATELIMIT_MAX_US).contains(&wish.ratelimit_us))
+        && wanted.ratelimit_ns <= wanted.slice_ns
+        && wish.vcpu_migr_delay_us <= CREDIT_MIGRATION_DELAY_MAX_US;
+    is_good.then_some(wanted)
 }
 
 /// There is one pool, with all processors and all domains.

@@ -36,10 +36,9 @@ const EFFECTS: [Effect; 8] = [
             r#"warning: command line: "vga=ask" is ignored: "ask" is not offered here"#,
             r#"warning: command line: "NOSMP" is not an option.*did you mean "nosmp"#,
             r#"warning: command line: "watchdog_timeout=1" is too small; 2 is taken instead"#,
-            r#"warning: command line: "sched" is understood, but has no effect yet"#,
             "boot complete: 4 processors",
         ],
-        absent: "PANIC|Memory:",
+        absent: "PANIC|Memory:|\"sched=credit\"",
     },
     Effect {
         name: "options/many-mistakes-are-named",

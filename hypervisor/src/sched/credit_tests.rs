@@ -1,14 +1,16 @@
 //! The scheduler on a simulated machine, where time passes in steps and pokes arrive in any order.
 
 use super::cpu_set::{CpuId, CpuSet};
-use super::round_robin::{RoundRobin, SLICE_NS};
+use super::credit::{Credit, Parameters};
 use super::run_state::{Change, RunState};
 use super::test_vcpu::TestVcpu;
 use super::{Pick, Poke, SchedError, Scheduler};
 use proptest::prelude::*;
 
+const SLICE_NS: u64 = Parameters::DEFAULT.slice_ns;
+
 struct Machine {
-    scheduler: RoundRobin<TestVcpu>,
+    scheduler: Credit<TestVcpu>,
     vcpus: Vec<TestVcpu>,
     /// What each processor runs.
     running: Vec<Option<TestVcpu>>,
@@ -23,7 +25,7 @@ struct Machine {
 
 impl Machine {
     fn new(cpus: u32, vcpus: usize) -> Self {
-        let scheduler = RoundRobin::new(cpus).expect("memory");
+        let scheduler = Credit::new(cpus, Parameters::DEFAULT).expect("memory");
         for cpu in 0..cpus {
             scheduler.set_online(CpuId(cpu), true, &mut |_| unreachable!());
         }
@@ -60,7 +62,7 @@ impl Machine {
         let vcpu = self.vcpus[vcpu].clone();
         let poke = match change {
             Change::BecameRunnable => self.scheduler.wake(&vcpu, self.now_ns),
-            Change::BecameIdle => self.scheduler.sleep(&vcpu),
+            Change::BecameIdle => self.scheduler.sleep(&vcpu, self.now_ns),
             Change::None => Poke(None),
         };
         self.heed(poke);
@@ -76,13 +78,14 @@ impl Machine {
         let current = self.running[at].clone();
         let decision = self.scheduler.pick_next(cpu, self.now_ns, current.as_ref());
         self.until_ns[at] = decision.until_ns;
+        self.heed(decision.poke);
         let next = match decision.pick {
             Pick::Stay => return,
             Pick::Switch(vcpu) => Some(vcpu),
             Pick::Idle => None,
         };
         if let Some(old) = core::mem::replace(&mut self.running[at], next) {
-            let poke = self.scheduler.descheduled(cpu, &old);
+            let poke = self.scheduler.descheduled(cpu, &old, self.now_ns);
             self.heed(poke);
         }
     }
@@ -214,7 +217,7 @@ fn an_idle_processor_helps() {
     for vcpu in 0..2 {
         let poke = machine
             .scheduler
-            .set_affinity(&machine.vcpus[vcpu], pinned)
+            .set_affinity(&machine.vcpus[vcpu], pinned, 0)
             .expect("on line");
         machine.heed(poke);
         machine.up(vcpu);
@@ -228,7 +231,7 @@ fn an_idle_processor_helps() {
     assert_eq!(machine.running[1], Some(machine.vcpus[2].clone()));
     let poke = machine
         .scheduler
-        .set_affinity(&machine.vcpus[1], CpuSet::ALL)
+        .set_affinity(&machine.vcpus[1], CpuSet::ALL, 0)
         .expect("on line");
     machine.heed(poke);
     let (_, change) = machine.run(2).take_down();
@@ -280,7 +283,7 @@ fn a_wake_up_while_being_put_away_is_not_lost() {
     assert_eq!(change, Change::BecameRunnable);
     assert_eq!(machine.scheduler.wake(&vcpu, 0), Poke(None));
     machine.running[0] = None;
-    let poke = machine.scheduler.descheduled(CpuId(0), &vcpu);
+    let poke = machine.scheduler.descheduled(CpuId(0), &vcpu, 0);
     assert_eq!(poke, Poke(Some(CpuId(0))));
     machine.heed(poke);
     machine.settle();
@@ -293,7 +296,7 @@ fn a_vcpu_without_a_processor_is_refused_and_one_that_loses_its_last_moves() {
     let vcpu = machine.vcpus[0].clone();
     let nowhere = CpuSet::only(CpuId(7));
     assert_eq!(
-        machine.scheduler.set_affinity(&vcpu, nowhere),
+        machine.scheduler.set_affinity(&vcpu, nowhere, 0),
         Err(SchedError::NoCpu)
     );
     assert_eq!(
@@ -303,7 +306,7 @@ fn a_vcpu_without_a_processor_is_refused_and_one_that_loses_its_last_moves() {
     let pinned = CpuSet::only(CpuId(1));
     let poke = machine
         .scheduler
-        .set_affinity(&vcpu, pinned)
+        .set_affinity(&vcpu, pinned, 0)
         .expect("on line");
     machine.heed(poke);
     machine.up(0);
@@ -385,9 +388,9 @@ impl Machine {
             }
             Op::Affinity(vcpu, set) => {
                 let vcpu = self.vcpus[vcpu].clone();
-                if let Ok(poke) = self
-                    .scheduler
-                    .set_affinity(&vcpu, CpuSet::from_words(&[set]))
+                if let Ok(poke) =
+                    self.scheduler
+                        .set_affinity(&vcpu, CpuSet::from_words(&[set]), self.now_ns)
                 {
                     self.heed(poke);
                 }

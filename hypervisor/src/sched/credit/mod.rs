@@ -1,0 +1,463 @@
+//! The credit scheduler: domains share the processors by weight, up to their caps.
+//!
+//! # Credit
+//! Every vCPU is [charged](share) for the time that it has run, the less the greater its domain's weight is. Where charges are
+//! on a processor is its *level*: those of who runs there, or the least of who waits. A vCPU below the level has *credit*,
+//! and is **under** its share; one above is **over** it. Who waits is served in the order of charges, which is that of
+//! credit: under before over, and among those that are over whoever is least. Nothing is sampled: each nanosecond is charged to
+//! who has run it.
+//!
+//! A vCPU that is woken and is under its share is **boosted**: it goes before all that are not, as soon as who runs has run for the
+//! rate limit, and loses that when it has run for a tick. One that was away comes back with at most what it would have had after a
+//! short while ([`queue::BOUND_NS`]): credit is not saved.
+//!
+//! A processor's turn is a time slice; every tick it looks at its accounts. What is done every 30 ms in other
+//! credit schedulers, handing out credit to all that are active, has no counterpart here, because charges are relative: a
+//! domain's [share] is brought up to date by whoever charges one of its vCPUs.
+//!
+//! # Processors
+//! Each has a [queue], whose lock protects it; never two at once. Charges are compared across queues: when a slice
+//! ends, a processor takes a vCPU from elsewhere that is owed more than what it has itself, by a third of a slice of that vCPU's time.
+//! So shares are those of the whole machine, not of one queue. A processor without work takes any that may
+//! run there, first one that likes to.
+//!
+//! vCPUs that are bound to a processor compare with each other only, so that their charges may fall behind those elsewhere
+//! without end, and keep their proportions. Those that may run everywhere follow one level
+//! ([`Credit::free_level`]): what they are owed is bounded, and while nobody waits nobody is owed anything.
+//!
+//! A vCPU's *home* is the processor in whose queue it is, or whose it will be next. In which part of a queue it is, is noted with
+//! it, and protected by the lock of its home's queue. The home changes only while it is in none and that lock is held, so locking
+//! it is: read the home, lock, see that it is still the home.
+//!
+//! # No wake-up is lost
+//! A processor marks itself idle, and then looks at all queues. Whoever adds to a queue does so, and then looks for an
+//! idle processor, takes the mark off and pokes it. One of the two sees the other. A processor that is not idle looks again after
+//! a tick at the latest. Parked vCPUs are looked after by their home, which wakes for them.
+//!
+//! # What a decision costs
+//! A constant, plus the logarithm of the number of vCPUs that wait in the queue, plus moving some of those in memory; when it looks
+//! elsewhere, a look at a cache line of each processor, and a pass over one queue (over those of others, when there is
+//! nothing to run). vCPUs that don't want to run are in no queue, and no list.
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod idle;
+mod pick;
+#[cfg(all(test, not(loom)))]
+mod properties;
+mod queue;
+mod share;
+#[cfg(all(test, not(loom)))]
+mod simulator;
+mod unit;
+
+pub use share::{DEFAULT_WEIGHT, Share};
+pub use unit::Unit;
+
+use super::cpu_set::{CpuId, CpuSet};
+use super::{Decision, Poke, SchedError, SchedVcpu, Scheduler};
+use crate::growth::make_room;
+use crate::lock::InterruptsOff;
+use crate::options::Options;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{LockGuard, rank};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use idle::CpuMask;
+use queue::{Cpu, Queue, is_before, later};
+use unit::Place;
+
+/// How often a processor that runs something looks at its accounts, in ns.
+pub const TICK_NS: u64 = 10_000_000;
+
+/// What an administrator may set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Parameters {
+    /// How long a vCPU runs while others wait.
+    pub slice_ns: u64,
+    /// How long it runs at least before one that is woken takes its place.
+    pub ratelimit_ns: u64,
+    /// For how long it stays where its caches are warm.
+    pub migration_delay_ns: u64,
+}
+
+impl Parameters {
+    /// What holds when nothing is said.
+    pub const DEFAULT: Self = Self {
+        slice_ns: 30_000_000,
+        ratelimit_ns: 1_000_000,
+        migration_delay_ns: 0,
+    };
+
+    /// What the options say.
+    #[must_use]
+    pub fn of(options: &Options) -> Self {
+        let slice_ns = u64::from(options.sched_credit_tslice_ms) * 1_000_000;
+        let ratelimit_ns = u64::from(options.sched_ratelimit_us) * 1000;
+        Self {
+            slice_ns,
+            ratelimit_ns: ratelimit_ns.min(slice_ns),
+            ..Self::DEFAULT
+        }
+    }
+}
+
+/// The scheduler.
+#[derive(Debug)]
+pub struct Credit<V> {
+    cpus: Box<[Cpu<V>]>,
+    nr_vcpus: AtomicU32,
+    online: CpuMask,
+    idle: CpuMask,
+    /// Where charges of those are that may run everywhere.
+    free_level: AtomicU64,
+    slice_ns: AtomicU64,
+    ratelimit_ns: AtomicU64,
+    migration_delay_ns: AtomicU64,
+}
+
+/// A queue, locked, with interrupts off. Others see what has become of it when it is unlocked.
+struct Locked<'a, V> {
+    cpu: &'a Cpu<V>,
+    // Declared before the other: the lock is released before interrupts come back on.
+    queue: LockGuard<'a, Queue<V>, { rank::RUN_QUEUE }>,
+    _interrupts: InterruptsOff,
+}
+
+impl<V> Drop for Locked<'_, V> {
+    fn drop(&mut self) {
+        self.cpu.publish(&self.queue);
+    }
+}
+
+impl<V: SchedVcpu<Unit>> Credit<V> {
+    /// For processors below `nr_cpus`, all off line.
+    pub fn new(nr_cpus: u32, parameters: Parameters) -> Result<Self, SchedError> {
+        let mut cpus = Vec::new();
+        cpus.try_reserve_exact(nr_cpus as usize)
+            .map_err(|_| SchedError::OutOfMemory)?;
+        cpus.extend((0..nr_cpus).map(|_| Cpu::new()));
+        Ok(Self {
+            cpus: cpus.into_boxed_slice(),
+            nr_vcpus: AtomicU32::new(0),
+            online: CpuMask::new(nr_cpus)?,
+            idle: CpuMask::new(nr_cpus)?,
+            free_level: AtomicU64::new(0),
+            slice_ns: AtomicU64::new(parameters.slice_ns),
+            ratelimit_ns: AtomicU64::new(parameters.ratelimit_ns),
+            migration_delay_ns: AtomicU64::new(parameters.migration_delay_ns),
+        })
+    }
+
+    /// What is set.
+    pub fn parameters(&self) -> Parameters {
+        Parameters {
+            slice_ns: self.slice_ns.load(Ordering::Relaxed),
+            ratelimit_ns: self.ratelimit_ns.load(Ordering::Relaxed),
+            migration_delay_ns: self.migration_delay_ns.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Sets it. A processor follows from its next decision on.
+    pub fn set_parameters(&self, wish: Parameters) {
+        self.slice_ns.store(wish.slice_ns, Ordering::Relaxed);
+        self.ratelimit_ns
+            .store(wish.ratelimit_ns, Ordering::Relaxed);
+        self.migration_delay_ns
+            .store(wish.migration_delay_ns, Ordering::Relaxed);
+    }
+
+    /// Where a vCPU should run, among those where it may, if it can be had.
+    pub fn soft_affinity(&self, vcpu: &V) -> CpuSet {
+        vcpu.unit().soft()
+    }
+
+    /// Says where a vCPU should run. It moves when that comes to be looked at.
+    pub fn set_soft_affinity(&self, vcpu: &V, affinity: &CpuSet) {
+        vcpu.unit().set_soft(affinity);
+    }
+
+    fn cpu(&self, cpu: CpuId) -> Option<&Cpu<V>> {
+        self.cpus.get(cpu.0 as usize)
+    }
+
+    fn lock(&self, cpu: CpuId) -> Option<Locked<'_, V>> {
+        let interrupts = InterruptsOff::new();
+        let cpu = self.cpu(cpu)?;
+        Some(Locked {
+            cpu,
+            queue: cpu.queue.lock(),
+            _interrupts: interrupts,
+        })
+    }
+
+    /// Locks the queue of a vCPU's home.
+    fn lock_home(&self, vcpu: &V) -> Option<(CpuId, Locked<'_, V>)> {
+        loop {
+            let home = vcpu.unit().home();
+            let locked = self.lock(home)?;
+            if vcpu.unit().home() == home {
+                return Some((home, locked));
+            }
+        }
+    }
+
+    fn online(&self) -> impl Iterator<Item = (CpuId, &Cpu<V>)> {
+        (0..)
+            .map(CpuId)
+            .zip(&self.cpus)
+            .filter(|(_, cpu)| cpu.is_online.load(Ordering::Acquire))
+    }
+
+    /// The processors on line but one, from the one after that on, so that not all come to the same one first.
+    fn others(&self, cpu: CpuId) -> impl Iterator<Item = (CpuId, &Cpu<V>)> {
+        let above = self.online().filter(move |(id, _)| *id > cpu);
+        above.chain(self.online().filter(move |(id, _)| *id < cpu))
+    }
+
+    /// The processor with the fewest waiting among those on line in `affinity`.
+    fn least_loaded(&self, affinity: &CpuSet) -> Option<CpuId> {
+        let load = |id: CpuId, cpu: &Cpu<V>| {
+            let waiting = cpu.nr_waiting.load(Ordering::Acquire);
+            (!self.idle.contains(id), waiting)
+        };
+        self.online()
+            .filter(|(id, _)| affinity.contains(*id))
+            .min_by_key(|(id, cpu)| load(*id, cpu))
+            .map(|(id, _)| id)
+    }
+
+    /// Whether a vCPU may wait for, or run on, a processor.
+    fn is_fit(&self, unit: &Unit, cpu: CpuId) -> bool {
+        unit.may_run_on(cpu)
+            && self
+                .cpu(cpu)
+                .is_some_and(|cpu| cpu.is_online.load(Ordering::Acquire))
+    }
+
+    fn is_free(&self, unit: &Unit) -> bool {
+        let online = self.online.all();
+        unit.hard().intersection(&online) == online
+    }
+
+    /// Where one that was woken goes instead of a processor that has such a one already.
+    fn calmer(&self, unit: &Unit, home: CpuId) -> Option<CpuId> {
+        self.others(home)
+            .find(|(id, cpu)| unit.may_run_on(*id) && cpu.nr_boosted.load(Ordering::Relaxed) == 0)
+            .map(|(id, _)| id)
+    }
+
+    /// Puts a vCPU into a queue if it is runnable, not running and in none. Says which processor to poke.
+    fn enqueue(&self, vcpu: &V, now_ns: u64) -> Poke {
+        let (run, unit) = (vcpu.run_state(), vcpu.unit());
+        let mut has_looked = false;
+        loop {
+            let Some((home, mut locked)) = self.lock_home(vcpu) else {
+                return Poke(None);
+            };
+            // Running includes being put away: then it is queued when that is done.
+            if !run.is_runnable() || run.is_running() || unit.place() != Place::Nowhere {
+                return Poke(None);
+            }
+            if !self.is_fit(unit, home) {
+                let Some(home) = self.least_loaded(&unit.hard()) else {
+                    if self.online().next().is_none() {
+                        return Poke(None);
+                    }
+                    // The last processor that it might use went off line: better elsewhere than never.
+                    unit.set_hard(&CpuSet::ALL);
+                    continue;
+                };
+                unit.comes_from_elsewhere();
+                unit.set_home(home);
+                continue;
+            }
+            let is_woken = !unit.is_counted.load(Ordering::Relaxed);
+            let is_idle = self.idle.contains(home);
+            let queue = &mut *locked.queue;
+            let mut level = queue.level;
+            if is_woken && is_idle && !unit.is_bound() {
+                level = later(level, self.free_level.load(Ordering::Relaxed));
+            }
+            queue.admit(unit, level);
+            let is_boosted = is_woken && !is_before(level, unit.charged());
+            let is_crowded = queue.nr_boosted() > 0 || queue.is_running_boosted;
+            if is_boosted && is_crowded && !is_idle && !core::mem::replace(&mut has_looked, true) {
+                if let Some(calmer) = self.calmer(unit, home) {
+                    unit.set_home(calmer);
+                    continue;
+                }
+            }
+            if is_woken {
+                unit.is_counted.store(true, Ordering::Relaxed);
+                unit.share.begin(now_ns);
+            }
+            let not_before_ns = unit.not_before_ns.swap(0, Ordering::Relaxed);
+            if not_before_ns > now_ns {
+                queue.push_parked(vcpu, not_before_ns);
+                // It wakes for it.
+                return Poke(Some(home));
+            }
+            unit.is_boosted.store(is_boosted, Ordering::Relaxed);
+            if is_boosted {
+                queue.push_boosted(vcpu);
+            } else {
+                queue.push_waiting(vcpu);
+            }
+            drop(locked);
+            let poke = self.poke_idle(home, &unit.hard(), &unit.soft());
+            return if is_boosted && poke == Poke(None) {
+                Poke(Some(home))
+            } else {
+                poke
+            };
+        }
+    }
+
+    /// An idle processor that should look at a vCPU that was put into the queue of `home`. A processor that is not
+    /// idle looks again by itself.
+    fn poke_idle(&self, home: CpuId, hard: &CpuSet, soft: &CpuSet) -> Poke {
+        // The mark "idle" is set before its owner looks at the queues, and read after this one changed. It
+        // is taken off by who pokes, so that the next one to wait is offered to somebody else.
+        crate::sync::model_fence();
+        if soft.contains(home) && self.idle.clear(home) {
+            return Poke(Some(home));
+        }
+        let liked = hard.intersection(soft);
+        let claimed = self.idle.claim(&liked);
+        Poke(claimed.or_else(|| self.idle.claim(hard)))
+    }
+
+    /// It does not want to run any more. Called by who may change it.
+    fn stop_counting(unit: &Unit, now_ns: u64) {
+        if unit.is_counted.load(Ordering::Relaxed) {
+            unit.is_counted.store(false, Ordering::Relaxed);
+            unit.share.end(now_ns);
+            unit.comes_from_elsewhere();
+        }
+    }
+}
+
+impl<V: SchedVcpu<Unit>> Scheduler<V> for Credit<V> {
+    fn add(&self, vcpu: &V, affinity: CpuSet) -> Result<(), SchedError> {
+        let usable = || self.online().filter(|(id, _)| affinity.contains(*id));
+        let nr_usable = usable().count().max(1);
+        let nth = self.nr_vcpus.load(Ordering::Acquire) as usize % nr_usable;
+        let (home, _) = usable().nth(nth).ok_or(SchedError::NoCpu)?;
+        let count = self
+            .nr_vcpus
+            .fetch_add(1, Ordering::AcqRel)
+            .saturating_add(1);
+        for cpu in (0..).map(CpuId).take(self.cpus.len()) {
+            let made = make_room(count as usize, |action| {
+                if let Some(mut locked) = self.lock(cpu) {
+                    action(&mut locked.queue.waiters);
+                }
+            });
+            if made.is_err() {
+                self.nr_vcpus.fetch_sub(1, Ordering::AcqRel);
+                return Err(SchedError::OutOfMemory);
+            }
+        }
+        let unit = vcpu.unit();
+        unit.set_home(home);
+        unit.set_hard(&affinity);
+        Ok(())
+    }
+
+    fn remove(&self, vcpu: &V, now_ns: u64) {
+        debug_assert!(!vcpu.run_state().is_running());
+        let _ = self.sleep(vcpu, now_ns);
+        self.nr_vcpus.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    fn wake(&self, vcpu: &V, now_ns: u64) -> Poke {
+        self.enqueue(vcpu, now_ns)
+    }
+
+    fn sleep(&self, vcpu: &V, now_ns: u64) -> Poke {
+        let Some((home, mut locked)) = self.lock_home(vcpu) else {
+            return Poke(None);
+        };
+        let (run, unit) = (vcpu.run_state(), vcpu.unit());
+        if run.is_runnable() {
+            return Poke(None);
+        }
+        if unit.place() != Place::Nowhere {
+            locked.queue.take(unit);
+        }
+        if run.is_running() {
+            // A processor that runs it is its home.
+            return Poke(Some(home));
+        }
+        Self::stop_counting(unit, now_ns);
+        Poke(None)
+    }
+
+    fn yield_now(&self, cpu: CpuId) {
+        if let Some(mut locked) = self.lock(cpu) {
+            locked.queue.has_yielded = true;
+        }
+    }
+
+    fn pick_next(&self, cpu: CpuId, now_ns: u64, current: Option<&V>) -> Decision<V> {
+        self.pick(cpu, now_ns, current)
+    }
+
+    fn descheduled(&self, _cpu: CpuId, vcpu: &V, now_ns: u64) -> Poke {
+        let (run, unit) = (vcpu.run_state(), vcpu.unit());
+        unit.return_grant();
+        if run.stop_running() {
+            return self.enqueue(vcpu, now_ns);
+        }
+        // Mostly its processor has known for long.
+        if unit.is_counted.load(Ordering::Relaxed) {
+            let _ = self.sleep(vcpu, now_ns);
+        }
+        Poke(None)
+    }
+
+    fn set_affinity(&self, vcpu: &V, affinity: CpuSet, now_ns: u64) -> Result<Poke, SchedError> {
+        if self.least_loaded(&affinity).is_none() {
+            return Err(SchedError::NoCpu);
+        }
+        let unit = vcpu.unit();
+        let Some((home, mut locked)) = self.lock_home(vcpu) else {
+            return Ok(Poke(None));
+        };
+        let is_queued = unit.place() != Place::Nowhere;
+        if is_queued {
+            locked.queue.take(unit);
+        }
+        unit.set_hard(&affinity);
+        if is_queued {
+            drop(locked);
+            return Ok(self.enqueue(vcpu, now_ns));
+        }
+        Ok(Poke(vcpu.run_state().is_running().then_some(home)))
+    }
+
+    fn affinity(&self, vcpu: &V) -> CpuSet {
+        vcpu.unit().hard()
+    }
+
+    fn set_online(&self, cpu: CpuId, is_online: bool, poke: &mut dyn FnMut(Poke)) {
+        let Some(state) = self.cpu(cpu) else {
+            return;
+        };
+        state.is_online.store(is_online, Ordering::SeqCst);
+        if is_online {
+            self.online.set(cpu);
+            return;
+        }
+        self.online.clear(cpu);
+        while let Some(vcpu) = self
+            .lock(cpu)
+            .and_then(|mut locked| locked.queue.take_any())
+        {
+            poke(self.enqueue(&vcpu, 0));
+        }
+        self.idle.clear(cpu);
+    }
+}

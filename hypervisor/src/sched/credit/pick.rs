@@ -1,0 +1,451 @@
+//! What a processor does next.
+#![forbid(unsafe_code)]
+
+use super::queue::{Cpu, Queue, earlier, is_before, later};
+use super::share::Grant;
+use super::unit::Unit;
+use super::{Credit, Locked, TICK_NS};
+use crate::sched::cpu_set::CpuId;
+use crate::sched::{Decision, Pick, Poke, SchedVcpu};
+use crate::sync::atomic::Ordering;
+
+/// What a vCPU is owed at most that may run everywhere, in charges: half a minute at the usual weight. More and more is owed to one whose
+/// weight entitles it to more than a whole processor, which can't be had.
+const MOST_OWED: u64 = 30_000_000_000 * super::share::USUAL_PRICE;
+/// How a vCPU's turn stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Turn {
+    /// It goes on.
+    GoesOn,
+    /// Somebody that was woken goes before it.
+    IsPreempted,
+    /// It wants to give way.
+    Yields,
+    /// It goes on unless somebody elsewhere was woken, or is owed a whole slice more.
+    MayHelp,
+    /// Its slice has ended.
+    Ends,
+    /// There is none, or it can't go on.
+    Over,
+}
+
+impl<V: SchedVcpu<Unit>> Credit<V> {
+    pub(super) fn pick(&self, cpu: CpuId, now_ns: u64, current: Option<&V>) -> Decision<V> {
+        let idle = Decision {
+            pick: Pick::Idle,
+            until_ns: None,
+            poke: Poke(None),
+        };
+        self.idle.clear(cpu);
+        let Some(mut locked) = self.lock(cpu) else {
+            return idle;
+        };
+        let has_unparked = locked.queue.unpark(now_ns);
+        let looks = now_ns >= locked.queue.next_look_ns;
+        if looks {
+            locked.queue.next_look_ns = now_ns.saturating_add(TICK_NS);
+        }
+        let may_stay =
+            current.is_some_and(|vcpu| self.keep(&mut locked.queue, cpu, now_ns, looks, vcpu));
+        let unit = current.map(SchedVcpu::unit).filter(|_| may_stay);
+        let turn = self.turn(&mut locked.queue, now_ns, looks, unit);
+        if turn == Turn::GoesOn {
+            let until_ns = self.until(&locked.queue, now_ns, unit);
+            drop(locked);
+            return self.decision(cpu, Pick::Stay, until_ns, has_unparked);
+        }
+        let is_online = locked.cpu.is_online.load(Ordering::Acquire);
+        let first = locked.queue.first_charged();
+        let is_relief_due = now_ns >= locked.queue.next_relief_ns && locked.queue.nr_boosted() == 0;
+        if matches!(turn, Turn::Ends | Turn::Over) && is_relief_due {
+            locked.queue.next_relief_ns = now_ns.saturating_add(TICK_NS);
+        }
+        let next = match (turn, first) {
+            (Turn::Over, _) if !is_online => {
+                drop(locked);
+                None
+            }
+            (Turn::MayHelp, _) => {
+                let own = unit.map_or(locked.queue.level, Unit::charged);
+                drop(locked);
+                let slice_ns = self.slice_ns.load(Ordering::Relaxed);
+                self.help_urgent(cpu, now_ns)
+                    .or_else(|| self.relieve(cpu, now_ns, own, slice_ns))
+            }
+            (Turn::Ends, _) => {
+                let own = unit.map_or(locked.queue.level, Unit::charged);
+                self.next(locked, cpu, now_ns, own)
+            }
+            (Turn::Over, Some(first)) if is_relief_due => self.next(locked, cpu, now_ns, first),
+            _ => claim_any(locked, cpu, now_ns),
+        };
+        if let (Some(unit), Some(_)) = (unit, &next) {
+            let yields = turn == Turn::Yields;
+            unit.is_yielding.store(yields, Ordering::Relaxed);
+            unit.is_boosted.store(false, Ordering::Relaxed);
+            unit.return_grant();
+        }
+        match next {
+            Some(vcpu) => self.switch(cpu, now_ns, vcpu, has_unparked),
+            None if turn == Turn::MayHelp => self.go_on(cpu, now_ns, unit, has_unparked),
+            None if may_stay => self.stay(cpu, now_ns, unit, has_unparked),
+            None if is_online => self.go_idle(cpu, now_ns),
+            None => idle,
+        }
+    }
+
+    /// Charges a vCPU that the processor has, and says whether it may go on.
+    fn keep(&self, queue: &mut Queue<V>, cpu: CpuId, now_ns: u64, looks: bool, vcpu: &V) -> bool {
+        let unit = vcpu.unit();
+        let is_counted = unit.is_counted.load(Ordering::Relaxed);
+        if is_counted {
+            charge(queue, unit, now_ns);
+        }
+        if !vcpu.run_state().is_runnable() {
+            unit.return_grant();
+            unit.is_boosted.store(false, Ordering::Relaxed);
+            Self::stop_counting(unit, now_ns);
+            return false;
+        }
+        if !is_counted {
+            self.wake_in_place(queue, unit, now_ns);
+        }
+        if !self.is_fit(unit, cpu) {
+            unit.return_grant();
+            return false;
+        }
+        if looks {
+            self.follow_level(queue, cpu, unit);
+        }
+        // One that has no limit may have got one.
+        if unit.grant_ns().map_or(looks, |left_ns| left_ns <= 0) {
+            unit.return_grant();
+            match unit.share.take(now_ns) {
+                Grant::Unlimited => {}
+                Grant::For(ns) => unit.set_grant(Some(ns as i64)),
+                Grant::NotBefore(then_ns) => {
+                    unit.not_before_ns.store(then_ns, Ordering::Relaxed);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// A vCPU is woken that its processor has kept while it waited.
+    fn wake_in_place(&self, queue: &mut Queue<V>, unit: &Unit, now_ns: u64) {
+        unit.is_counted.store(true, Ordering::Relaxed);
+        unit.share.begin(now_ns);
+        unit.charged_ns.store(now_ns, Ordering::Relaxed);
+        unit.began_ns.store(now_ns, Ordering::Relaxed);
+        let mut level = queue.level;
+        if queue.nr_waiting() == 0 && !unit.is_bound() {
+            level = later(level, self.free_level.load(Ordering::Relaxed));
+        }
+        queue.admit(unit, level);
+        let is_boosted = !is_before(level, unit.charged());
+        unit.is_boosted.store(is_boosted, Ordering::Relaxed);
+        queue.is_running_boosted = is_boosted;
+        queue.slice_end_ns = now_ns.saturating_add(self.slice_ns.load(Ordering::Relaxed));
+        // As when it is taken out of a queue.
+        if unit.share.cap() != 0 && unit.grant_ns().is_none() {
+            unit.set_grant(Some(0));
+        }
+    }
+
+    /// Keeps charges of those that may run everywhere together where nobody contends, and bounds what they are owed where
+    /// somebody does.
+    fn follow_level(&self, queue: &Queue<V>, cpu: CpuId, unit: &Unit) {
+        if unit.is_bound() || !self.is_free(unit) {
+            return;
+        }
+        let level = self.free_level.load(Ordering::Relaxed);
+        let charged = unit.charged();
+        let waits = |(_, peer): (CpuId, &Cpu<V>)| peer.nr_movable.load(Ordering::Relaxed) != 0;
+        match queue.first_charged() {
+            Some(first) => {
+                let bound = level.wrapping_sub(MOST_OWED);
+                let charged = later(charged, bound);
+                unit.charged.store(charged, Ordering::Relaxed);
+                let here = later(level, earlier(charged, first));
+                self.free_level.store(here, Ordering::Relaxed);
+            }
+            None if self.others(cpu).any(waits) => {
+                let bound = level.wrapping_sub(MOST_OWED);
+                unit.charged.store(later(charged, bound), Ordering::Relaxed);
+            }
+            None => {
+                let together = later(charged, level);
+                unit.charged.store(together, Ordering::Relaxed);
+                self.free_level.store(together, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn turn(&self, queue: &mut Queue<V>, now_ns: u64, looks: bool, unit: Option<&Unit>) -> Turn {
+        let has_yielded = core::mem::take(&mut queue.has_yielded);
+        let Some(unit) = unit else {
+            queue.is_running_boosted = false;
+            return Turn::Over;
+        };
+        let is_boosted = unit.is_boosted.load(Ordering::Relaxed);
+        queue.is_running_boosted = is_boosted;
+        if has_yielded && queue.nr_waiting() != 0 {
+            return Turn::Yields;
+        }
+        let ratelimit_ns = self.ratelimit_ns.load(Ordering::Relaxed);
+        let may_go_ns = unit
+            .began_ns
+            .load(Ordering::Relaxed)
+            .saturating_add(ratelimit_ns);
+        if queue.nr_boosted() != 0 && !is_boosted && now_ns >= may_go_ns {
+            return Turn::IsPreempted;
+        }
+        if now_ns >= queue.slice_end_ns {
+            return Turn::Ends;
+        }
+        if looks && !is_boosted && now_ns >= may_go_ns {
+            return Turn::MayHelp;
+        }
+        Turn::GoesOn
+    }
+
+    /// When the processor decides anew.
+    fn until(&self, queue: &Queue<V>, now_ns: u64, unit: Option<&Unit>) -> u64 {
+        let mut until_ns = now_ns.saturating_add(TICK_NS).min(queue.slice_end_ns);
+        if let Some(parked_ns) = queue.first_parked_ns() {
+            until_ns = until_ns.min(parked_ns);
+        }
+        let Some(unit) = unit else {
+            return until_ns;
+        };
+        if let Some(left_ns) = unit.grant_ns() {
+            until_ns = until_ns.min(now_ns.saturating_add(left_ns.max(0).unsigned_abs()));
+        }
+        if queue.nr_boosted() != 0 && !unit.is_boosted.load(Ordering::Relaxed) {
+            let ratelimit_ns = self.ratelimit_ns.load(Ordering::Relaxed);
+            let may_go_ns = unit.began_ns.load(Ordering::Relaxed) + ratelimit_ns;
+            until_ns = until_ns.min(may_go_ns.max(now_ns));
+        }
+        until_ns
+    }
+
+    /// With a poke for an idle processor, if some were parked here and may run now.
+    fn decision(
+        &self,
+        cpu: CpuId,
+        pick: Pick<V>,
+        until_ns: u64,
+        has_unparked: bool,
+    ) -> Decision<V> {
+        let poke = if has_unparked {
+            self.offer(cpu)
+        } else {
+            Poke(None)
+        };
+        Decision {
+            pick,
+            until_ns: Some(until_ns),
+            poke,
+        }
+    }
+
+    /// An idle processor that may run one of those that wait for this one.
+    fn offer(&self, cpu: CpuId) -> Poke {
+        let sets = self.lock(cpu).and_then(|locked| {
+            let queue = &locked.queue;
+            let mut waiting = queue.waiters.iter().take(queue.nr_waiting());
+            let unit = waiting.find(|waiter| waiter.is_movable)?.vcpu.unit();
+            Some((unit.hard(), unit.soft()))
+        });
+        sets.map_or(Poke(None), |(hard, soft)| self.poke_idle(cpu, &hard, &soft))
+    }
+
+    /// Goes on with the present vCPU for another slice.
+    fn stay(
+        &self,
+        cpu: CpuId,
+        now_ns: u64,
+        unit: Option<&Unit>,
+        has_unparked: bool,
+    ) -> Decision<V> {
+        if let Some(mut locked) = self.lock(cpu) {
+            locked.queue.slice_end_ns =
+                now_ns.saturating_add(self.slice_ns.load(Ordering::Relaxed));
+        }
+        self.go_on(cpu, now_ns, unit, has_unparked)
+    }
+
+    /// Goes on with the present vCPU.
+    fn go_on(
+        &self,
+        cpu: CpuId,
+        now_ns: u64,
+        unit: Option<&Unit>,
+        has_unparked: bool,
+    ) -> Decision<V> {
+        let until_ns = self
+            .lock(cpu)
+            .map_or(now_ns, |locked| self.until(&locked.queue, now_ns, unit));
+        self.decision(cpu, Pick::Stay, until_ns, has_unparked)
+    }
+
+    /// Switches to a vCPU that was claimed for `cpu`.
+    fn switch(&self, cpu: CpuId, now_ns: u64, vcpu: V, has_unparked: bool) -> Decision<V> {
+        let unit = vcpu.unit();
+        unit.charged_ns.store(now_ns, Ordering::Relaxed);
+        unit.began_ns.store(now_ns, Ordering::Relaxed);
+        let mut until_ns = now_ns;
+        if let Some(mut locked) = self.lock(cpu) {
+            let queue = &mut *locked.queue;
+            queue.slice_end_ns = now_ns.saturating_add(self.slice_ns.load(Ordering::Relaxed));
+            queue.is_running_boosted = unit.is_boosted.load(Ordering::Relaxed);
+            queue.rise_to(unit.charged());
+            until_ns = self.until(queue, now_ns, Some(unit));
+        }
+        self.decision(cpu, Pick::Switch(vcpu), until_ns, has_unparked)
+    }
+
+    /// Whom to run now that the slice of one that has been charged `own` is over: somebody elsewhere who is owed
+    /// clearly more than anybody here, or somebody here who is owed more.
+    fn next(&self, locked: Locked<'_, V>, cpu: CpuId, now_ns: u64, own: u64) -> Option<V> {
+        let best = locked
+            .queue
+            .first_charged()
+            .map_or(own, |first| earlier(own, first));
+        let is_boosted = locked.queue.nr_boosted() != 0;
+        drop(locked);
+        let patience_ns = self.slice_ns.load(Ordering::Relaxed) / 3;
+        if !is_boosted && let Some(vcpu) = self.relieve(cpu, now_ns, best, patience_ns) {
+            return Some(vcpu);
+        }
+        let is_owed_more =
+            |unit: &Unit, key| unit.is_boosted.load(Ordering::Relaxed) || !is_before(own, key);
+        self.lock(cpu)?.queue.claim(cpu, now_ns, is_owed_more)
+    }
+
+    /// Takes somebody who is owed more than one that has been charged `own`, by more than
+    /// `patience_ns` of its running, from another processor.
+    fn relieve(&self, cpu: CpuId, now_ns: u64, own: u64, patience_ns: u64) -> Option<V> {
+        let is_owed_more = |unit: &Unit, key: u64| {
+            let more = own.wrapping_sub(key) as i64;
+            let patience = i64::try_from(unit.share.charge(patience_ns)).unwrap_or(i64::MAX);
+            more > patience && unit.likes(cpu)
+        };
+        let has_such = |peer: &Cpu<V>| {
+            peer.nr_movable.load(Ordering::Relaxed) != 0
+                && is_before(peer.first.load(Ordering::Relaxed), own)
+        };
+        self.others(cpu)
+            .filter(|(_, peer)| has_such(peer))
+            .find_map(|(victim, _)| self.take_from(victim, cpu, now_ns, is_owed_more))
+    }
+
+    /// Takes somebody that was woken, and waits for a processor that runs such a one already.
+    fn help_urgent(&self, cpu: CpuId, now_ns: u64) -> Option<V> {
+        let is_urgent = |unit: &Unit, _| unit.is_boosted.load(Ordering::Relaxed);
+        self.others(cpu)
+            .filter(|(_, peer)| peer.nr_urgent.load(Ordering::Relaxed) != 0)
+            .find_map(|(victim, _)| self.take_from(victim, cpu, now_ns, is_urgent))
+    }
+
+    /// Takes a vCPU that waits for `victim`, for `cpu` to run.
+    fn take_from(
+        &self,
+        victim: CpuId,
+        cpu: CpuId,
+        now_ns: u64,
+        wanted: impl FnMut(&Unit, u64) -> bool,
+    ) -> Option<V> {
+        let mut locked = self.lock(victim)?;
+        let vcpu = locked.queue.claim(cpu, now_ns, wanted)?;
+        vcpu.unit().set_home(cpu);
+        Some(vcpu)
+    }
+
+    /// Takes any vCPU that waits for another processor, first one that likes to run here.
+    fn help(&self, cpu: CpuId, now_ns: u64, is_too_warm: &mut bool) -> Option<(V, CpuId)> {
+        let delay_ns = self.migration_delay_ns.load(Ordering::Relaxed);
+        for takes_all in [false, true] {
+            for (victim, state) in self.others(cpu) {
+                if state.nr_waiting.load(Ordering::SeqCst) == 0 {
+                    continue;
+                }
+                let taken = self.take_from(victim, cpu, now_ns, |unit, _| {
+                    let ran_ns = unit.charged_ns.load(Ordering::Relaxed);
+                    let is_warm = delay_ns != 0 && now_ns < ran_ns.saturating_add(delay_ns);
+                    *is_too_warm |= is_warm;
+                    !is_warm && (takes_all || unit.likes(cpu))
+                });
+                if let Some(vcpu) = taken {
+                    return Some((vcpu, victim));
+                }
+            }
+        }
+        None
+    }
+
+    /// Marks the processor idle, unless there is something to run after all.
+    fn go_idle(&self, cpu: CpuId, now_ns: u64) -> Decision<V> {
+        // Marked before the queues are looked at, so that whoever adds to one after this look sees it.
+        self.idle.set(cpu);
+        crate::sync::model_fence();
+        let mut is_too_warm = false;
+        let own = self
+            .lock(cpu)
+            .and_then(|mut locked| locked.queue.claim(cpu, now_ns, |_, _| true))
+            .map(|vcpu| (vcpu, cpu));
+        if let Some((vcpu, from)) = own.or_else(|| self.help(cpu, now_ns, &mut is_too_warm)) {
+            self.idle.clear(cpu);
+            let mut decision = self.switch(cpu, now_ns, vcpu, false);
+            // Others may wait there, too, and others be idle.
+            let movable = self
+                .cpu(from)
+                .map(|cpu| cpu.nr_movable.load(Ordering::Relaxed));
+            if movable.is_some_and(|count| count != 0) {
+                decision.poke = self.offer(from);
+            }
+            return decision;
+        }
+        let parked_ns = self
+            .lock(cpu)
+            .and_then(|locked| locked.queue.first_parked_ns());
+        let warm_ns = is_too_warm
+            .then(|| now_ns.saturating_add(self.migration_delay_ns.load(Ordering::Relaxed)));
+        Decision {
+            pick: Pick::Idle,
+            until_ns: parked_ns.into_iter().chain(warm_ns).min(),
+            poke: Poke(None),
+        }
+    }
+}
+
+impl<V> Queue<V> {
+    /// Those of who runs are these: the level is there, unless somebody who waits is below.
+    fn rise_to(&mut self, charged: u64) {
+        let here = self
+            .first_charged()
+            .map_or(charged, |first| earlier(charged, first));
+        self.level = later(self.level, here);
+    }
+}
+
+/// Takes the first that waits.
+fn claim_any<V: SchedVcpu<Unit>>(mut locked: Locked<'_, V>, cpu: CpuId, now_ns: u64) -> Option<V> {
+    locked.queue.claim(cpu, now_ns, |_, _| true)
+}
+
+/// Charges the vCPU that runs for the time since that was done last.
+fn charge<V>(queue: &mut Queue<V>, unit: &Unit, now_ns: u64) {
+    let ran_ns = now_ns.saturating_sub(unit.charged_ns.swap(now_ns, Ordering::Relaxed));
+    unit.share.account(now_ns);
+    let charged = unit.charged().wrapping_add(unit.share.charge(ran_ns));
+    unit.charged.store(charged, Ordering::Relaxed);
+    if let Some(left_ns) = unit.grant_ns() {
+        unit.set_grant(Some(left_ns.saturating_sub_unsigned(ran_ns)));
+    }
+    if now_ns.saturating_sub(unit.began_ns.load(Ordering::Relaxed)) >= TICK_NS {
+        unit.is_boosted.store(false, Ordering::Relaxed);
+    }
+    queue.rise_to(charged);
+}

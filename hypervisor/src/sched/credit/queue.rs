@@ -1,0 +1,320 @@
+//! One processor's queue.
+//!
+//! It has three parts, in one array that has room for every vCPU there is, so that nothing here allocates:
+//! those that were woken and go first, in their order; those that wait, the one that has been charged least first; and those that are
+//! parked, the one that goes on first first. Finding a place takes a binary search, making it moves what is behind.
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+use super::share::Grant;
+use super::unit::{Entry, Place, Unit};
+use crate::sched::SchedVcpu;
+use crate::sched::cpu_set::CpuId;
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{Lock, rank};
+use alloc::collections::VecDeque;
+
+/// How far the charges of who was away may lie from those of where it comes back to, in ns of its running.
+pub(super) const BOUND_NS: u64 = 60_000_000;
+
+/// Whether charges or times `a` are less than `b`. They grow without end, and may wrap: what is compared is never
+/// half of all numbers apart.
+pub(super) const fn is_before(a: u64, b: u64) -> bool {
+    (a.wrapping_sub(b) as i64) < 0
+}
+
+pub(super) const fn earlier(a: u64, b: u64) -> u64 {
+    if is_before(b, a) { b } else { a }
+}
+
+pub(super) const fn later(a: u64, b: u64) -> u64 {
+    if is_before(a, b) { b } else { a }
+}
+
+#[derive(Debug)]
+pub(super) struct Waiter<V> {
+    /// Of those that wait: charges by which they are sorted. Of the parked: the time when they go on.
+    key: u64,
+    /// It may run elsewhere.
+    pub(super) is_movable: bool,
+    pub(super) vcpu: V,
+}
+
+#[derive(Debug)]
+pub(super) struct Queue<V> {
+    pub(super) waiters: VecDeque<Waiter<V>>,
+    nr_boosted: usize,
+    nr_waiting: usize,
+    /// Those among both that may run elsewhere.
+    nr_movable: u32,
+    /// Where charges are here: those of who runs, or the least of who waits. Only grows.
+    pub(super) level: u64,
+    /// When the vCPU that runs gives way to others that wait.
+    pub(super) slice_end_ns: u64,
+    /// When the processor looks next at what others have.
+    pub(super) next_look_ns: u64,
+    /// When it next looks for somebody elsewhere who is owed more, if no slice ends before.
+    pub(super) next_relief_ns: u64,
+    /// The vCPU that runs wants to give way.
+    pub(super) has_yielded: bool,
+    /// The vCPU that runs was woken just now.
+    pub(super) is_running_boosted: bool,
+}
+
+/// A processor. All but the queue is for others to look at without its lock.
+#[derive(Debug)]
+pub(super) struct Cpu<V> {
+    pub(super) queue: Lock<Queue<V>, { rank::RUN_QUEUE }>,
+    /// How many wait, the boosted included.
+    pub(super) nr_waiting: AtomicU32,
+    /// How many of them may run elsewhere.
+    pub(super) nr_movable: AtomicU32,
+    /// Whether one that was woken waits, or runs.
+    pub(super) nr_boosted: AtomicU32,
+    /// How many of those that were woken wait.
+    pub(super) nr_urgent: AtomicU32,
+    /// Charges of the first of those that wait and may run elsewhere.
+    pub(super) first: AtomicU64,
+    pub(super) is_online: AtomicBool,
+}
+
+impl<V> Cpu<V> {
+    pub(super) fn new() -> Self {
+        Self {
+            queue: Lock::new(Queue {
+                waiters: VecDeque::new(),
+                nr_boosted: 0,
+                nr_waiting: 0,
+                nr_movable: 0,
+                level: 0,
+                slice_end_ns: 0,
+                next_look_ns: 0,
+                next_relief_ns: 0,
+                has_yielded: false,
+                is_running_boosted: false,
+            }),
+            nr_waiting: AtomicU32::new(0),
+            nr_movable: AtomicU32::new(0),
+            nr_boosted: AtomicU32::new(0),
+            nr_urgent: AtomicU32::new(0),
+            first: AtomicU64::new(0),
+            is_online: AtomicBool::new(false),
+        }
+    }
+
+    /// Shows others what is in the queue.
+    pub(super) fn publish(&self, queue: &Queue<V>) {
+        let waiting = u32::try_from(queue.nr_boosted + queue.nr_waiting).unwrap_or(u32::MAX);
+        let boosted = u32::try_from(queue.nr_boosted).unwrap_or(u32::MAX);
+        self.nr_urgent.store(boosted, Ordering::Relaxed);
+        let boosted = boosted.saturating_add(u32::from(queue.is_running_boosted));
+        let mut those = queue
+            .waiters
+            .iter()
+            .take(queue.nr_waiting())
+            .skip(queue.nr_boosted);
+        if queue.nr_movable != 0
+            && let Some(first) = those.find(|waiter| waiter.is_movable)
+        {
+            self.first.store(first.key, Ordering::Relaxed);
+        }
+        self.nr_boosted.store(boosted, Ordering::Relaxed);
+        self.nr_movable.store(queue.nr_movable, Ordering::Relaxed);
+        // Idle processors look at it without the lock, after they have marked themselves.
+        self.nr_waiting.store(waiting, Ordering::SeqCst);
+    }
+}
+
+impl<V> Queue<V> {
+    /// How many wait.
+    pub(super) fn nr_waiting(&self) -> usize {
+        self.nr_boosted + self.nr_waiting
+    }
+
+    pub(super) fn nr_boosted(&self) -> usize {
+        self.nr_boosted
+    }
+
+    /// Charges of the first of those that wait.
+    pub(super) fn first_charged(&self) -> Option<u64> {
+        (self.nr_waiting != 0)
+            .then(|| self.waiters.get(self.nr_boosted))
+            .flatten()
+            .map(|waiter| waiter.key)
+    }
+
+    /// When the first of the parked goes on.
+    pub(super) fn first_parked_ns(&self) -> Option<u64> {
+        self.waiters.get(self.nr_waiting()).map(|first| first.key)
+    }
+
+    /// Where in `from..to` somebody with this key goes, behind equals.
+    fn place_for(&self, from: usize, to: usize, key: u64) -> usize {
+        let (mut low, mut high) = (from, to);
+        while low < high {
+            let middle = low.midpoint(high);
+            let is_behind = self
+                .waiters
+                .get(middle)
+                .is_some_and(|waiter| !is_before(key, waiter.key));
+            if is_behind {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+}
+
+impl<V: SchedVcpu<Unit>> Queue<V> {
+    fn insert(&mut self, at: usize, key: u64, vcpu: &V, place: Place) {
+        debug_assert!(self.waiters.len() < self.waiters.capacity());
+        let unit = vcpu.unit();
+        unit.set_place(place);
+        match place {
+            Place::Boosted => self.nr_boosted += 1,
+            Place::Waiting => self.nr_waiting += 1,
+            Place::Parked | Place::Nowhere => {}
+        }
+        let is_movable = !unit.is_bound();
+        if place != Place::Parked && is_movable {
+            self.nr_movable += 1;
+        }
+        let vcpu = vcpu.clone();
+        self.waiters.insert(
+            at,
+            Waiter {
+                key,
+                is_movable,
+                vcpu,
+            },
+        );
+    }
+
+    pub(super) fn push_boosted(&mut self, vcpu: &V) {
+        let key = vcpu.unit().charged();
+        self.insert(self.nr_boosted, key, vcpu, Place::Boosted);
+    }
+
+    /// Adds one that waits; one that gives way behind everybody.
+    pub(super) fn push_waiting(&mut self, vcpu: &V) {
+        let unit = vcpu.unit();
+        let (from, to) = (self.nr_boosted, self.nr_waiting());
+        let mut key = unit.charged();
+        if unit.is_yielding.swap(false, Ordering::Relaxed)
+            && let Some(last) = to.checked_sub(1).filter(|last| *last >= from)
+            && let Some(last) = self.waiters.get(last)
+        {
+            key = later(key, last.key);
+        }
+        let at = self.place_for(from, to, key);
+        self.insert(at, key, vcpu, Place::Waiting);
+    }
+
+    pub(super) fn push_parked(&mut self, vcpu: &V, until_ns: u64) {
+        let at = self.place_for(self.nr_waiting(), self.waiters.len(), until_ns);
+        self.insert(at, until_ns, vcpu, Place::Parked);
+    }
+
+    fn remove(&mut self, at: usize) -> Option<V> {
+        let Waiter {
+            is_movable, vcpu, ..
+        } = self.waiters.remove(at)?;
+        let unit = vcpu.unit();
+        let was = unit.place();
+        match was {
+            Place::Boosted => self.nr_boosted -= 1,
+            Place::Waiting => self.nr_waiting -= 1,
+            Place::Parked | Place::Nowhere => {}
+        }
+        if was != Place::Parked && is_movable {
+            self.nr_movable -= 1;
+        }
+        unit.set_place(Place::Nowhere);
+        Some(vcpu)
+    }
+
+    /// Takes this one out, which may be in any part.
+    pub(super) fn take(&mut self, unit: &Unit) {
+        let at = self
+            .waiters
+            .iter()
+            .position(|waiter| core::ptr::eq(waiter.vcpu.unit(), unit));
+        if let Some(at) = at {
+            let _ = self.remove(at);
+        }
+    }
+
+    /// Takes any one out.
+    pub(super) fn take_any(&mut self) -> Option<V> {
+        let last = self.waiters.len().checked_sub(1)?;
+        self.remove(last)
+    }
+
+    /// Takes the first out that waits, may run on `cpu` and is `wanted`, claimed for it and with a grant. Those whose
+    /// domain's cap leaves nothing are parked.
+    pub(super) fn claim(
+        &mut self,
+        cpu: CpuId,
+        now_ns: u64,
+        mut wanted: impl FnMut(&Unit, u64) -> bool,
+    ) -> Option<V> {
+        let mut at = 0;
+        while at < self.nr_waiting() {
+            let waiter = self.waiters.get(at)?;
+            let (unit, run) = (waiter.vcpu.unit(), waiter.vcpu.run_state());
+            if !unit.may_run_on(cpu) || !wanted(unit, waiter.key) || !run.is_runnable() {
+                at += 1;
+                continue;
+            }
+            match unit.share.take(now_ns) {
+                Grant::Unlimited => unit.set_grant(None),
+                Grant::For(ns) => unit.set_grant(Some(ns as i64)),
+                Grant::NotBefore(until_ns) => {
+                    let vcpu = self.remove(at)?;
+                    self.push_parked(&vcpu, until_ns);
+                    continue;
+                }
+            }
+            if run.start_running() {
+                return self.remove(at);
+            }
+            unit.return_grant();
+            at += 1;
+        }
+        None
+    }
+
+    /// Lets those go on whose time has come; says whether there were any.
+    pub(super) fn unpark(&mut self, now_ns: u64) -> bool {
+        let mut any = false;
+        while self.first_parked_ns().is_some_and(|then| then <= now_ns)
+            && let Some(vcpu) = self.remove(self.nr_waiting())
+        {
+            any = true;
+            if is_before(self.level, vcpu.unit().charged()) {
+                self.push_waiting(&vcpu);
+            } else {
+                vcpu.unit().is_boosted.store(true, Ordering::Relaxed);
+                self.push_boosted(&vcpu);
+            }
+        }
+        any
+    }
+
+    /// Brings charges of somebody that comes from elsewhere, or was away, to where they are here.
+    pub(super) fn admit(&self, unit: &Unit, level: u64) {
+        match unit.take_entry() {
+            Entry::AsItIs => {}
+            Entry::Fresh => unit.charged.store(level, Ordering::Relaxed),
+            Entry::Bounded => {
+                let bound = unit.share.charge(BOUND_NS);
+                let charged = later(unit.charged(), level.wrapping_sub(bound));
+                let charged = earlier(charged, level.wrapping_add(bound));
+                unit.charged.store(charged, Ordering::Relaxed);
+            }
+        }
+    }
+}

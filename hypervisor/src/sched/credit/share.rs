@@ -1,0 +1,309 @@
+//! A domain's share of the processors: what its weight makes a nanosecond cost, and how much its cap leaves it.
+//!
+//! # Weight
+//! What a vCPU has run is counted in *charges*: nanoseconds times the number of its domain's vCPUs that want to run,
+//! divided by the domain's weight. Whoever has been charged least is owed most. How many vCPUs want to run is an
+//! average, renewed every [`ACCOUNTING_NS`] by whichever processor charges one of them then: it looks at one word.
+//!
+//! # Cap
+//! The budget fills as time passes and holds what the cap allows in [`DEPTH_NS`]. A vCPU takes a *grant* of it before it runs and runs
+//! no longer; what it has not used goes back. So in any stretch of time a domain runs for what its cap allows in
+//! that plus `DEPTH_NS`, however many processors it is on. When there is nothing to take, its vCPUs are parked
+//! until the cap has allowed for [`RESUME_NS`] more.
+#![forbid(unsafe_code)]
+
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{Lock, rank};
+
+/// Weight of a domain for which nothing else is said.
+pub const DEFAULT_WEIGHT: u16 = 256;
+/// How often the number of vCPUs that want to run is averaged.
+pub(super) const ACCOUNTING_NS: u64 = 30_000_000;
+/// For how long a budget holds what the cap allows.
+pub(super) const DEPTH_NS: u64 = 6_000_000;
+/// For how long the cap has to allow for when vCPUs go on.
+pub(super) const RESUME_NS: u64 = 2_000_000;
+/// An average over so long is of no use any more.
+const STALE_NS: u64 = 10 * ACCOUNTING_NS;
+/// The shortest grant, unless the cap is so low that there is never so much.
+const SHORTEST_GRANT_NS: u64 = 50_000;
+
+/// Bits of the number of vCPUs in [`Share::wanting`]; above them is a sum of times.
+const COUNT_BITS: u32 = 16;
+/// Fractional bits of an average number of vCPUs.
+const SPREAD_BITS: u32 = 8;
+/// Fractional bits of a price.
+const PRICE_BITS: u32 = 24;
+/// A price at weight 1 for one vCPU: what is charged for a nanosecond at [`DEFAULT_WEIGHT`] has four more bits.
+const BASE_PRICE_BITS: u32 = PRICE_BITS + 8 + 4;
+/// What a nanosecond costs a domain with one vCPU and [`DEFAULT_WEIGHT`].
+pub(super) const USUAL_PRICE: u64 = 1 << (BASE_PRICE_BITS - PRICE_BITS - 8);
+
+/// What a domain's budget allows a vCPU.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Grant {
+    /// There is no cap.
+    Unlimited,
+    /// To run for so many nanoseconds.
+    For(u64),
+    /// Nothing before this system time, in ns.
+    NotBefore(u64),
+}
+
+#[derive(Debug)]
+struct Budget {
+    left_ns: i64,
+    filled_ns: u64,
+}
+
+/// A domain's share.
+#[derive(Debug)]
+pub struct Share {
+    weight: AtomicU32,
+    cap: AtomicU32,
+    /// How many of its vCPUs want to run, and the sum of times when they stopped wanting less those when they began:
+    /// with the number times now it is for how long they have wanted to. One word, so that both are of one moment.
+    wanting: AtomicU64,
+    /// The sum at the last accounting, which was at `accounted_ns`.
+    accounted: AtomicU64,
+    accounted_ns: AtomicU64,
+    /// The average number of vCPUs that want to run, at least one.
+    spread: AtomicU32,
+    /// What is charged for a nanosecond.
+    price: AtomicU64,
+    budget: Lock<Budget, { rank::SHARE }>,
+}
+
+impl Share {
+    /// That of a domain for which nothing is said.
+    #[must_use]
+    pub fn new() -> Self {
+        let share = Self {
+            weight: AtomicU32::new(u32::from(DEFAULT_WEIGHT)),
+            cap: AtomicU32::new(0),
+            wanting: AtomicU64::new(0),
+            accounted: AtomicU64::new(0),
+            accounted_ns: AtomicU64::new(0),
+            spread: AtomicU32::new(1 << SPREAD_BITS),
+            price: AtomicU64::new(0),
+            budget: Lock::new(Budget {
+                left_ns: 0,
+                filled_ns: 0,
+            }),
+        };
+        share.set_price();
+        share
+    }
+
+    /// Its weight, at least 1.
+    #[must_use]
+    pub fn weight(&self) -> u16 {
+        self.weight.load(Ordering::Relaxed) as u16
+    }
+
+    /// Changes its weight; 0 counts as 1.
+    pub fn set_weight(&self, weight: u16) {
+        self.weight
+            .store(u32::from(weight.max(1)), Ordering::Relaxed);
+        self.set_price();
+    }
+
+    /// How much of one processor it may use, in percent; 0 for all that there is.
+    #[must_use]
+    pub fn cap(&self) -> u16 {
+        self.cap.load(Ordering::Relaxed) as u16
+    }
+
+    /// Changes its cap. A vCPU that runs notices at its next tick.
+    pub fn set_cap(&self, percent: u16) {
+        self.cap.store(u32::from(percent), Ordering::Relaxed);
+    }
+
+    fn set_price(&self) {
+        let spread = u64::from(self.spread.load(Ordering::Relaxed));
+        let weight = u64::from(self.weight.load(Ordering::Relaxed));
+        let price = (spread << (BASE_PRICE_BITS - SPREAD_BITS)) / weight;
+        self.price.store(price, Ordering::Relaxed);
+    }
+
+    /// What is charged for so many nanoseconds.
+    pub(super) fn charge(&self, ns: u64) -> u64 {
+        let price = self.price.load(Ordering::Relaxed);
+        (u128::from(ns) * u128::from(price) >> PRICE_BITS) as u64
+    }
+
+    /// One of its vCPUs begins to want to run.
+    pub(super) fn begin(&self, now_ns: u64) {
+        let change = 0u64.wrapping_sub(now_ns) << COUNT_BITS | 1;
+        self.wanting.fetch_add(change, Ordering::Relaxed);
+    }
+
+    /// One that wanted to does not any more.
+    pub(super) fn end(&self, now_ns: u64) {
+        let change = (now_ns << COUNT_BITS).wrapping_sub(1);
+        self.wanting.fetch_add(change, Ordering::Relaxed);
+    }
+
+    /// How many of its vCPUs want to run.
+    pub(super) fn nr_wanting(&self) -> u64 {
+        self.wanting.load(Ordering::Relaxed) & ((1 << COUNT_BITS) - 1)
+    }
+
+    /// Averages the number of vCPUs that want to run, if it is time.
+    pub(super) fn account(&self, now_ns: u64) {
+        let last_ns = self.accounted_ns.load(Ordering::Relaxed);
+        let passed_ns = now_ns.saturating_sub(last_ns);
+        if passed_ns < ACCOUNTING_NS
+            || self
+                .accounted_ns
+                .compare_exchange(last_ns, now_ns, Ordering::Relaxed, Ordering::Relaxed)
+                .is_err()
+        {
+            return;
+        }
+        let word = self.wanting.load(Ordering::Relaxed);
+        let count = word & ((1 << COUNT_BITS) - 1);
+        let sum = (word >> COUNT_BITS).wrapping_add(count.wrapping_mul(now_ns));
+        let before = self.accounted.swap(sum, Ordering::Relaxed);
+        let spread = if passed_ns > STALE_NS {
+            count << SPREAD_BITS
+        } else {
+            let wanted_ns = sum.wrapping_sub(before) << COUNT_BITS >> COUNT_BITS;
+            (wanted_ns << SPREAD_BITS).div_ceil(passed_ns)
+        };
+        let most = count.max(1) << SPREAD_BITS;
+        let spread = spread.clamp(1 << SPREAD_BITS, most.max(1 << SPREAD_BITS)) as u32;
+        if self.spread.swap(spread, Ordering::Relaxed) != spread {
+            self.set_price();
+        }
+    }
+
+    /// Takes a grant for one of its vCPUs that is about to run, or to go on.
+    pub(super) fn take(&self, now_ns: u64) -> Grant {
+        let cap = u64::from(self.cap());
+        if cap == 0 {
+            return Grant::Unlimited;
+        }
+        let mut budget = self.budget.lock();
+        budget.fill(cap, now_ns);
+        let resume_ns = RESUME_NS * cap / 100;
+        let least_ns = SHORTEST_GRANT_NS.min(resume_ns / 2).max(1);
+        match u64::try_from(budget.left_ns) {
+            Ok(left_ns) if left_ns >= least_ns => {
+                let part_ns = left_ns / self.nr_wanting().max(1);
+                let grant_ns = part_ns.max(least_ns);
+                budget.left_ns = budget.left_ns.saturating_sub_unsigned(grant_ns);
+                Grant::For(grant_ns)
+            }
+            _ => {
+                let resume_ns = i64::try_from(resume_ns).unwrap_or(i64::MAX);
+                let lacking_ns = resume_ns.saturating_sub(budget.left_ns).unsigned_abs();
+                let wait_ns = lacking_ns.saturating_mul(100).div_ceil(cap);
+                Grant::NotBefore(now_ns.saturating_add(wait_ns))
+            }
+        }
+    }
+
+    /// Gives back what is left of a grant, or takes what was used in addition if that is negative.
+    pub(super) fn give_back(&self, left_ns: i64) {
+        let mut budget = self.budget.lock();
+        budget.left_ns = budget.left_ns.saturating_add(left_ns);
+    }
+}
+
+impl Budget {
+    fn fill(&mut self, cap: u64, now_ns: u64) {
+        let passed_ns = now_ns.saturating_sub(self.filled_ns);
+        let full = cap * DEPTH_NS / 100;
+        let more = passed_ns.min(1_000_000_000) * cap / 100;
+        self.left_ns = self
+            .left_ns
+            .saturating_add_unsigned(more)
+            .min(i64::try_from(full).unwrap_or(i64::MAX));
+        self.filled_ns = self.filled_ns.max(now_ns);
+    }
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn twice_the_weight_is_charged_half() {
+        let share = Share::new();
+        let usual = share.charge(MS);
+        assert_eq!(usual, 16 * MS);
+        share.set_weight(512);
+        assert_eq!(share.charge(MS), usual / 2);
+        share.set_weight(1);
+        assert_eq!(share.charge(MS), usual * 256);
+        share.set_weight(u16::MAX);
+        assert!(share.charge(MS).abs_diff(usual / 256) < 300);
+    }
+
+    #[test]
+    fn vcpus_that_want_to_run_divide_their_domain_s_weight() {
+        let share = Share::new();
+        let usual = share.charge(MS);
+        let mut now = 5;
+        for _ in 0..3 {
+            share.begin(now);
+        }
+        share.account(now + 400 * MS);
+        assert_eq!(share.charge(MS), 3 * usual);
+        now += 400 * MS;
+        // One of them for half of the time.
+        share.end(now + 15 * MS);
+        share.account(now + 30 * MS);
+        now += 30 * MS;
+        assert!(share.charge(MS).abs_diff(usual * 2) < usual / 50);
+        share.account(now + 30 * MS);
+        assert_eq!(share.charge(MS), 2 * usual);
+        share.end(now);
+        share.end(now);
+        assert_eq!(share.nr_wanting(), 0);
+        share.account(now + 90 * MS);
+        assert_eq!(share.charge(MS), usual);
+    }
+
+    #[test]
+    fn a_budget_allows_what_the_cap_says() {
+        let share = Share::new();
+        assert_eq!(share.take(MS), Grant::Unlimited);
+        share.set_cap(25);
+        share.begin(0);
+        let mut ran = 0;
+        let mut now = 1000 * MS;
+        // The first look fills it.
+        while now < 2000 * MS {
+            match share.take(now) {
+                Grant::Unlimited => unreachable!(),
+                Grant::For(ns) => {
+                    ran += ns;
+                    now += ns;
+                }
+                Grant::NotBefore(then) => {
+                    assert!(then > now + RESUME_NS / 2);
+                    now = then;
+                }
+            }
+        }
+        let full = 250 * MS;
+        assert!(ran.abs_diff(full) <= DEPTH_NS * 25 / 100 + MS, "{ran}");
+        // What was used in addition is paid for by waiting.
+        share.give_back(-(10 * MS as i64));
+        while let Grant::For(_) = share.take(now) {}
+        let Grant::NotBefore(then) = share.take(now) else {
+            unreachable!()
+        };
+        assert!(then >= now + 30 * MS, "{}", then - now);
+    }
+}
