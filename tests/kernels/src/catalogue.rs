@@ -320,6 +320,7 @@ cases! {
     "call/version-texts" = call::version_texts;
     "call/vm-assist" = call::vm_assist;
 
+    "domain/cap" = domain::cap, on_many(()), under("sched=credit");
     "domain/context" = domain::context, on_many(());
     "domain/create" = domain::create;
     "domain/create-refusals" = domain::create_refusals;
@@ -334,8 +335,10 @@ cases! {
     "domain/out-of-memory" = domain::out_of_memory;
     "domain/out-of-memory-race" = domain::out_of_memory_race, on_many(());
     "domain/pause" = domain::pause, on_many(());
+    "domain/pinned" = domain::pinned, on_many(()), under("sched=credit");
     "domain/privileged-calls" = domain::privileged_calls;
     "domain/privileges" = domain::privileges;
+    "domain/shares" = domain::shares, on_many(()), under("sched=credit");
     "domain/shutdown" = domain::shutdown, on_many(());
     "domain/suspend" = domain::suspend, on_many(());
     "domain/unknown" = domain::unknown;

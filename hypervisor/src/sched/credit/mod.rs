@@ -3,7 +3,7 @@
 //! # Credit
 //! Every vCPU is [charged](share) for the time that it has run, the less the greater its domain's weight is. Where charges are
 //! on a processor is its *level*: those of who runs there, or the least of who waits. A vCPU below the level has *credit*,
-//! and is **under** its share; one above is **over** it. Who waits is served in the order of charges, which is that of
+//! and is **under** its share; one above is **over** it, unless who runs has been charged even more. Who waits is served in the order of charges, which is that of
 //! credit: under before over, and among those that are over whoever is least. Nothing is sampled: each nanosecond is charged to
 //! who has run it.
 //!
@@ -65,7 +65,7 @@ use crate::sync::{LockGuard, rank};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use idle::CpuMask;
-use queue::{Cpu, Queue, is_before, later};
+use queue::{Cpu, Queue, later};
 use unit::Place;
 
 /// How often a processor that runs something looks at its accounts, in ns.
@@ -281,7 +281,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 level = later(level, self.free_level.load(Ordering::Relaxed));
             }
             queue.admit(unit, level);
-            let is_boosted = is_woken && !is_before(level, unit.charged());
+            let is_boosted = is_woken && queue.is_under(unit, level);
             let is_crowded = queue.nr_boosted() > 0 || queue.is_running_boosted;
             if is_boosted && is_crowded && !is_idle && !core::mem::replace(&mut has_looked, true) {
                 if let Some(calmer) = self.calmer(unit, home) {

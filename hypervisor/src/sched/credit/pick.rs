@@ -423,6 +423,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
 impl<V> Queue<V> {
     /// Those of who runs are these: the level is there, unless somebody who waits is below.
     fn rise_to(&mut self, charged: u64) {
+        self.running = charged;
         let here = self
             .first_charged()
             .map_or(charged, |first| earlier(charged, first));

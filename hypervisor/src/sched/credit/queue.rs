@@ -50,6 +50,8 @@ pub(super) struct Queue<V> {
     nr_movable: u32,
     /// Where charges are here: those of who runs, or the least of who waits. Only grows.
     pub(super) level: u64,
+    /// Charges of who runs here, or ran here last.
+    pub(super) running: u64,
     /// When the vCPU that runs gives way to others that wait.
     pub(super) slice_end_ns: u64,
     /// When the processor looks next at what others have.
@@ -88,6 +90,7 @@ impl<V> Cpu<V> {
                 nr_waiting: 0,
                 nr_movable: 0,
                 level: 0,
+                running: 0,
                 slice_end_ns: 0,
                 next_look_ns: 0,
                 next_relief_ns: 0,
@@ -287,6 +290,11 @@ impl<V: SchedVcpu<Unit>> Queue<V> {
         None
     }
 
+    /// Whether it is under its share where charges are at `level`: it has been charged less than that, or than who runs.
+    pub(super) fn is_under(&self, unit: &Unit, level: u64) -> bool {
+        !is_before(later(level, self.running), unit.charged())
+    }
+
     /// Lets those go on whose time has come; says whether there were any.
     pub(super) fn unpark(&mut self, now_ns: u64) -> bool {
         let mut any = false;
@@ -294,11 +302,11 @@ impl<V: SchedVcpu<Unit>> Queue<V> {
             && let Some(vcpu) = self.remove(self.nr_waiting())
         {
             any = true;
-            if is_before(self.level, vcpu.unit().charged()) {
-                self.push_waiting(&vcpu);
-            } else {
+            if self.is_under(vcpu.unit(), self.level) {
                 vcpu.unit().is_boosted.store(true, Ordering::Relaxed);
                 self.push_boosted(&vcpu);
+            } else {
+                self.push_waiting(&vcpu);
             }
         }
         any

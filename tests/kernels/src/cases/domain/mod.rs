@@ -1,5 +1,6 @@
 //! A second domain, made, run and destroyed by control operations.
 
+pub(crate) mod cap;
 pub(crate) mod context;
 pub(crate) mod create;
 pub(crate) mod create_refusals;
@@ -14,8 +15,72 @@ pub(crate) mod maptrack;
 pub(crate) mod out_of_memory;
 pub(crate) mod out_of_memory_race;
 pub(crate) mod pause;
+pub(crate) mod pinned;
 pub(crate) mod privileged_calls;
 pub(crate) mod privileges;
+pub(crate) mod shares;
 pub(crate) mod shutdown;
 pub(crate) mod suspend;
 pub(crate) mod unknown;
+
+use super::prelude::*;
+use crate::clock::{self, MS};
+use crate::control::{Guest, domctl, sysctl};
+use guest_abi::domctl::DomctlOp;
+use guest_abi::domctl_vcpu::{Scheduler, SchedulerCommand, SchedulerCredit, SchedulerOp};
+use guest_abi::payload::Payload;
+use guest_abi::sched_op::{Poll, SchedOp};
+use guest_abi::sysctl::SysctlOp;
+use zerocopy::FromZeros;
+
+user_code!(counts_alone, "2: inc qword ptr [rsi + 8 * rdi]", "jmp 2b");
+
+/// A domain whose vCPUs all count, in a word of its data page each, and do nothing else.
+fn spinning(vcpus: u32) -> Guest {
+    let guest = Guest::empty(vcpus);
+    guest.build(counts_alone());
+    for vcpu in 0..vcpus {
+        assert_eq!(guest.set_context(vcpu, &guest.context(vcpu)), Ok(0));
+    }
+    guest
+}
+
+/// Sets its share of the processors.
+fn set_share(guest: &Guest, weight: u16, cap: u16) {
+    let mut wish = SchedulerOp::new_zeroed();
+    wish.sched_id = Scheduler::Credit as u32;
+    wish.cmd = SchedulerCommand::PutInfo.number();
+    wish.u = Payload::of(&SchedulerCredit { weight, cap });
+    let (outcome, _) = domctl(DomctlOp::SchedulerOp, guest.id, &mut Payload::of(&wish));
+    assert_eq!(outcome, Ok(0));
+    wish.cmd = SchedulerCommand::GetInfo.number();
+    let mut content = Payload::of(&wish);
+    let (outcome, _) = domctl(DomctlOp::SchedulerOp, guest.id, &mut content);
+    let told: SchedulerCredit = content.read::<SchedulerOp>().u.read();
+    assert_eq!(
+        (outcome, told.weight, told.cap),
+        (Ok(0), weight, cap),
+        "it is not kept"
+    );
+}
+
+/// This vCPU waits. Others may have the processor.
+fn sleep_ms(ms: u64) {
+    let end_ns = clock::now_ns() + ms * MS;
+    while clock::now_ns() < end_ns {
+        let poll = Poll {
+            ports: guest_abi::ids::Vaddr(0),
+            nr_ports: 0,
+            pad0: [0; 4],
+            timeout: end_ns,
+        };
+        assert_eq!(hypercall!(SchedOp, SchedOp::Poll.number(), &poll), Ok(0));
+    }
+}
+
+/// How many processors the machine has.
+fn physical_processors() -> u32 {
+    let mut content = Payload::ZERO;
+    assert_eq!(sysctl(SysctlOp::PhysInfo, &mut content), Ok(0));
+    content.read::<guest_abi::sysctl::PhysInfo>().nr_cpus
+}
