@@ -283,11 +283,14 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             queue.admit(unit, level);
             let is_boosted = is_woken && queue.is_under(unit, level);
             let is_crowded = queue.nr_boosted() > 0 || queue.is_running_boosted;
-            if is_boosted && is_crowded && !is_idle && !core::mem::replace(&mut has_looked, true) {
-                if let Some(calmer) = self.calmer(unit, home) {
-                    unit.set_home(calmer);
-                    continue;
-                }
+            if is_boosted
+                && is_crowded
+                && !is_idle
+                && !core::mem::replace(&mut has_looked, true)
+                && let Some(calmer) = self.calmer(unit, home)
+            {
+                unit.set_home(calmer);
+                continue;
             }
             if is_woken {
                 unit.is_counted.store(true, Ordering::Relaxed);

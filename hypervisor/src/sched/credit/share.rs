@@ -129,7 +129,7 @@ impl Share {
     /// What is charged for so many nanoseconds.
     pub(super) fn charge(&self, ns: u64) -> u64 {
         let price = self.price.load(Ordering::Relaxed);
-        (u128::from(ns) * u128::from(price) >> PRICE_BITS) as u64
+        ((u128::from(ns) * u128::from(price)) >> PRICE_BITS) as u64
     }
 
     /// One of its vCPUs begins to want to run.
