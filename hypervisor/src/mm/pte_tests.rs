@@ -177,6 +177,81 @@ fn a_change_in_one_step_equals_a_change_by_way_of_an_empty_entry() {
     }
 }
 
+/// All flags that the code tells apart at the first level, and one of those that it does not.
+const TOLD_APART_AT_L1: [u64; 9] = [
+    PRESENT,
+    WRITABLE,
+    USER,
+    PWT,
+    PCD,
+    PAT,
+    GLOBAL,
+    GUEST_KERNEL,
+    NO_EXECUTE,
+];
+/// The same at the others.
+const TOLD_APART_ABOVE: [u64; 9] = [
+    PRESENT,
+    WRITABLE,
+    USER,
+    PWT,
+    PCD,
+    ACCESSED,
+    PAGE_SIZE_BIT,
+    GLOBAL,
+    NO_EXECUTE,
+];
+
+#[test]
+#[ignore = "long: a quarter of a million pairs at each level"]
+fn so_it_does_for_every_pair_of_sets_of_all_flags_that_are_told_apart() {
+    one_step_equals_two(Level::L1, &TOLD_APART_AT_L1);
+    for level in [Level::L2, Level::L3, Level::L4] {
+        one_step_equals_two(level, &TOLD_APART_ABOVE);
+    }
+}
+
+/// Why no other flags need to be tried in pairs: whatever else an entry has, they are carried along, and nothing that decides
+/// looks at them.
+#[test]
+fn flags_that_are_not_told_apart_are_carried_along() {
+    for level in Level::ALL {
+        let (told_apart, may_differ) = match level {
+            Level::L1 => (TOLD_APART_AT_L1, FLAGS_ONLY),
+            _ => (TOLD_APART_ABOVE, FLAGS_ONLY | WRITABLE),
+        };
+        let policies = [EntryPolicy::ORDINARY, EntryPolicy::WITH_DEVICES];
+        let others = (0..12).chain(52..64).map(|bit| 1_u64 << bit);
+        for other in others.filter(|bit| !told_apart.contains(bit)) {
+            for number in 0..1 << told_apart.len() {
+                let entry = 0xABC_D000 | flag_set(&told_apart, number);
+                for policy in policies {
+                    for policy in [policy, policy.without_no_execute()] {
+                        let with = policy.check(level, entry | other);
+                        assert_eq!(with, policy.check(level, entry), "{other:#x}");
+                    }
+                }
+                let (plain, with) = (adjusted(level, entry), adjusted(level, entry | other));
+                assert_eq!(with, plain | other);
+                assert_eq!(meaning(level, with), meaning(level, plain));
+                if level == Level::L1 {
+                    assert_eq!(
+                        device_attributes(with),
+                        device_attributes(plain) | other,
+                        "{other:#x}"
+                    );
+                }
+                // It may come and go with the references left alone.
+                assert_eq!(
+                    differ_only_in(may_differ, plain, with),
+                    is_present(entry),
+                    "{level:?} {other:#x}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn each_level_refuses_what_the_interface_says() {
     let table_level_refused = PWT | PCD | PAGE_SIZE_BIT | GLOBAL;

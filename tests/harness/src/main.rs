@@ -8,6 +8,7 @@ use harness::suite::{Case, Suite};
 use harness::verdict::Verdict;
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const LOG_DIRECTORY: &str = "build/logs";
@@ -114,8 +115,19 @@ fn run(cases: &[Case]) -> std::io::Result<ExitCode> {
         isos: &isos,
         nr_jobs,
     };
-    let summary = suite.run(cases, &report);
+    let skipped = Mutex::new(Vec::new());
+    let summary = suite.run(cases, &|case, verdict, took| {
+        if matches!(verdict, Verdict::Skipped(_)) {
+            let mut names = skipped.lock().unwrap_or_else(PoisonError::into_inner);
+            names.push(case.name.clone());
+        }
+        report(case, verdict, took);
+    });
     println!("systest: {:.1} s", started.elapsed().as_secs_f64());
+    let skipped = skipped.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if !skipped.is_empty() {
+        println!("SKIPPED, nothing is known of: {}", skipped.join(" "));
+    }
     println!("{summary}");
     Ok(if summary.nr_failed == 0 {
         ExitCode::SUCCESS
@@ -132,7 +144,7 @@ fn report(case: &Case, verdict: &Verdict, took: Duration) {
         // A name that other scripts know.
         Verdict::EmulatorFailed(text) => ("NO VERDICT", text),
         Verdict::NoVerdict(text) => ("NO VERDICT", text),
-        Verdict::Skipped(text) => ("skipped   ", text),
+        Verdict::Skipped(text) => ("SKIPPED   ", text),
     };
     let separator = if text.is_empty() { "" } else { ": " };
     println!(
