@@ -81,7 +81,7 @@ fn cpu_version() {
     assert_eq!(call(PlatformOp::GetCpuVersion, &mut version), Ok(0));
     let text = &version.vendor_id;
     let names = [b"AuthenticAMD", b"GenuineIntel"];
-    assert!(names.iter().any(|name| *name == text), "{text:?}");
+    assert!(names.contains(&text), "{text:?}");
     assert!(
         version.family >= 6 && version.max_present < 8,
         "{version:?}"
