@@ -168,6 +168,10 @@ impl Machine {
             &format!("{},hpet={hpet}", self.board.name()),
             "-accel",
             match self.threads {
+                // Instructions are counted on one thread only.
+                Threads::Many if self.extra.iter().any(|word| word == "-icount") => {
+                    "tcg,thread=single"
+                }
                 Threads::Many => "tcg,thread=multi",
                 Threads::One => "tcg,thread=single",
             },
