@@ -1,0 +1,25 @@
+//! How the programs of the first domain are linked.
+
+use std::env;
+
+/// What is started anew for every command, by whom it serves. At an address of their own they have nothing to relocate
+/// then, and an emulator that keeps translated code finds it again. The daemons, which others talk to, lie anywhere.
+const COMMANDS: [&str; 4] = ["xm", "xm-evaluate", "xenstore", "xenconsole"];
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    // Only where `boot/build-tools` asks for static programs.
+    let features = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
+    if !features.split(',').any(|feature| feature == "crt-static") {
+        return;
+    }
+    for command in COMMANDS {
+        // A program that is not built here, for its features, is none to cargo.
+        if command == "xm-evaluate" && env::var_os("CARGO_FEATURE_EVALUATOR").is_none() {
+            continue;
+        }
+        for option in ["-static", "-no-pie"] {
+            println!("cargo::rustc-link-arg-bin={command}={option}");
+        }
+    }
+}
