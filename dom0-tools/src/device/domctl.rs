@@ -245,6 +245,22 @@ impl Privcmd {
             .map(drop)
     }
 
+    /// Weight and cap under the credit scheduler.
+    ///
+    /// # Errors
+    ///
+    /// The hypervisor's.
+    pub fn credit(&self, domain: DomId) -> Result<SchedulerCredit, ControlError> {
+        let operation = SchedulerOp {
+            sched_id: Scheduler::Credit as u32,
+            cmd: SchedulerCommand::GetInfo as u32,
+            u: Payload::ZERO,
+        };
+        let doing = "reading weight and cap";
+        let answer = self.plain_domctl(doing, DomctlOp::SchedulerOp, domain, &operation)?;
+        Ok(answer.payload.read::<SchedulerOp>().u.read())
+    }
+
     /// Interrupts vCPU 0 as hardware would by an NMI.
     ///
     /// # Errors

@@ -4,13 +4,17 @@ use super::privcmd::{Locked, Privcmd};
 use crate::control::error::ControlError;
 use crate::control::machine_info::{CompileInfo, Topology, Version};
 use guest_abi::domctl_domain::DomainInfo;
+use guest_abi::domctl_vcpu::Scheduler;
 use guest_abi::hypercall::Hypercall;
 use guest_abi::ids::DomId;
 use guest_abi::payload::Payload;
 use guest_abi::sysctl::{
     DebugKeys, DomainInfoList, INTERFACE_VERSION, PhysInfo, ReadConsole, Sysctl, SysctlOp,
 };
-use guest_abi::sysctl_cpu::{CpuTopology, CpuTopologyInfo, NodeMemory, NumaInfo, SchedulerId};
+use guest_abi::sysctl_cpu::{
+    CpuTopology, CpuTopologyInfo, CreditSchedule, NodeMemory, NumaInfo, SchedulerCommand,
+    SchedulerId, SchedulerOp,
+};
 use guest_abi::version::{
     CAPABILITIES_SIZE, CHANGESET_SIZE, COMMAND_LINE_SIZE, CompileInfo as AbiCompileInfo,
     EXTRA_VERSION_SIZE, PlatformParameters, VersionOp,
@@ -82,6 +86,31 @@ impl Privcmd {
         answer
             .map(|id: SchedulerId| id.sched_id)
             .map_err(|errno| ControlError::new("asking for the scheduler", errno))
+    }
+
+    /// The parameters of the credit scheduler; with some, sets them before.
+    ///
+    /// # Errors
+    ///
+    /// The hypervisor's.
+    pub fn credit_schedule(
+        &self,
+        wanted: Option<CreditSchedule>,
+    ) -> Result<CreditSchedule, ControlError> {
+        let mut memory = self.locked(size_of::<Sysctl>())?;
+        let mut asked = SchedulerOp::new_zeroed();
+        asked.sched_id = Scheduler::Credit as u32;
+        asked.cmd = SchedulerCommand::GetInfo as u32;
+        if let Some(wanted) = wanted {
+            asked.cmd = SchedulerCommand::PutInfo as u32;
+            asked.u = Payload::of(&wanted);
+        }
+        // SAFETY: the structure has no addresses.
+        let answer = unsafe { self.sysctl(&mut memory, SysctlOp::SchedulerOp, &asked) };
+        self.give_back(memory);
+        answer
+            .map(|operation: SchedulerOp| operation.u.read())
+            .map_err(|errno| ControlError::new("asking the scheduler", errno))
     }
 
     /// All domains, in the order of their numbers.

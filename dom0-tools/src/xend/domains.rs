@@ -128,7 +128,7 @@ impl Xend {
     }
 
     /// A domain that is there, not only kept.
-    fn running(&self, domain: &str) -> Result<(DomainView, DomId), Fault> {
+    pub(super) fn running(&self, domain: &str) -> Result<(DomainView, DomId), Fault> {
         let view = self.resolve(domain)?;
         let number = number_of(&view)?;
         Ok((view, number))

@@ -15,6 +15,7 @@ use guest_abi::domctl_domain::{CreateDomain, DomainInfo};
 use guest_abi::domctl_vcpu::{SchedulerCredit, VcpuState};
 use guest_abi::ids::{DomId, Mfn, PAGE_SIZE};
 use guest_abi::sysctl::PhysInfo;
+use guest_abi::sysctl_cpu::CreditSchedule;
 use guest_abi::vcpu_context::VcpuGuestContext;
 use nix::errno::Errno;
 use std::fs::File;
@@ -54,6 +55,10 @@ pub trait Machine: Send + Sync {
     fn vcpu(&self, domain: DomId, vcpu: u32) -> Result<Option<VcpuState>, ControlError>;
     fn affinity(&self, domain: DomId, vcpu: u32, nr_cpus: u32) -> Result<CpuList, ControlError>;
     fn pin(&self, domain: DomId, vcpu: u32, cpus: &CpuList) -> Result<(), ControlError>;
+    fn credit(&self, domain: DomId) -> Result<SchedulerCredit, ControlError>;
+    fn set_credit(&self, domain: DomId, credit: SchedulerCredit) -> Result<(), ControlError>;
+    /// The scheduler's parameters, which are set before if there are some.
+    fn schedule(&self, wanted: Option<CreditSchedule>) -> Result<CreditSchedule, ControlError>;
     fn physical(&self) -> Result<PhysInfo, ControlError>;
     fn topology(&self) -> Result<Topology, ControlError>;
     fn version(&self) -> Result<Version, ControlError>;
@@ -194,6 +199,18 @@ impl Machine for Hypervisor {
 
     fn pin(&self, domain: DomId, vcpu: u32, cpus: &CpuList) -> Result<(), ControlError> {
         self.privcmd.set_affinity(domain, vcpu, cpus)
+    }
+
+    fn credit(&self, domain: DomId) -> Result<SchedulerCredit, ControlError> {
+        self.privcmd.credit(domain)
+    }
+
+    fn set_credit(&self, domain: DomId, credit: SchedulerCredit) -> Result<(), ControlError> {
+        self.privcmd.set_credit(domain, credit)
+    }
+
+    fn schedule(&self, wanted: Option<CreditSchedule>) -> Result<CreditSchedule, ControlError> {
+        self.privcmd.credit_schedule(wanted)
     }
 
     fn physical(&self) -> Result<PhysInfo, ControlError> {

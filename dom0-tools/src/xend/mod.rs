@@ -25,6 +25,7 @@ pub mod protocol;
 pub mod record;
 pub mod server;
 pub mod settings;
+mod shares;
 pub mod store_tree;
 pub mod table;
 pub mod view;

@@ -2,6 +2,7 @@
 
 use super::view::{DomainView, HostView, VcpuView};
 use crate::config::domain::DomainConfig;
+use crate::xm::scheduler_output::CreditRow;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -85,6 +86,27 @@ pub enum Request {
         /// A list of processors, as administrators write it.
         cpus: String,
     },
+    /// Weights and caps of all domains, or of those that are named.
+    Shares {
+        /// Which; none for all.
+        domains: Vec<String>,
+    },
+    /// Changes a domain's weight and cap.
+    SetShare {
+        /// Which.
+        domain: String,
+        /// Its weight, if that changes.
+        weight: Option<i64>,
+        /// Its cap, if that changes.
+        cap: Option<i64>,
+    },
+    /// The scheduler's parameters, after those are changed that are given.
+    Schedule {
+        /// The time slice.
+        tslice_ms: Option<u32>,
+        /// The rate limit.
+        ratelimit_us: Option<u32>,
+    },
     /// Sends a magic key to a domain's kernel.
     Sysrq {
         /// Which.
@@ -155,6 +177,15 @@ pub enum Response {
     },
     /// Virtual processors.
     Vcpus(Vec<VcpuView>),
+    /// Weights and caps.
+    Shares(Vec<CreditRow>),
+    /// The scheduler's parameters.
+    Schedule {
+        /// The time slice.
+        tslice_ms: u32,
+        /// The rate limit.
+        ratelimit_us: u32,
+    },
     /// The machine.
     Host(Box<HostView>),
     /// A text.

@@ -120,6 +120,16 @@ impl Xend {
             Request::Vcpus { domains } => self.vcpus(&domains).map(Response::Vcpus),
             Request::SetVcpus { domain, count } => self.set_vcpus(&domain, count),
             Request::PinVcpu { domain, vcpu, cpus } => self.pin(&domain, vcpu, &cpus),
+            Request::Shares { domains } => self.shares(&domains),
+            Request::SetShare {
+                domain,
+                weight,
+                cap,
+            } => self.set_share(&domain, weight, cap),
+            Request::Schedule {
+                tslice_ms,
+                ratelimit_us,
+            } => self.schedule(tslice_ms, ratelimit_us),
             Request::Sysrq { domain, letter } => self.sysrq(&domain, &letter),
             Request::DumpCore {
                 domain,

@@ -13,9 +13,10 @@ use crate::control::error::ControlError;
 use crate::control::machine_info::{Topology, Version};
 use crate::core_dump::DumpError;
 use guest_abi::domctl_domain::{DomainInfo, DomainInfoFlags};
-use guest_abi::domctl_vcpu::VcpuState;
+use guest_abi::domctl_vcpu::{SchedulerCredit, VcpuState};
 use guest_abi::ids::{DomId, Mfn, Port};
 use guest_abi::sysctl::PhysInfo;
+use guest_abi::sysctl_cpu::CreditSchedule;
 use hypervisor::image::start::Ring;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
@@ -67,6 +68,8 @@ pub(super) struct State {
     pub(super) domains: BTreeMap<u16, DomainInfo>,
     pub(super) nodes: BTreeMap<String, String>,
     pub(super) introduced: Vec<u16>,
+    /// Weights and caps that were set.
+    credits: BTreeMap<u16, (u16, u16)>,
     last: u16,
     /// The steps that were done since `refuse_at` was set.
     steps: usize,
@@ -230,6 +233,31 @@ impl Machine for World {
 
     fn pin(&self, domain: DomId, _: u32, _: &CpuList) -> Result<(), ControlError> {
         self.change(domain, |_| {})
+    }
+
+    fn credit(&self, domain: DomId) -> Result<SchedulerCredit, ControlError> {
+        let (weight, cap) = self
+            .state()
+            .credits
+            .get(&domain.0)
+            .copied()
+            .unwrap_or((256, 0));
+        Ok(SchedulerCredit { weight, cap })
+    }
+
+    fn set_credit(&self, domain: DomId, credit: SchedulerCredit) -> Result<(), ControlError> {
+        let to = (credit.weight, credit.cap);
+        self.with(|state| state.credits.insert(domain.0, to))?;
+        Ok(())
+    }
+
+    fn schedule(&self, wanted: Option<CreditSchedule>) -> Result<CreditSchedule, ControlError> {
+        let usual = CreditSchedule {
+            tslice_ms: 30,
+            ratelimit_us: 1000,
+            vcpu_migr_delay_us: 0,
+        };
+        Ok(wanted.unwrap_or(usual))
     }
 
     fn physical(&self) -> Result<PhysInfo, ControlError> {

@@ -19,6 +19,7 @@ pub mod output;
 pub mod pool_output;
 pub mod progress;
 pub mod run;
+mod scheduler;
 pub mod scheduler_output;
 pub mod wait;
 

@@ -61,15 +61,37 @@ pub(super) const HOST: &[Command] = &[
     ),
 ];
 
-/// Its processors' time.
-pub(super) const SCHEDULER: &[Command] = &[
-    later(
+const SCHED_CREDIT: Command = {
+    let mut command = host(
         "sched-credit",
         "[-d <Domain> [-w[=WEIGHT]|-c[=CAP]]]",
         "Get/set credit scheduler parameters.",
-        Group::Scheduler,
-        false,
-    ),
+        &[
+            opt(Some('d'), "domain", "DOMAIN", "Domain to see or to change."),
+            opt(Some('w'), "weight", "WEIGHT", "Weight (int)."),
+            opt(
+                Some('c'),
+                "cap",
+                "CAP",
+                "Cap (int), in percent of a processor.",
+            ),
+            opt(
+                Some('s'),
+                "schedparam",
+                "",
+                "See or change the scheduler itself.",
+            ),
+            opt(Some('t'), "tslice_ms", "MS", "With -s: the time slice."),
+            opt(Some('r'), "ratelimit_us", "US", "With -s: the rate limit."),
+        ],
+    );
+    command.group = Group::Scheduler;
+    command
+};
+
+/// Its processors' time.
+pub(super) const SCHEDULER: &[Command] = &[
+    SCHED_CREDIT,
     later(
         "sched-credit2",
         "[-d <Domain> [-w[=WEIGHT]]",
