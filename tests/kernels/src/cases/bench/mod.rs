@@ -13,6 +13,7 @@ mod events;
 mod mappings;
 mod pins;
 mod ptes;
+mod switches;
 
 /// Of so many measurements of each the median counts: timers of the hypervisor's own fall into some.
 const SAMPLES: usize = 33;
@@ -135,4 +136,5 @@ pub(crate) fn run() {
     pins::run();
     events::run();
     entries::run();
+    switches::run();
 }
