@@ -22,7 +22,7 @@ pub(super) const ACCOUNTING_NS: u64 = 30_000_000;
 /// For how long a budget holds what the cap allows.
 pub(super) const DEPTH_NS: u64 = 6_000_000;
 /// For how long the cap has to allow for when vCPUs go on.
-pub(super) const RESUME_NS: u64 = 2_000_000;
+pub(super) const RESUME_NS: u64 = 1_000_000;
 /// An average over so long is of no use any more.
 const STALE_NS: u64 = 10 * ACCOUNTING_NS;
 /// The shortest grant, unless the cap is so low that there is never so much.

@@ -41,7 +41,8 @@ pub(crate) fn run() {
     guest.start();
     for target in (0..processors).rev() {
         pin(&guest, 1 << target);
-        sleep_ms(50);
+        // It is there when its turn has come.
+        smp::wait_until("its move", || processor(&guest) == target);
         let before = guest.info().cpu_time;
         for _ in 0..100 {
             sleep_ms(5);
