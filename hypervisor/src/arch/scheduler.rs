@@ -311,7 +311,7 @@ pub(super) fn work(info: &mut CpuInfo) {
         interrupts::enable_and_hlt();
         interrupts::disable();
         if let Some(slept) = IDLE_NS.get(info.cpu as usize) {
-            slept.fetch_add(clock::now_ns() - asleep, Ordering::Relaxed);
+            slept.fetch_add(clock::now_ns().saturating_sub(asleep), Ordering::Relaxed);
         }
     }
 }

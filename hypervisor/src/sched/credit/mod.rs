@@ -21,9 +21,13 @@
 //! So shares are those of the whole machine, not of one queue. A processor without work takes any that may
 //! run there, first one that likes to.
 //!
-//! vCPUs that are bound to a processor compare with each other only, so that their charges may fall behind those elsewhere
-//! without end, and keep their proportions. Those that may run everywhere follow one level
-//! ([`Credit::free_level`]): what they are owed is bounded, and while nobody waits nobody is owed anything.
+//! vCPUs that are bound to a processor, or to some, compare with each other only while somebody waits, so that their charges
+//! may fall behind those elsewhere, or get ahead of them, without end, and keep their proportions. Those that may run
+//! everywhere follow one level ([`Credit::free_level`]): what they are owed is bounded. While nobody waits nobody is owed
+//! anything, and all that run follow it. Those that may run everywhere come
+//! to a queue near that level, whatever the bound ones there have made of the queue's. One that comes to run where
+//! somebody bound competes is owed no more before that one than slices come to (60 ms, or two slices, of the
+//! running of either): so each of them keeps a bound one waiting for that once, however long that one had run alone before.
 //!
 //! A vCPU's *home* is the processor in whose queue it is, or whose it will be next. In which part of a queue it is, is noted with
 //! it, and protected by the lock of its home's queue. The home changes only while it is in none and that lock is held, so locking
@@ -32,12 +36,14 @@
 //! # No wake-up is lost
 //! A processor marks itself idle, and then looks at all queues. Whoever adds to a queue does so, and then looks for an
 //! idle processor, takes the mark off and pokes it. One of the two sees the other. A processor that is not idle looks again after
-//! a tick at the latest. Parked vCPUs are looked after by their home, which wakes for them.
+//! a tick at the latest. Parked vCPUs are looked after by their home, which wakes for them: whoever parks one in the queue of another
+//! processor marks that, and who picks next pokes it if it sleeps.
 //!
 //! # What a decision costs
 //! A constant, plus the logarithm of the number of vCPUs that wait in the queue, plus moving some of those in memory; when it looks
 //! elsewhere, a look at a cache line of each processor, and a pass over one queue (over those of others, when there is
-//! nothing to run). vCPUs that don't want to run are in no queue, and no list.
+//! nothing to run). When a turn ends, there is a pass over its own queue, up to the first that is bound. vCPUs that
+//! don't want to run are in no queue, and no list.
 #![forbid(unsafe_code)]
 
 extern crate alloc;
@@ -65,7 +71,7 @@ use crate::sync::{LockGuard, rank};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use idle::CpuMask;
-use queue::{Cpu, Queue, later};
+use queue::{BOUND_NS, Cpu, Queue, earlier, later};
 use unit::Place;
 
 /// How often a processor that runs something looks at its accounts, in ns.
@@ -110,6 +116,8 @@ pub struct Credit<V> {
     nr_vcpus: AtomicU32,
     online: CpuMask,
     idle: CpuMask,
+    /// Those where another one has parked somebody.
+    has_parked: CpuMask,
     /// Where charges of those are that may run everywhere.
     free_level: AtomicU64,
     slice_ns: AtomicU64,
@@ -143,6 +151,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             nr_vcpus: AtomicU32::new(0),
             online: CpuMask::new(nr_cpus)?,
             idle: CpuMask::new(nr_cpus)?,
+            has_parked: CpuMask::new(nr_cpus)?,
             free_level: AtomicU64::new(0),
             slice_ns: AtomicU64::new(parameters.slice_ns),
             ratelimit_ns: AtomicU64::new(parameters.ratelimit_ns),
@@ -236,9 +245,23 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 .is_some_and(|cpu| cpu.is_online.load(Ordering::Acquire))
     }
 
+    /// Whether it may run everywhere.
     fn is_free(&self, unit: &Unit) -> bool {
-        let online = self.online.all();
-        unit.hard().intersection(&online) == online
+        is_free_on(unit, &self.online.all())
+    }
+
+    /// The level of a queue for one that comes to it. That may have been made by vCPUs that are bound to its
+    /// processor: one that may run everywhere is not brought far from where others like it are.
+    fn level_for(&self, queue: &Queue<V>, unit: &Unit) -> u64 {
+        let free = self.free_level.load(Ordering::Relaxed);
+        let bound = unit.share.charge(BOUND_NS);
+        let level = later(queue.level, free.wrapping_sub(bound));
+        let level = earlier(level, free.wrapping_add(bound));
+        if level != queue.level && self.is_free(unit) {
+            level
+        } else {
+            queue.level
+        }
     }
 
     /// Where one that was woken goes instead of a processor that has such a one already.
@@ -257,8 +280,17 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 return Poke(None);
             };
             // Running includes being put away: then it is queued when that is done.
-            if !run.is_runnable() || run.is_running() || unit.place() != Place::Nowhere {
+            if !run.is_runnable() || run.is_running() {
                 return Poke(None);
+            }
+            match unit.place() {
+                Place::Nowhere => {}
+                Place::Parked => return Poke(None),
+                // A processor may have passed over it, and gone idle, while it was not runnable for a moment.
+                Place::Waiting | Place::Boosted => {
+                    drop(locked);
+                    return self.poke_idle(home, &unit.hard(), &unit.soft());
+                }
             }
             if !self.is_fit(unit, home) {
                 let Some(home) = self.least_loaded(&unit.hard()) else {
@@ -276,7 +308,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             let is_woken = !unit.is_counted.load(Ordering::Relaxed);
             let is_idle = self.idle.contains(home);
             let queue = &mut *locked.queue;
-            let mut level = queue.level;
+            let mut level = self.level_for(queue, unit);
             if is_woken && is_idle && !unit.is_bound() {
                 level = later(level, self.free_level.load(Ordering::Relaxed));
             }
@@ -289,6 +321,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 && !core::mem::replace(&mut has_looked, true)
                 && let Some(calmer) = self.calmer(unit, home)
             {
+                unit.comes_from_elsewhere();
                 unit.set_home(calmer);
                 continue;
             }
@@ -340,6 +373,11 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             unit.comes_from_elsewhere();
         }
     }
+}
+
+/// Whether it may run on all of `online`, and is not bound to the one that there is.
+fn is_free_on(unit: &Unit, online: &CpuSet) -> bool {
+    !unit.is_bound() && unit.hard().intersection(online) == *online
 }
 
 impl<V: SchedVcpu<Unit>> Scheduler<V> for Credit<V> {
@@ -434,6 +472,7 @@ impl<V: SchedVcpu<Unit>> Scheduler<V> for Credit<V> {
             locked.queue.take(unit);
         }
         unit.set_hard(&affinity);
+        unit.comes_from_elsewhere();
         if is_queued {
             drop(locked);
             return Ok(self.enqueue(vcpu, now_ns));

@@ -1,17 +1,25 @@
 //! What a processor does next.
 #![forbid(unsafe_code)]
 
-use super::queue::{Cpu, Queue, earlier, is_before, later};
+use super::queue::{BOUND_NS, Cpu, Queue, earlier, is_before, later};
 use super::share::Grant;
 use super::unit::Unit;
-use super::{Credit, Locked, TICK_NS};
-use crate::sched::cpu_set::CpuId;
+use super::{Credit, Locked, TICK_NS, is_free_on};
+use crate::sched::cpu_set::{CpuId, CpuSet};
 use crate::sched::{Decision, Pick, Poke, SchedVcpu};
 use crate::sync::atomic::Ordering;
 
-/// What a vCPU is owed at most that may run everywhere, in charges: half a minute at the usual weight. More and more is owed to one whose
+/// What a vCPU is owed at most that may run everywhere, in charges: a second at the usual weight. More and more is owed to one whose
 /// weight entitles it to more than a whole processor, which can't be had.
-const MOST_OWED: u64 = 30_000_000_000 * super::share::USUAL_PRICE;
+const MOST_OWED: u64 = 1_000_000_000 * super::share::USUAL_PRICE;
+
+/// Charges of one that may not run everywhere, and by how much those of one that may can be less.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Anchor {
+    charged: u64,
+    allowed: u64,
+}
+
 /// How a vCPU's turn stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Turn {
@@ -31,6 +39,18 @@ enum Turn {
 
 impl<V: SchedVcpu<Unit>> Credit<V> {
     pub(super) fn pick(&self, cpu: CpuId, now_ns: u64, current: Option<&V>) -> Decision<V> {
+        let mut decision = self.decide(cpu, now_ns, current);
+        // Else whoever is poked picks, and comes to do this.
+        if decision.poke == Poke(None)
+            && let Some(victim) = self.has_parked.claim(&CpuSet::ALL)
+            && self.idle.clear(victim)
+        {
+            decision.poke = Poke(Some(victim));
+        }
+        decision
+    }
+
+    fn decide(&self, cpu: CpuId, now_ns: u64, current: Option<&V>) -> Decision<V> {
         let idle = Decision {
             pick: Pick::Idle,
             until_ns: None,
@@ -56,6 +76,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         }
         let is_online = locked.cpu.is_online.load(Ordering::Acquire);
         let first = locked.queue.first_charged();
+        let anchor = self.anchor(&locked.queue, unit);
         let is_relief_due = now_ns >= locked.queue.next_relief_ns && locked.queue.nr_boosted() == 0;
         if matches!(turn, Turn::Ends | Turn::Over) && is_relief_due {
             locked.queue.next_relief_ns = now_ns.saturating_add(TICK_NS);
@@ -73,6 +94,9 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                     .or_else(|| self.relieve(cpu, now_ns, own, slice_ns))
             }
             (Turn::Ends, _) => {
+                if let (Some(unit), Some(anchor)) = (unit, anchor) {
+                    self.lift(unit, anchor);
+                }
                 let own = unit.map_or(locked.queue.level, Unit::charged);
                 self.next(locked, cpu, now_ns, own)
             }
@@ -84,6 +108,9 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             unit.is_yielding.store(yields, Ordering::Relaxed);
             unit.is_boosted.store(false, Ordering::Relaxed);
             unit.return_grant();
+        }
+        if let (Some(vcpu), Some(anchor)) = (&next, anchor) {
+            self.lift(vcpu.unit(), anchor);
         }
         match next {
             Some(vcpu) => self.switch(cpu, now_ns, vcpu, has_unparked),
@@ -124,6 +151,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 Grant::Unlimited => {}
                 Grant::For(ns) => unit.set_grant(Some(ns as i64)),
                 Grant::NotBefore(then_ns) => {
+                    unit.is_boosted.store(false, Ordering::Relaxed);
                     unit.not_before_ns.store(then_ns, Ordering::Relaxed);
                     return false;
                 }
@@ -132,13 +160,49 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         true
     }
 
+    /// The least that was charged to a vCPU which competes for this processor and may not run everywhere.
+    fn anchor(&self, queue: &Queue<V>, current: Option<&Unit>) -> Option<Anchor> {
+        if current.is_none() && queue.nr_waiting() == 0 {
+            return None;
+        }
+        let online = self.online.all();
+        let is_pinned = |unit: &Unit| !is_free_on(unit, &online);
+        let waiting = queue.first_waiting(is_pinned);
+        let unit = match (current.filter(|unit| is_pinned(unit)), waiting) {
+            (Some(own), Some(other)) if is_before(other.charged(), own.charged()) => other,
+            (Some(own), _) => own,
+            (None, other) => other?,
+        };
+        Some(Anchor {
+            charged: unit.charged(),
+            allowed: unit.share.charge(self.allowed_ns()),
+        })
+    }
+
+    /// By how much running somebody may be owed more than one that is pinned: more than slices come to.
+    fn allowed_ns(&self) -> u64 {
+        let slice_ns = self.slice_ns.load(Ordering::Relaxed);
+        BOUND_NS.max(slice_ns.saturating_mul(2))
+    }
+
+    /// Bounds what one that may run everywhere is owed before one that may not: charges of the two have grown apart
+    /// while they did not compete.
+    fn lift(&self, unit: &Unit, anchor: Anchor) {
+        if !self.is_free(unit) {
+            return;
+        }
+        let allowed = anchor.allowed.max(unit.share.charge(self.allowed_ns()));
+        let charged = later(unit.charged(), anchor.charged.wrapping_sub(allowed));
+        unit.charged.store(charged, Ordering::Relaxed);
+    }
+
     /// A vCPU is woken that its processor has kept while it waited.
     fn wake_in_place(&self, queue: &mut Queue<V>, unit: &Unit, now_ns: u64) {
         unit.is_counted.store(true, Ordering::Relaxed);
         unit.share.begin(now_ns);
         unit.charged_ns.store(now_ns, Ordering::Relaxed);
         unit.began_ns.store(now_ns, Ordering::Relaxed);
-        let mut level = queue.level;
+        let mut level = self.level_for(queue, unit);
         if queue.nr_waiting() == 0 && !unit.is_bound() {
             level = later(level, self.free_level.load(Ordering::Relaxed));
         }
@@ -153,10 +217,11 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         }
     }
 
-    /// Keeps charges of those that may run everywhere together where nobody contends, and bounds what they are owed where
-    /// somebody does.
+    /// Keeps charges together where nobody contends, and bounds what those that may run everywhere are owed where somebody
+    /// does.
     fn follow_level(&self, queue: &Queue<V>, cpu: CpuId, unit: &Unit) {
-        if unit.is_bound() || !self.is_free(unit) {
+        let is_free = self.is_free(unit);
+        if !is_free && !queue.waiters.is_empty() {
             return;
         }
         let level = self.free_level.load(Ordering::Relaxed);
@@ -171,6 +236,9 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 self.free_level.store(here, Ordering::Relaxed);
             }
             None if self.others(cpu).any(waits) => {
+                if !is_free {
+                    return;
+                }
                 let bound = level.wrapping_sub(MOST_OWED);
                 unit.charged.store(later(charged, bound), Ordering::Relaxed);
             }
@@ -358,7 +426,13 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         wanted: impl FnMut(&Unit, u64) -> bool,
     ) -> Option<V> {
         let mut locked = self.lock(victim)?;
-        let vcpu = locked.queue.claim(cpu, now_ns, wanted)?;
+        let before_ns = locked.queue.first_parked_ns();
+        let claimed = locked.queue.claim(cpu, now_ns, wanted);
+        if locked.queue.first_parked_ns() != before_ns {
+            // Somebody was parked there: if that processor sleeps, it does not know when to wake for it.
+            self.has_parked.set(victim);
+        }
+        let vcpu = claimed?;
         vcpu.unit().set_home(cpu);
         Some(vcpu)
     }

@@ -2,9 +2,14 @@
 //!
 //! `PARAVANE_SCHED_SCENARIOS` says how many of each kind; without it there are few enough for some seconds.
 
+use super::share::Grant;
 use super::simulator::{Behaviour, Domain, MS, Machine, Random};
-use super::{Parameters, TICK_NS};
+use super::{Credit, Parameters, Share, TICK_NS};
 use crate::sched::cpu_set::{CpuId, CpuSet};
+use crate::sched::test_vcpu::TestVcpu;
+use crate::sched::{Pick, Poke, SchedVcpu, Scheduler};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 const SECOND: u64 = 1000 * MS;
 
@@ -397,4 +402,204 @@ fn a_slice_and_a_rate_limit_are_what_is_set() {
     };
     assert!(switches(5).abs_diff(1000) < 20, "{}", switches(5));
     assert!(switches(100).abs_diff(50) < 4, "{}", switches(100));
+}
+
+/// vCPUs that are pinned have run alone for minutes when hogs come that may run everywhere, and after five seconds each has
+/// its share. Or others contended beside them meanwhile: then nobody waits for longer than ever.
+#[test]
+fn who_is_pinned_has_its_share_however_long_it_had_run_alone() {
+    for seed in 0..scenarios(40) {
+        let mut random = Random(seed ^ 0xb00d);
+        let others_contend = seed % 2 == 1;
+        let cpus = random.range(3, 8) as u32;
+        let mut domains = Vec::new();
+        let mut one = |set: CpuSet| {
+            domains.push(Domain {
+                weight: random.range(200, 600) as u16,
+                cap: 0,
+                vcpus: vec![(Behaviour::Hog, set)],
+            });
+        };
+        let set = |cpus: core::ops::Range<u32>| {
+            let mut set = CpuSet::EMPTY;
+            cpus.for_each(|cpu| set.insert(CpuId(cpu)));
+            set
+        };
+        // Each to one processor, or all of them to the same.
+        let nr_pinned = 1 + seed as u32 / 2 % (cpus - 2);
+        for cpu in 0..nr_pinned {
+            let is_together = !others_contend && seed % 4 == 0;
+            one(if is_together {
+                set(0..nr_pinned)
+            } else {
+                set(cpu..cpu + 1)
+            });
+        }
+        if others_contend {
+            (0..3).for_each(|_| one(set(cpus - 2..cpus)));
+        }
+        let first = nr_pinned as usize + if others_contend { 3 } else { 0 };
+        (0..=cpus).for_each(|_| one(CpuSet::ALL));
+        for domain in domains.iter_mut().skip(first) {
+            domain.vcpus[0].0 = Behaviour::Sleeps;
+        }
+        let mut machine = Machine::new(cpus, &domains, Parameters::DEFAULT, seed);
+        machine.run_until(random.range(30, 180) * SECOND);
+        (first..domains.len()).for_each(|vcpu| machine.begin(vcpu, Behaviour::Hog));
+        machine.run_until(machine.now_ns + 5 * SECOND);
+        let what = format!("seed {seed}, {cpus} processors, {nr_pinned} pinned");
+        let before = machine.domains_ran_ns();
+        machine.run_until(machine.now_ns + 20 * SECOND);
+        machine.note_who_waits();
+        let weights: u64 = domains.iter().map(|domain| u64::from(domain.weight)).sum();
+        for (index, account) in machine.accounts.iter().enumerate() {
+            let part = f64::from(domains[index].weight) / weights as f64;
+            let bound = (1000.0 + 100.0 / part) * MS as f64;
+            assert!(
+                account.longest_wait_ns as f64 <= bound,
+                "{what}: domain {index} waited for {} ms",
+                account.longest_wait_ns / MS
+            );
+        }
+        if !others_contend {
+            let ideal = ideal(f64::from(cpus), &domains, |_| 1.0);
+            check_shares(&machine, &before, 20 * SECOND, &ideal, &what);
+        }
+    }
+}
+
+/// Three vCPUs contend for a processor to which they are bound. Whoever comes from there and may run everywhere is
+/// owed nothing for that by who runs elsewhere.
+#[test]
+fn who_comes_from_where_others_are_bound_is_owed_no_more() {
+    for comes_by_affinity in [false, true] {
+        let first = CpuSet::only(CpuId(0));
+        let mut domains = vec![hogs(256, 1); 5];
+        (0..3).for_each(|bound| domains[bound].vcpus[0].1 = first);
+        domains[4].vcpus[0].0 = Behaviour::Sleeps;
+        let mut machine = Machine::new(2, &domains, Parameters::DEFAULT, 1);
+        machine.run_until(60 * SECOND);
+        let ran_ns = machine.accounts[3].ran_ns;
+        assert!(ran_ns > 59 * SECOND, "{ran_ns}");
+        if comes_by_affinity {
+            machine.set_affinity(2, CpuSet::ALL);
+        } else {
+            // Its first home is the first processor.
+            machine.begin(4, Behaviour::Hog);
+        }
+        let end_ns = machine.now_ns + 10 * SECOND;
+        machine.run_until(end_ns);
+        machine.note_who_waits();
+        let waited_ns = machine.accounts[3].longest_wait_ns;
+        assert!(waited_ns < SECOND, "{} ms", waited_ns / MS);
+        let ran_ns = machine.accounts[3].ran_ns - ran_ns;
+        assert!(ran_ns > 4 * SECOND, "{} ms", ran_ns / MS);
+    }
+}
+
+/// A domain all of whose vCPUs but one sleep for the moment when its share is brought up to date gets no more for it.
+#[test]
+fn who_sleeps_while_accounts_are_looked_at_gains_nothing() {
+    for seed in 0..scenarios(10) {
+        let mut domains = [hogs(256, 4), hogs(256, 4)];
+        for (behaviour, _) in &mut domains[0].vcpus {
+            *behaviour = Behaviour::Dodges;
+        }
+        domains[0].vcpus[0].0 = Behaviour::Works {
+            run_ns: MS / 4,
+            wait_ns: 1000,
+        };
+        let mut machine = Machine::new(4, &domains, Parameters::DEFAULT, seed);
+        machine.run_until(SECOND);
+        let before = machine.domains_ran_ns();
+        machine.run_until(21 * SECOND);
+        let ran_ns = machine.domains_ran_ns();
+        let part = (ran_ns[0] - before[0]) as f64 / (80 * SECOND) as f64;
+        assert!(part < 0.53, "seed {seed}: {part:.3}");
+    }
+}
+
+fn runnable(share: &Arc<Share>) -> TestVcpu {
+    let vcpu = TestVcpu::of(0, share.clone());
+    let _ = vcpu.0.run.up();
+    vcpu
+}
+
+/// A capped vCPU is woken whose home is idle, but where it does not like to run; the processor that is told instead
+/// finds that it may not run yet.
+#[test]
+fn a_parked_vcpu_is_not_forgotten_by_a_home_that_it_does_not_like() {
+    let scheduler = Credit::new(2, Parameters::DEFAULT).expect("memory");
+    for cpu in [CpuId(0), CpuId(1)] {
+        scheduler.set_online(cpu, true, &mut |_| unreachable!());
+    }
+    let share = Arc::new(Share::new());
+    share.set_cap(10);
+    let vcpu = runnable(&share);
+    scheduler.add(&vcpu, CpuSet::ALL).expect("on line");
+    assert_eq!(vcpu.unit().home(), CpuId(0));
+    scheduler.set_soft_affinity(&vcpu, &CpuSet::only(CpuId(1)));
+    let mut now_ns = SECOND;
+    for cpu in [CpuId(0), CpuId(1)] {
+        assert_eq!(scheduler.pick_next(cpu, now_ns, None).pick, Pick::Idle);
+    }
+    while let Grant::For(_) = share.take(now_ns) {}
+    let mut poke = scheduler.wake(&vcpu, now_ns);
+    let mut timers = [None; 2];
+    for _ in 0..10 {
+        let timer = (0..2).filter_map(|cpu| timers[cpu].map(|when| (when, cpu)));
+        let cpu = match poke.0 {
+            Some(cpu) => cpu.0 as usize,
+            None => {
+                let (when_ns, cpu) = timer.min().expect("nobody looks at it any more");
+                now_ns = when_ns;
+                cpu
+            }
+        };
+        let decision = scheduler.pick_next(CpuId(cpu as u32), now_ns, None);
+        if decision.pick == Pick::Switch(vcpu.clone()) {
+            assert!(now_ns < SECOND + 100 * MS);
+            return;
+        }
+        timers[cpu] = decision.until_ns;
+        poke = decision.poke;
+    }
+    panic!("it never runs");
+}
+
+#[test]
+fn who_goes_on_after_its_budget_was_spent_is_boosted_under_its_share_only() {
+    let scheduler = Credit::new(1, Parameters::DEFAULT).expect("memory");
+    scheduler.set_online(CpuId(0), true, &mut |_| unreachable!());
+    let vcpu = runnable(&Arc::new(Share::new()));
+    scheduler.add(&vcpu, CpuSet::ALL).expect("on line");
+    let unit = vcpu.unit();
+    unit.is_boosted.store(true, Ordering::Relaxed);
+    let mut locked = scheduler.lock(CpuId(0)).expect("there");
+    for (charged, is_under) in [(1000, false), (0, true)] {
+        unit.charged.store(charged, Ordering::Relaxed);
+        locked.queue.push_parked(&vcpu, 5);
+        assert!(locked.queue.unpark(5));
+        assert_eq!(unit.is_boosted.load(Ordering::Relaxed), is_under);
+        locked.queue.take(unit);
+    }
+}
+
+/// It is passed over because it is not runnable for a moment, and is so again before that is told.
+#[test]
+fn who_was_passed_over_is_looked_at_again() {
+    let scheduler = Credit::new(1, Parameters::DEFAULT).expect("memory");
+    scheduler.set_online(CpuId(0), true, &mut |_| unreachable!());
+    let vcpu = runnable(&Arc::new(Share::new()));
+    scheduler.add(&vcpu, CpuSet::ALL).expect("on line");
+    assert_eq!(scheduler.wake(&vcpu, 0), Poke(Some(CpuId(0))));
+    let _ = vcpu.0.run.pause().expect("few");
+    assert_eq!(scheduler.pick_next(CpuId(0), 0, None).pick, Pick::Idle);
+    let _ = vcpu.0.run.unpause().expect("paused");
+    assert_eq!(scheduler.wake(&vcpu, 0), Poke(Some(CpuId(0))));
+    assert_eq!(scheduler.sleep(&vcpu, 0), Poke(None));
+    assert_eq!(
+        scheduler.pick_next(CpuId(0), 0, None).pick,
+        Pick::Switch(vcpu)
+    );
 }

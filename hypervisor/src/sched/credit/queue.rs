@@ -147,6 +147,16 @@ impl<V> Queue<V> {
             .map(|waiter| waiter.key)
     }
 
+    /// The first of those that wait, in the order of charges, of whom this is true.
+    pub(super) fn first_waiting(&self, is_it: impl Fn(&Unit) -> bool) -> Option<&Unit>
+    where
+        V: SchedVcpu<Unit>,
+    {
+        let waiting = self.waiters.iter().take(self.nr_waiting());
+        let mut units = waiting.skip(self.nr_boosted).map(|one| one.vcpu.unit());
+        units.find(|unit| is_it(unit))
+    }
+
     /// When the first of the parked goes on.
     pub(super) fn first_parked_ns(&self) -> Option<u64> {
         self.waiters.get(self.nr_waiting()).map(|first| first.key)
@@ -302,8 +312,9 @@ impl<V: SchedVcpu<Unit>> Queue<V> {
             && let Some(vcpu) = self.remove(self.nr_waiting())
         {
             any = true;
-            if self.is_under(vcpu.unit(), self.level) {
-                vcpu.unit().is_boosted.store(true, Ordering::Relaxed);
+            let is_under = self.is_under(vcpu.unit(), self.level);
+            vcpu.unit().is_boosted.store(is_under, Ordering::Relaxed);
+            if is_under {
                 self.push_boosted(&vcpu);
             } else {
                 self.push_waiting(&vcpu);

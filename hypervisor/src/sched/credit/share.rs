@@ -66,7 +66,9 @@ pub struct Share {
     wanting: AtomicU64,
     /// The sum at the last accounting, which was at `accounted_ns`.
     accounted: AtomicU64,
-    accounted_ns: AtomicU64,
+    pub(super) accounted_ns: AtomicU64,
+    /// The most vCPUs that wanted to run at a time since the last accounting.
+    most_wanting: AtomicU32,
     /// The average number of vCPUs that want to run, at least one.
     spread: AtomicU32,
     /// What is charged for a nanosecond.
@@ -84,6 +86,7 @@ impl Share {
             wanting: AtomicU64::new(0),
             accounted: AtomicU64::new(0),
             accounted_ns: AtomicU64::new(0),
+            most_wanting: AtomicU32::new(0),
             spread: AtomicU32::new(1 << SPREAD_BITS),
             price: AtomicU64::new(0),
             budget: Lock::new(Budget {
@@ -120,10 +123,22 @@ impl Share {
     }
 
     fn set_price(&self) {
-        let spread = u64::from(self.spread.load(Ordering::Relaxed));
-        let weight = u64::from(self.weight.load(Ordering::Relaxed));
-        let price = (spread << (BASE_PRICE_BITS - SPREAD_BITS)) / weight;
-        self.price.store(price, Ordering::Relaxed);
+        let made_of = || {
+            let spread = u64::from(self.spread.load(Ordering::Relaxed));
+            (spread, u64::from(self.weight.load(Ordering::Relaxed)))
+        };
+        let mut from = made_of();
+        loop {
+            let (spread, weight) = from;
+            let price = (spread << (BASE_PRICE_BITS - SPREAD_BITS)) / weight;
+            // Whoever stores last has seen what the others had changed before they stored, and looks again.
+            self.price.swap(price, Ordering::AcqRel);
+            let now = made_of();
+            if now == from {
+                return;
+            }
+            from = now;
+        }
     }
 
     /// What is charged for so many nanoseconds.
@@ -135,7 +150,9 @@ impl Share {
     /// One of its vCPUs begins to want to run.
     pub(super) fn begin(&self, now_ns: u64) {
         let change = 0u64.wrapping_sub(now_ns) << COUNT_BITS | 1;
-        self.wanting.fetch_add(change, Ordering::Relaxed);
+        let before = self.wanting.fetch_add(change, Ordering::Relaxed);
+        let count = (before & ((1 << COUNT_BITS) - 1)) as u32 + 1;
+        self.most_wanting.fetch_max(count, Ordering::Relaxed);
     }
 
     /// One that wanted to does not any more.
@@ -161,18 +178,22 @@ impl Share {
         {
             return;
         }
+        // When this is done can be foreseen, so that how many want to run just now says nothing of how many did.
+        let most = self.most_wanting.swap(0, Ordering::Relaxed);
         let word = self.wanting.load(Ordering::Relaxed);
         let count = word & ((1 << COUNT_BITS) - 1);
+        self.most_wanting.fetch_max(count as u32, Ordering::Relaxed);
         let sum = (word >> COUNT_BITS).wrapping_add(count.wrapping_mul(now_ns));
         let before = self.accounted.swap(sum, Ordering::Relaxed);
         let spread = if passed_ns > STALE_NS {
             count << SPREAD_BITS
         } else {
-            let wanted_ns = sum.wrapping_sub(before) << COUNT_BITS >> COUNT_BITS;
-            (wanted_ns << SPREAD_BITS).div_ceil(passed_ns)
+            // Slightly negative if processors' clocks differ.
+            let wanted_ns = (sum.wrapping_sub(before) << COUNT_BITS) as i64 >> COUNT_BITS;
+            (wanted_ns.max(0).unsigned_abs() << SPREAD_BITS).div_ceil(passed_ns)
         };
-        let most = count.max(1) << SPREAD_BITS;
-        let spread = spread.clamp(1 << SPREAD_BITS, most.max(1 << SPREAD_BITS)) as u32;
+        let most = u64::from(most).max(count).max(1);
+        let spread = spread.clamp(1 << SPREAD_BITS, most << SPREAD_BITS) as u32;
         if self.spread.swap(spread, Ordering::Relaxed) != spread {
             self.set_price();
         }
@@ -264,13 +285,41 @@ mod tests {
         share.end(now + 15 * MS);
         share.account(now + 30 * MS);
         now += 30 * MS;
-        assert!(share.charge(MS).abs_diff(usual * 2) < usual / 50);
+        assert!(share.charge(MS).abs_diff(usual * 5 / 2) < usual / 50);
         share.account(now + 30 * MS);
         assert_eq!(share.charge(MS), 2 * usual);
         share.end(now);
         share.end(now);
         assert_eq!(share.nr_wanting(), 0);
         share.account(now + 90 * MS);
+        assert_eq!(share.charge(MS), usual);
+    }
+
+    #[test]
+    fn who_sleeps_at_the_accounting_is_counted_for_the_time_before() {
+        let share = Share::new();
+        let usual = share.charge(MS);
+        (0..4).for_each(|_| share.begin(0));
+        share.account(30 * MS);
+        assert_eq!(share.charge(MS), 4 * usual);
+        for round in 1..20 {
+            let now = 30 * MS * (round + 1);
+            (0..3).for_each(|_| share.end(now - MS / 10));
+            share.account(now);
+            (0..3).for_each(|_| share.begin(now + MS / 10));
+            assert!(share.charge(MS) > 39 * usual / 10, "{}", share.charge(MS));
+        }
+    }
+
+    #[test]
+    fn clocks_that_differ_make_nobody_dearer() {
+        let share = Share::new();
+        let usual = share.charge(MS);
+        (0..3).for_each(|_| share.begin(0));
+        // By the clocks of those who stop, that was before they were counted as wanting to run until now.
+        share.account(30 * MS);
+        (0..3).for_each(|_| share.end(30 * MS - MS / 10));
+        share.account(60 * MS);
         assert_eq!(share.charge(MS), usual);
     }
 
@@ -305,5 +354,24 @@ mod tests {
             unreachable!()
         };
         assert!(then >= now + 30 * MS, "{}", then - now);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_models {
+    use super::*;
+
+    #[test]
+    fn the_price_is_of_the_last_weight_and_spread() {
+        loom::model(|| {
+            let share = loom::sync::Arc::new(Share::new());
+            share.begin(0);
+            share.begin(0);
+            let other = loom::sync::Arc::clone(&share);
+            let setter = loom::thread::spawn(move || other.set_weight(512));
+            share.account(ACCOUNTING_NS);
+            setter.join().expect("no panic");
+            assert_eq!(share.charge(1000), 1000 * USUAL_PRICE);
+        });
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Interrupts take [`INTERRUPT_NS`]; a processor that is interrupted, or whose timer fires, picks, and puts what it had away at once.
 
+use super::share::ACCOUNTING_NS;
 use super::{Credit, Parameters, Share};
 use crate::sched::cpu_set::{CpuId, CpuSet};
 use crate::sched::run_state::Change;
@@ -11,6 +12,7 @@ use crate::sched::{Pick, Poke, Scheduler};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 pub(super) const MS: u64 = 1_000_000;
 /// How long it takes until an interrupted processor picks.
@@ -25,6 +27,8 @@ pub(super) enum Behaviour {
     Yields { every_ns: u64 },
     /// It runs for so long, then waits for so long, give or take a half.
     Works { run_ns: u64, wait_ns: u64 },
+    /// It wants to run, but not at the moment when its domain's share is brought up to date.
+    Dodges,
     /// It never wants to run.
     Sleeps,
 }
@@ -177,6 +181,22 @@ impl Machine {
         self.events.push(Reverse((when_ns, self.sequence, event)));
     }
 
+    /// One that has slept does something from now on.
+    pub(super) fn begin(&mut self, vcpu: usize, behaviour: Behaviour) {
+        self.vcpus[vcpu].1 = behaviour;
+        self.at(self.now_ns, Event::Wakes(vcpu));
+    }
+
+    /// Says where one may run from now on.
+    pub(super) fn set_affinity(&mut self, vcpu: usize, affinity: CpuSet) {
+        let it = self.vcpus[vcpu].0.clone();
+        let owner = self.owner[vcpu];
+        assert_eq!(self.domains[owner].vcpus.len(), 1);
+        self.domains[owner].vcpus[0].1 = affinity;
+        let poke = self.scheduler.set_affinity(&it, affinity, self.now_ns);
+        self.poke(poke.expect("on line"));
+    }
+
     fn poke(&mut self, poke: Poke) {
         if let Some(cpu) = poke.0 {
             if self.random.range(0, 999) >= self.lost_interrupts {
@@ -213,7 +233,18 @@ impl Machine {
         }
     }
 
+    /// For how long one that [dodges](Behaviour::Dodges) may run: until shortly before the accounts are looked at.
+    fn until_accounting_ns(&self, vcpu: usize) -> u64 {
+        let share = &self.shares[self.owner[vcpu]];
+        let last_ns = share.accounted_ns.load(Ordering::Relaxed);
+        (last_ns + ACCOUNTING_NS).saturating_sub(self.now_ns + MS / 2)
+    }
+
     fn wake(&mut self, vcpu: usize) {
+        if self.vcpus[vcpu].1 == Behaviour::Dodges && self.until_accounting_ns(vcpu) == 0 {
+            self.at(self.now_ns + MS / 10, Event::Wakes(vcpu));
+            return;
+        }
         let account = &mut self.accounts[vcpu];
         account.waits_since_ns = Some(self.now_ns);
         account.woken_ns = Some(self.now_ns);
@@ -250,6 +281,10 @@ impl Machine {
                 self.plan_end(vcpu);
                 self.scheduler.yield_now(CpuId(cpu as u32));
             }
+            Behaviour::Dodges => {
+                let _: Change = it.0.run.block();
+                self.at(self.now_ns + MS / 2, Event::Wakes(vcpu));
+            }
             Behaviour::Hog | Behaviour::Sleeps => unreachable!(),
         }
         self.pick(cpu);
@@ -268,6 +303,9 @@ impl Machine {
     }
 
     fn plan_end(&mut self, vcpu: usize) {
+        if self.vcpus[vcpu].1 == Behaviour::Dodges {
+            self.accounts[vcpu].left_ns = self.until_accounting_ns(vcpu);
+        }
         self.accounts[vcpu].turn += 1;
         let account = &self.accounts[vcpu];
         if account.left_ns < u64::MAX / 2 {
