@@ -83,9 +83,15 @@ impl Lookup for Store {
         String::from_utf8(self.connection.read(0, path).ok()?).ok()
     }
 
-    fn write(&mut self, path: &str, value: &str) {
-        if let Err(failure) = self.connection.write(0, path, value.as_bytes()) {
-            log::warn!("{path} is not written: {failure}");
+    fn write_beside(&mut self, other: &str, path: &str, value: &str) {
+        let written = self.connection.in_transaction(|store, number| {
+            store.read(number, other)?;
+            store.write(number, path, value.as_bytes())
+        });
+        match written {
+            Err(failure) if failure.is("ENOENT") => {}
+            Err(failure) => log::warn!("{path} is not written: {failure}"),
+            Ok(()) => {}
         }
     }
 

@@ -40,8 +40,8 @@ pub trait Lookup {
     fn children(&mut self, path: &str) -> Vec<String>;
     /// A node's value, if it exists.
     fn read(&mut self, path: &str) -> Option<String>;
-    /// Sets a node's value.
-    fn write(&mut self, path: &str, value: &str);
+    /// Sets a node's value, if another node exists: what belongs to a guest must not come back when it has gone.
+    fn write_beside(&mut self, other: &str, path: &str, value: &str);
     /// From now on, it is told of changes of these nodes and of no others.
     fn follow(&mut self, paths: BTreeSet<String>);
 }
@@ -236,7 +236,8 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
                 .inspect_err(|error| log::warn!("domain {}: no log: {error}", domain.0))
                 .ok()
         });
-        store.write(&format!("{home}/console/tty"), terminal.path());
+        let nodes = format!("{home}/console");
+        store.write_beside(&nodes, &format!("{nodes}/tty"), terminal.path());
         log::info!(
             "domain {} ({name}): console at {}",
             domain.0,

@@ -85,6 +85,12 @@ impl ConsolePlatform for TestPlatform {
 #[derive(Default)]
 struct TestStore(BTreeMap<String, String>, BTreeSet<String>);
 
+impl TestStore {
+    fn write(&mut self, path: &str, value: &str) {
+        self.0.insert(path.into(), value.into());
+    }
+}
+
 impl Lookup for TestStore {
     fn children(&mut self, path: &str) -> Vec<String> {
         let below = format!("{path}/");
@@ -98,8 +104,11 @@ impl Lookup for TestStore {
         self.0.get(path).cloned()
     }
 
-    fn write(&mut self, path: &str, value: &str) {
-        self.0.insert(path.into(), value.into());
+    fn write_beside(&mut self, other: &str, path: &str, value: &str) {
+        // A node is there as soon as one below it is.
+        if self.0.keys().any(|key| key.starts_with(other)) {
+            self.write(path, value);
+        }
     }
 
     fn follow(&mut self, paths: BTreeSet<String>) {

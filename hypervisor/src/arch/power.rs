@@ -56,7 +56,12 @@ pub(super) fn start(acpi: &Acpi, is_direct: &dyn Fn(PhysRange) -> bool) {
     let Some(a) = port(&fadt.pm1a_control) else {
         return;
     };
-    let off = acpi.soft_off(&acpi_memory::FirmwareMemory { is_direct });
+    let memory = acpi_memory::FirmwareMemory { is_direct };
+    let dsdt = acpi.dsdt(&memory).unwrap_or_else(|refusal| {
+        log::warn!("ACPI: {refusal}");
+        None
+    });
+    let off = acpi.soft_off(&memory, dsdt.as_ref());
     if off.is_none() {
         log::info!("ACPI: no _S5 object found: only the first domain can turn the machine off");
     }

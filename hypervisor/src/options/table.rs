@@ -120,7 +120,7 @@ pub static TABLE: &[Descriptor] = &[
         name: "noreboot",
         form: "[=<switch>]",
         default: "no",
-        meaning: "Stay after a crash of the hypervisor, with its message on the console, and do not reboot.",
+        meaning: "Stay after a crash of the hypervisor or of the first domain, with its message on the console, and do not reboot.",
         is_for_tests: false,
         takes: Takes::Switch(|options, is_on| options.is_noreboot = is_on),
     },

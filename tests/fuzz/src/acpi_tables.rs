@@ -28,6 +28,10 @@ fn discover(memory: &[u8]) {
         assert!(acpi.tables.is_empty() && acpi.madt.is_none() && acpi.fadt.is_none());
         return;
     }
+    match acpi.dsdt(&memory) {
+        Ok(dsdt) => drop(acpi.soft_off(&memory, dsdt.as_ref())),
+        Err(refusal) => assert!(refusal.to_string().starts_with("ACPI table DSDT ")),
+    }
     for table in &acpi.tables {
         let mut last = [0];
         let end = table.address + u64::from(table.length);

@@ -26,6 +26,7 @@ pub(super) fn start_first_domain(
     // By UEFI the root pointer of ACPI is where no kernel looks for it.
     let mut rsdp = ArrayString::<32>::new();
     if let Some(address) = efi_rsdp {
+        log::info!("UEFI: the first domain can't call the firmware's runtime services");
         // It fits: 10 letters, 18 digits.
         let _ = write!(rsdp, "acpi_rsdp={address:#x}");
     }

@@ -5,8 +5,8 @@
 //! come before it.
 #![forbid(unsafe_code)]
 
-use super::table::{HEADER_BYTES, TableRef};
-use super::{Acpi, Signature};
+use super::table::{HEADER_BYTES, TableRef, verify};
+use super::{Acpi, Reason, Refusal, Signature};
 use crate::machine::PhysRead;
 
 /// What goes into bits 10 to 12 of the control registers to turn the machine off.
@@ -28,16 +28,36 @@ const NAME_OP: u8 = 0x08;
 const PACKAGE_OP: u8 = 0x12;
 
 impl Acpi {
-    /// The types for "soft off", if the tables name them.
-    pub fn soft_off(&self, memory: &impl PhysRead) -> Option<SleepTypes> {
-        let dsdt = self.fadt.as_ref().and_then(|fadt| fadt.dsdt);
-        // Damaged tables are not searched.
-        let dsdt = dsdt.and_then(|address| super::table::verify(memory, address).ok());
+    /// The table of definitions that the fixed hardware's table names, if it names one.
+    ///
+    /// # Errors
+    ///
+    /// Why it is refused.
+    pub fn dsdt(&self, memory: &impl PhysRead) -> Result<Option<TableRef>, Refusal> {
+        const NAME: Signature = Signature(*b"DSDT");
+        let Some(address) = self.fadt.as_ref().and_then(|fadt| fadt.dsdt) else {
+            return Ok(None);
+        };
+        let refused = |reason| Refusal {
+            signature: Some(NAME),
+            address: Some(address),
+            reason,
+        };
+        let table = verify(memory, address).map_err(|refusal| refused(refusal.reason))?;
+        if table.signature != NAME {
+            let found = table.signature;
+            return Err(refused(Reason::WrongSignature { found }));
+        }
+        Ok(Some(table))
+    }
+
+    /// The types for "soft off", if this table or another one that was found whole names them.
+    pub fn soft_off(&self, memory: &impl PhysRead, dsdt: Option<&TableRef>) -> Option<SleepTypes> {
         let ssdts = self
             .tables
             .iter()
             .filter(|table| table.signature == Signature(*b"SSDT"));
-        dsdt.iter()
+        dsdt.into_iter()
             .chain(ssdts)
             .find_map(|table| search(memory, table))
     }

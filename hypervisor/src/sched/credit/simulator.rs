@@ -198,10 +198,10 @@ impl Machine {
     }
 
     fn poke(&mut self, poke: Poke) {
-        if let Some(cpu) = poke.0 {
-            if self.random.range(0, 999) >= self.lost_interrupts {
-                self.at(self.now_ns + INTERRUPT_NS, Event::Interrupt(cpu.0 as usize));
-            }
+        if let Some(cpu) = poke.0
+            && self.random.range(0, 999) >= self.lost_interrupts
+        {
+            self.at(self.now_ns + INTERRUPT_NS, Event::Interrupt(cpu.0 as usize));
         }
     }
 

@@ -130,6 +130,7 @@ fn judge(
     };
     let mut shell = work(context, &boot, seconds)?;
     must_have_worked(&shell)?;
+    must_interrupt_all(&shell, processors)?;
     if let Some(line) = shell
         .run
         .lines()
@@ -154,7 +155,9 @@ fn judge(
     let reference = match work(context, &boot, seconds.min(SECONDS_OF_REFERENCE)) {
         Ok(shell) => complaints_in(&shell)?,
         Err(Verdict::Skipped(why)) => {
-            return Ok(Verdict::Pass(format!("not compared: {why}")));
+            return Ok(Verdict::Skipped(format!(
+                "all works, but what the kernel says is not compared: {why}"
+            )));
         }
         Err(verdict) => return Err(verdict),
     };
@@ -183,6 +186,27 @@ fn work(context: &Context<'_>, boot: &Boot<'_>, seconds: u32) -> Result<Shell, V
         .wait_for(&pattern("^devices: over")?, WORK_LIMIT)
         .map_err(|missing| no_line("the end of the work", &missing))?;
     Ok(shell)
+}
+
+/// Interrupts of devices came on every processor.
+fn must_interrupt_all(shell: &Shell, processors: u32) -> Result<(), Verdict> {
+    let mut counts = vec![0; processors as usize];
+    for line in shell.run.lines() {
+        let Some((_, numbers)) = line.text.split_once(':') else {
+            continue;
+        };
+        if line.text.contains("xen-pirq") {
+            for (count, number) in counts.iter_mut().zip(numbers.split_whitespace()) {
+                *count += number.parse::<u64>().unwrap_or(0);
+            }
+        }
+    }
+    if counts.contains(&0) {
+        return Err(Verdict::Fail(format!(
+            "interrupts of devices on each processor: {counts:?}"
+        )));
+    }
+    Ok(())
 }
 
 /// All devices have done what they should.

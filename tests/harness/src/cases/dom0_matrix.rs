@@ -101,6 +101,13 @@ fn works(
     shell.must_print("for i in 1 2 3; do md5sum /init & done | uniq | wc -l", "1")?;
     turns_off(&mut shell)?;
     shell.must_be_healthy()?;
+    const REFUSED: &str = "can't call the firmware's runtime services";
+    let mut lines = shell.run.lines().iter();
+    if lines.any(|line| line.text.contains(REFUSED)) != (host == Host::Uefi) {
+        return Err(Verdict::Fail(
+            "what is said of UEFI's services does not fit the firmware".into(),
+        ));
+    }
     Ok(Verdict::Pass(format!(
         "{release}, a shell after {seconds:.1} s"
     )))

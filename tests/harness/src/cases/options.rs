@@ -38,7 +38,7 @@ const EFFECTS: [Effect; 8] = [
             r#"warning: command line: "watchdog_timeout=1" is too small; 2 is taken instead"#,
             "boot complete: 4 processors",
         ],
-        absent: "PANIC|Memory:|\"sched=credit\"",
+        absent: "PANIC|Memory:|line: \"sched=credit\"",
     },
     Effect {
         name: "options/many-mistakes-are-named",

@@ -121,6 +121,46 @@ fn signatures(acpi: &Acpi) -> Vec<String> {
         .collect()
 }
 
+/// What the tables say, of which none must be refused.
+fn soft_off(machine: &Machine) -> Option<SleepTypes> {
+    let (acpi, bytes) = (machine.acpi(), machine.bytes());
+    let memory = SparseMemory(&bytes);
+    let dsdt = acpi.dsdt(&memory).unwrap();
+    acpi.soft_off(&memory, dsdt.as_ref())
+}
+
+/// A machine with these definitions of its hardware.
+fn with_dsdt(definitions: Vec<u8>) -> Machine {
+    const AT: u32 = 0x20_0000;
+    let mut fixed = [0; 80];
+    fixed[4..8].copy_from_slice(&AT.to_le_bytes());
+    let mut machine = Machine::with_tables(vec![table(b"FACP", 1, &fixed)]);
+    machine.0.push((AT.into(), definitions));
+    machine
+}
+
+#[test]
+fn definitions_that_are_damaged_are_refused_by_name() {
+    let whole = table(b"DSDT", 2, b"\x08_S5_\x12\x07\x04\x0A\x05\x0A\x03");
+    assert_eq!(
+        soft_off(&with_dsdt(whole.clone())),
+        Some(SleepTypes { a: 5, b: 3 })
+    );
+    let mut damaged = vec![whole[..whole.len() - 1].to_vec(), table(b"SSDT", 2, b"")];
+    for at in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[at] ^= 0x10;
+        damaged.push(changed);
+    }
+    for definitions in damaged {
+        let machine = with_dsdt(definitions);
+        let bytes = machine.bytes();
+        let refusal = machine.acpi().dsdt(&SparseMemory(&bytes)).unwrap_err();
+        let said = refusal.to_string();
+        assert!(said.starts_with("ACPI table DSDT "), "{said}");
+    }
+}
+
 #[test]
 fn the_way_to_turn_the_machine_off_is_found_anywhere_in_any_definition_table() {
     let object = b"\x08_S5_\x12\x07\x04\x0A\x05\x0A\x03";
@@ -131,13 +171,10 @@ fn the_way_to_turn_the_machine_off_is_found_anywhere_in_any_definition_table() {
     // Windows overlap: the object is found on every border.
     for padding in (0..1200).step_by(7).chain(460..560) {
         let machine = Machine::with_tables(vec![definitions(0, b""), definitions(padding, object)]);
-        let found = machine.acpi().soft_off(&SparseMemory(&machine.bytes()));
+        let found = soft_off(&machine);
         assert_eq!(found, Some(SleepTypes { a: 5, b: 3 }), "padding {padding}");
     }
     let machine = Machine::with_tables(vec![definitions(100, b"\x08_S4_\x12\x02\x01\0")]);
-    assert_eq!(
-        machine.acpi().soft_off(&SparseMemory(&machine.bytes())),
-        None
-    );
-    assert_eq!(Acpi::new().soft_off(&SparseMemory(&[])), None);
+    assert_eq!(soft_off(&machine), None);
+    assert_eq!(Acpi::new().soft_off(&SparseMemory(&[]), None), None);
 }
