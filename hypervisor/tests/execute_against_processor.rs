@@ -174,8 +174,8 @@ impl GuestContext for Guest {
     fn segment_base(&mut self, _segment: Segment) -> u64 {
         unreachable!("the test makes no overrides")
     }
-    fn data_segment(&mut self, _segment: Segment) -> Option<DataSegment> {
-        None
+    fn data_segment(&mut self, _segment: Segment) -> Result<Option<DataSegment>, Stop> {
+        Ok(None)
     }
     fn fetch(&mut self, _address: u64, _window: &mut [u8; 16]) -> Result<(), ShortFetch> {
         unreachable!("the test decodes by itself")

@@ -3,6 +3,7 @@
 use super::insn::{CodeSize, Gpr, Segment, Width};
 use super::machine::{
     CodeSegment, DR6_SINGLE_STEP, DataSegment, Fault, Outcome, RFLAGS_DF, RFLAGS_RF, RFLAGS_TF,
+    Stop,
 };
 use super::test_assembler::*;
 use super::test_machine::*;
@@ -320,4 +321,16 @@ fn compatibility_code_may_not_run_off_its_segment() {
     let mut sixteen = machine_32(|asm| asm.cli());
     sixteen.code_segment = CodeSegment::Unsupported;
     assert_eq!(run(&mut sixteen), Outcome::NotHandled);
+}
+
+#[test]
+fn a_descriptor_that_can_t_be_read_now_lets_the_guest_try_again() {
+    let mut code = machine_32(|asm| asm.cli());
+    code.code_segment = CodeSegment::NotNow;
+    let mut data = machine_32(|asm| asm.mov(dword_ptr(edi), 7));
+    data.refusal = Some(Stop::Retry);
+    for mut machine in [code, data] {
+        assert_eq!(run(&mut machine), Outcome::Retry);
+        assert_eq!(machine.rip, CODE);
+    }
 }

@@ -35,6 +35,7 @@ pub(super) fn code<C: GuestContext>(cpu: &mut C) -> Result<Code, Stop> {
         }
         CodeSegment::Bits32 { base, limit } => fetch_32(cpu, rip, base, limit),
         CodeSegment::Unsupported => Err(Stop::Unhandleable),
+        CodeSegment::NotNow => Err(Stop::Retry),
     }
 }
 

@@ -121,6 +121,8 @@ pub enum CodeSegment {
     },
     /// Anything else, 16-bit code in the first place. Instructions are not emulated there.
     Unsupported,
+    /// Its descriptor can't be read now: the guest is to execute the instruction again.
+    NotNow,
 }
 
 /// A data segment as 32-bit code sees it.
@@ -172,7 +174,11 @@ pub trait GuestContext {
     /// Base of FS or GS for 64-bit code. No other segment is asked for.
     fn segment_base(&mut self, segment: Segment) -> u64;
     /// A data segment for 32-bit code; `None` for a null or unusable selector.
-    fn data_segment(&mut self, segment: Segment) -> Option<DataSegment>;
+    ///
+    /// # Errors
+    ///
+    /// If its descriptor can't be read now.
+    fn data_segment(&mut self, segment: Segment) -> Result<Option<DataSegment>, Stop>;
 
     /// Reads the instruction bytes at a linear address, as many as there are up to 16.
     ///

@@ -90,7 +90,7 @@ fn linear_32<C: GuestContext>(
     access: Access,
 ) -> Result<u64, Stop> {
     let fault = Stop::Fault(fault_of(segment));
-    let data = cpu.data_segment(segment).ok_or(fault)?;
+    let data = cpu.data_segment(segment)?.ok_or(fault)?;
     let is_allowed = match access {
         Access::Read => data.is_readable,
         Access::Write => data.is_writable,

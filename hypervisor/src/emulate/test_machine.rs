@@ -175,8 +175,11 @@ impl GuestContext for Machine {
             other => panic!("base of {other:?} in 64-bit code"),
         }
     }
-    fn data_segment(&mut self, segment: Segment) -> Option<DataSegment> {
-        self.segments.get(&(segment as u8)).copied()
+    fn data_segment(&mut self, segment: Segment) -> Result<Option<DataSegment>, Stop> {
+        match self.refusal {
+            Some(stop) => Err(stop),
+            None => Ok(self.segments.get(&(segment as u8)).copied()),
+        }
     }
     fn fetch(&mut self, address: u64, window: &mut [u8; 16]) -> Result<(), ShortFetch> {
         for (available, byte) in (0u8..).zip(window) {

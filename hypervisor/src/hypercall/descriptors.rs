@@ -188,13 +188,23 @@ pub(super) fn drop_ldt_pages(guest: &mut Guest<'_>) {
     });
 }
 
-/// Maps the LDT page that the processor has just missed, or lets it miss the page once more because it is wanted for
-/// something else now. `false` if the guest has none there.
-pub(crate) fn map_ldt_page(guest: &mut Guest<'_>, page: usize) -> bool {
+/// What has come of showing a page of an LDT to the processor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LdtPage {
+    /// It is there.
+    Mapped,
+    /// It is not, because it is wanted for something else now: try again.
+    NotNow,
+    /// The guest has none there, or it is there already.
+    Refused,
+}
+
+/// Maps a page of the LDT that the processor, or who looks at descriptors for it, has just missed.
+pub(crate) fn map_ldt_page(guest: &mut Guest<'_>, page: usize) -> LdtPage {
     let tables = &guest.context.tables;
     let pages = tables.ldt_entries.div_ceil(ENTRIES_PER_PAGE) as usize;
     let Some(page) = speculation::index(page, pages) else {
-        return false;
+        return LdtPage::Refused;
     };
     // A page that is there already keeps the one reference that is taken on it.
     if guest
@@ -205,7 +215,7 @@ pub(crate) fn map_ldt_page(guest: &mut Guest<'_>, page: usize) -> bool {
         .flatten()
         .is_some()
     {
-        return false;
+        return LdtPage::Refused;
     }
     let address = Vaddr(tables.ldt_base.0.wrapping_add((page * PAGE_SIZE) as u64));
     let root = guest.context.kernel_root;
@@ -215,10 +225,10 @@ pub(crate) fn map_ldt_page(guest: &mut Guest<'_>, page: usize) -> bool {
     });
     // The lock's holder before may have left work, which comes first.
     if matches!(taken, Err(Stop::Preempted)) {
-        return true;
+        return LdtPage::NotNow;
     }
     let (Ok(frame), Some(slot)) = (taken, guest.context.ldt_pages.get_mut(page)) else {
-        return false;
+        return LdtPage::Refused;
     };
     let frame = frame.remember();
     guest
@@ -226,5 +236,5 @@ pub(crate) fn map_ldt_page(guest: &mut Guest<'_>, page: usize) -> bool {
         .per_domain()
         .set_ldt_page(guest.vcpu.id(), page, Some(frame));
     *slot = Some(frame);
-    true
+    LdtPage::Mapped
 }

@@ -22,11 +22,15 @@ use crate::emulate::ports::{Piece, PortOwner, PortRights};
 use crate::emulate::privileged::PvCpu;
 use crate::emulate::segment::{self, Place};
 use crate::emulate::{forced as forced_prefix, privileged as privileged_instructions};
+use crate::hypercall::descriptors::LdtPage;
 use crate::hypercall::{self, descriptors};
 use core::arch::asm;
 use core::sync::atomic::Ordering;
 use guest_abi::ids::{Mfn, PAGE_SIZE, Vaddr};
 use guest_abi::segment::{FLAT_RING3_CS32, FLAT_RING3_CS64};
+
+/// A page of a local table is wanted for something else at the moment.
+struct NotNow;
 
 /// A trapped guest.
 pub(in crate::arch) struct Trapped<'a, 'g>(pub(in crate::arch) &'a mut Guest<'g>);
@@ -113,8 +117,10 @@ impl GuestContext for Trapped<'_, '_> {
                 limit: u32::MAX,
             };
         }
-        self.descriptor(selector)
-            .map_or(CodeSegment::Unsupported, segment::code)
+        match self.descriptor(selector) {
+            Ok(descriptor) => descriptor.map_or(CodeSegment::Unsupported, segment::code),
+            Err(NotNow) => CodeSegment::NotNow,
+        }
     }
 
     fn segment_base(&mut self, segment: Segment) -> u64 {
@@ -126,19 +132,22 @@ impl GuestContext for Trapped<'_, '_> {
         }
     }
 
-    fn data_segment(&mut self, segment: Segment) -> Option<DataSegment> {
+    fn data_segment(&mut self, segment: Segment) -> Result<Option<DataSegment>, Stop> {
         let selector = match segment {
             Segment::Cs => self.0.registers.cs as u16,
             Segment::Ss => self.0.registers.ss as u16,
             other => switch::data_selector(other),
         };
-        let data = segment::data(self.descriptor(selector)?)?;
+        let descriptor = self.descriptor(selector).map_err(|NotNow| Stop::Retry)?;
+        let Some(data) = descriptor.and_then(segment::data) else {
+            return Ok(None);
+        };
         // These two may have got a base of their own since; what the processor uses is in its registers.
         let base = match segment {
             Segment::Fs | Segment::Gs => self.segment_base(segment) as u32,
             _ => data.base,
         };
-        Some(DataSegment { base, ..data })
+        Ok(Some(DataSegment { base, ..data }))
     }
 
     fn fetch(&mut self, address: u64, window: &mut [u8; 16]) -> Result<(), ShortFetch> {
@@ -398,20 +407,25 @@ impl InsnMachine for Trapped<'_, '_> {
 
 impl Trapped<'_, '_> {
     /// The descriptor of `selector` as it is now; `None` if there is none.
-    fn descriptor(&mut self, selector: u16) -> Option<u64> {
+    fn descriptor(&mut self, selector: u16) -> Result<Option<u64>, NotNow> {
         let entries = self.0.context.tables.ldt_entries;
         let gdt = switch::gdt_address(self.0.vcpu.id());
-        let (table, index) = match Place::of(selector, tables::GDT_ENTRIES, entries)? {
-            Place::Global(index) => (gdt, index),
-            Place::Local(index) => (gdt + PER_VCPU_BYTES / 2, index),
+        let at = |table: u64, index: u16| table + u64::from(index) * 8;
+        let index = match Place::of(selector, tables::GDT_ENTRIES, entries) {
+            None => return Ok(None),
+            Some(Place::Global(index)) => return Ok(read_descriptor(at(gdt, index))),
+            Some(Place::Local(index)) => index,
         };
-        let address = table + u64::from(index) * 8;
-        read_descriptor(address).or_else(|| {
-            // Pages of a local table are shown when they are looked at, and cease to be when they are wanted otherwise.
-            let page = usize::from(index) * 8 / PAGE_SIZE;
-            (table != gdt && descriptors::map_ldt_page(self.0, page))
-                .then(|| read_descriptor(address))?
-        })
+        let address = at(gdt + PER_VCPU_BYTES / 2, index);
+        if let Some(descriptor) = read_descriptor(address) {
+            return Ok(Some(descriptor));
+        }
+        // Pages of a local table are shown when they are looked at, and cease to be when they are wanted otherwise.
+        match descriptors::map_ldt_page(self.0, usize::from(index) * 8 / PAGE_SIZE) {
+            LdtPage::Mapped => Ok(read_descriptor(address)),
+            LdtPage::NotNow => Err(NotNow),
+            LdtPage::Refused => Ok(None),
+        }
     }
 
     fn msr_context(&self) -> MsrContext<'_> {

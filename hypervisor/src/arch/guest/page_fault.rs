@@ -12,7 +12,7 @@ use crate::domain::Domain;
 use crate::domain::context::is_canonical;
 use crate::emulate::machine::{Exchange, Stop};
 use crate::emulate::pte_write::{self, EntryIndex, PageTable};
-use crate::hypercall::descriptors;
+use crate::hypercall::descriptors::{self, LdtPage};
 use crate::mm::emulate::{EntryPart, Exchange as EntryExchange};
 use crate::mm::error;
 use crate::mm::platform::{Device, IoRights, Slot};
@@ -176,7 +176,8 @@ fn ldt_fault(guest: &mut Guest<'_>, address: u64) -> Option<Result<(), CannotDel
     let offset = address
         .checked_sub(ldt)
         .filter(|&offset| offset < PER_VCPU_BYTES / 2)?;
-    if descriptors::map_ldt_page(guest, offset as usize / PAGE_SIZE) {
+    let page = offset as usize / PAGE_SIZE;
+    if descriptors::map_ldt_page(guest, page) != LdtPage::Refused {
         return Some(Ok(()));
     }
     // As if the guest's own LDT had been read.

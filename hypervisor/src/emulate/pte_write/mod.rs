@@ -184,7 +184,7 @@ impl<C: GuestContext, T: PageTable> GuestContext for Diverted<'_, C, T> {
     fn segment_base(&mut self, segment: Segment) -> u64 {
         self.cpu.segment_base(segment)
     }
-    fn data_segment(&mut self, segment: Segment) -> Option<DataSegment> {
+    fn data_segment(&mut self, segment: Segment) -> Result<Option<DataSegment>, Stop> {
         self.cpu.data_segment(segment)
     }
     fn fetch(&mut self, address: u64, window: &mut [u8; 16]) -> Result<(), ShortFetch> {

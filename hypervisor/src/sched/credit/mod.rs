@@ -56,6 +56,8 @@ mod queue;
 mod share;
 #[cfg(all(test, not(loom)))]
 mod simulator;
+#[cfg(all(test, not(loom)))]
+mod step_tests;
 mod unit;
 
 pub use share::{DEFAULT_WEIGHT, Share};

@@ -292,7 +292,8 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         }
         if queue.nr_boosted() != 0 && !unit.is_boosted.load(Ordering::Relaxed) {
             let ratelimit_ns = self.ratelimit_ns.load(Ordering::Relaxed);
-            let may_go_ns = unit.began_ns.load(Ordering::Relaxed) + ratelimit_ns;
+            let began_ns = unit.began_ns.load(Ordering::Relaxed);
+            let may_go_ns = began_ns.saturating_add(ratelimit_ns);
             until_ns = until_ns.min(may_go_ns.max(now_ns));
         }
         until_ns

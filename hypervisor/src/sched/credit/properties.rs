@@ -2,14 +2,9 @@
 //!
 //! `PARAVANE_SCHED_SCENARIOS` says how many of each kind; without it there are few enough for some seconds.
 
-use super::share::Grant;
 use super::simulator::{Behaviour, Domain, MS, Machine, Random};
-use super::{Credit, Parameters, Share, TICK_NS};
+use super::{Parameters, TICK_NS};
 use crate::sched::cpu_set::{CpuId, CpuSet};
-use crate::sched::test_vcpu::TestVcpu;
-use crate::sched::{Pick, Poke, SchedVcpu, Scheduler};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 const SECOND: u64 = 1000 * MS;
 
@@ -89,6 +84,20 @@ fn check_shares(machine: &Machine, before: &[u64], lasted_ns: u64, ideal: &[f64]
     }
 }
 
+/// Whoever is entitled to `part` of a processor, by its domain's number, runs within what the others take before its turn comes
+/// again.
+fn check_waits(machine: &Machine, what: &str, part: impl Fn(usize) -> f64) {
+    for (account, &owner) in machine.accounts.iter().zip(&machine.owner) {
+        let part = part(owner);
+        let bound = (1000.0 + 100.0 / part) * MS as f64;
+        assert!(
+            account.longest_wait_ns as f64 <= bound,
+            "{what}: a vCPU of domain {owner} with {part:.3} of a processor waited for {} ms",
+            account.longest_wait_ns / MS
+        );
+    }
+}
+
 fn share_scenario(seed: u64) {
     let mut random = Random(seed);
     let cpus = some_cpus(&mut random);
@@ -120,16 +129,9 @@ fn share_scenario(seed: u64) {
         all <= u64::from(cpus) * 40 * MS,
         "{what}: idle for {all} ns"
     );
-    // Whoever is entitled to a part runs within what the others take before its turn comes again.
-    for (account, owner) in machine.accounts.iter().zip(&machine.owner) {
-        let part = ideal[*owner] / domains[*owner].vcpus.len() as f64;
-        let bound = (1000.0 + 100.0 / part) * MS as f64;
-        assert!(
-            account.longest_wait_ns as f64 <= bound,
-            "{what}: a vCPU with {part:.3} of a processor waited for {} ms",
-            account.longest_wait_ns / MS
-        );
-    }
+    check_waits(&machine, &what, |owner| {
+        ideal[owner] / domains[owner].vcpus.len() as f64
+    });
 }
 
 #[test]
@@ -334,15 +336,9 @@ fn mixed_scenario(seed: u64) {
     );
     // The least that anybody is entitled to is its part of one processor on which all may be.
     let weights: u64 = domains.iter().map(|domain| u64::from(domain.weight)).sum();
-    for (account, owner) in machine.accounts.iter().zip(&machine.owner) {
-        let part = f64::from(domains[*owner].weight) / weights as f64;
-        let bound = (1000.0 + 100.0 / part) * MS as f64;
-        assert!(
-            account.longest_wait_ns as f64 <= bound,
-            "seed {seed}: a vCPU waited for {} ms",
-            account.longest_wait_ns / MS
-        );
-    }
+    check_waits(&machine, &format!("seed {seed}"), |owner| {
+        f64::from(domains[owner].weight) / weights as f64
+    });
 }
 
 #[test]
@@ -452,15 +448,9 @@ fn who_is_pinned_has_its_share_however_long_it_had_run_alone() {
         machine.run_until(machine.now_ns + 20 * SECOND);
         machine.note_who_waits();
         let weights: u64 = domains.iter().map(|domain| u64::from(domain.weight)).sum();
-        for (index, account) in machine.accounts.iter().enumerate() {
-            let part = f64::from(domains[index].weight) / weights as f64;
-            let bound = (1000.0 + 100.0 / part) * MS as f64;
-            assert!(
-                account.longest_wait_ns as f64 <= bound,
-                "{what}: domain {index} waited for {} ms",
-                account.longest_wait_ns / MS
-            );
-        }
+        check_waits(&machine, &what, |owner| {
+            f64::from(domains[owner].weight) / weights as f64
+        });
         if !others_contend {
             let ideal = ideal(f64::from(cpus), &domains, |_| 1.0);
             check_shares(&machine, &before, 20 * SECOND, &ideal, &what);
@@ -517,89 +507,4 @@ fn who_sleeps_while_accounts_are_looked_at_gains_nothing() {
         let part = (ran_ns[0] - before[0]) as f64 / (80 * SECOND) as f64;
         assert!(part < 0.53, "seed {seed}: {part:.3}");
     }
-}
-
-fn runnable(share: &Arc<Share>) -> TestVcpu {
-    let vcpu = TestVcpu::of(0, share.clone());
-    let _ = vcpu.0.run.up();
-    vcpu
-}
-
-/// A capped vCPU is woken whose home is idle, but where it does not like to run; the processor that is told instead
-/// finds that it may not run yet.
-#[test]
-fn a_parked_vcpu_is_not_forgotten_by_a_home_that_it_does_not_like() {
-    let scheduler = Credit::new(2, Parameters::DEFAULT).expect("memory");
-    for cpu in [CpuId(0), CpuId(1)] {
-        scheduler.set_online(cpu, true, &mut |_| unreachable!());
-    }
-    let share = Arc::new(Share::new());
-    share.set_cap(10);
-    let vcpu = runnable(&share);
-    scheduler.add(&vcpu, CpuSet::ALL).expect("on line");
-    assert_eq!(vcpu.unit().home(), CpuId(0));
-    scheduler.set_soft_affinity(&vcpu, &CpuSet::only(CpuId(1)));
-    let mut now_ns = SECOND;
-    for cpu in [CpuId(0), CpuId(1)] {
-        assert_eq!(scheduler.pick_next(cpu, now_ns, None).pick, Pick::Idle);
-    }
-    while let Grant::For(_) = share.take(now_ns) {}
-    let mut poke = scheduler.wake(&vcpu, now_ns);
-    let mut timers = [None; 2];
-    for _ in 0..10 {
-        let timer = (0..2).filter_map(|cpu| timers[cpu].map(|when| (when, cpu)));
-        let cpu = match poke.0 {
-            Some(cpu) => cpu.0 as usize,
-            None => {
-                let (when_ns, cpu) = timer.min().expect("nobody looks at it any more");
-                now_ns = when_ns;
-                cpu
-            }
-        };
-        let decision = scheduler.pick_next(CpuId(cpu as u32), now_ns, None);
-        if decision.pick == Pick::Switch(vcpu.clone()) {
-            assert!(now_ns < SECOND + 100 * MS);
-            return;
-        }
-        timers[cpu] = decision.until_ns;
-        poke = decision.poke;
-    }
-    panic!("it never runs");
-}
-
-#[test]
-fn who_goes_on_after_its_budget_was_spent_is_boosted_under_its_share_only() {
-    let scheduler = Credit::new(1, Parameters::DEFAULT).expect("memory");
-    scheduler.set_online(CpuId(0), true, &mut |_| unreachable!());
-    let vcpu = runnable(&Arc::new(Share::new()));
-    scheduler.add(&vcpu, CpuSet::ALL).expect("on line");
-    let unit = vcpu.unit();
-    unit.is_boosted.store(true, Ordering::Relaxed);
-    let mut locked = scheduler.lock(CpuId(0)).expect("there");
-    for (charged, is_under) in [(1000, false), (0, true)] {
-        unit.charged.store(charged, Ordering::Relaxed);
-        locked.queue.push_parked(&vcpu, 5);
-        assert!(locked.queue.unpark(5));
-        assert_eq!(unit.is_boosted.load(Ordering::Relaxed), is_under);
-        locked.queue.take(unit);
-    }
-}
-
-/// It is passed over because it is not runnable for a moment, and is so again before that is told.
-#[test]
-fn who_was_passed_over_is_looked_at_again() {
-    let scheduler = Credit::new(1, Parameters::DEFAULT).expect("memory");
-    scheduler.set_online(CpuId(0), true, &mut |_| unreachable!());
-    let vcpu = runnable(&Arc::new(Share::new()));
-    scheduler.add(&vcpu, CpuSet::ALL).expect("on line");
-    assert_eq!(scheduler.wake(&vcpu, 0), Poke(Some(CpuId(0))));
-    let _ = vcpu.0.run.pause().expect("few");
-    assert_eq!(scheduler.pick_next(CpuId(0), 0, None).pick, Pick::Idle);
-    let _ = vcpu.0.run.unpause().expect("paused");
-    assert_eq!(scheduler.wake(&vcpu, 0), Poke(Some(CpuId(0))));
-    assert_eq!(scheduler.sleep(&vcpu, 0), Poke(None));
-    assert_eq!(
-        scheduler.pick_next(CpuId(0), 0, None).pick,
-        Pick::Switch(vcpu)
-    );
 }
