@@ -54,8 +54,8 @@ impl GuestContext for Guest {
         0
     }
     #[cold]
-    fn data_segment(&mut self, _segment: Segment) -> Option<DataSegment> {
-        None
+    fn data_segment(&mut self, _segment: Segment) -> Result<Option<DataSegment>, Stop> {
+        Ok(None)
     }
     fn fetch(&mut self, _address: u64, window: &mut [u8; 16]) -> Result<(), ShortFetch> {
         *window = self.code;
