@@ -18,8 +18,10 @@ const ESCAPE: u8 = 0x1d;
 /// How long the daemon may take to make a console's terminal.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a console that is closed still has to show comes at once.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// What a console that is closed still has to show comes at once: after so long without any of it there is none.
+const SILENCE: Duration = Duration::from_millis(500);
+/// How long the last words are waited for in all, as the daemon does: where only the store is lost, the guest goes on.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Attaches until Ctrl-] is typed or the console is closed. `key` is the node with the name of the console's
 /// terminal.
@@ -171,7 +173,7 @@ impl Attachment {
             if has_signal {
                 return Ok(());
             }
-            if has_output && !self.show()? && !has_event {
+            if has_output && !show(&self.terminal, &mut io::stdout().lock())? && !has_event {
                 // The daemon's end is closed; the store says whether there will be another.
                 std::thread::sleep(Duration::from_millis(100));
                 if !self.follow()? {
@@ -179,42 +181,14 @@ impl Attachment {
                 }
             }
             if has_event && (self.store.next_event().is_err() || !self.follow()?) {
-                return self.show_last_words();
+                return show_last_words(
+                    &self.terminal,
+                    signals,
+                    LAST_WORDS,
+                    &mut io::stdout().lock(),
+                );
             }
             if self.has_input && has_typed && !self.pass_typed()? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Shows what the guest prints; `false` if the other end is closed.
-    fn show(&mut self) -> io::Result<bool> {
-        let mut bytes = [0; 4096];
-        match self.terminal.read(&mut bytes) {
-            Ok(0) => Ok(false),
-            Ok(count) => {
-                let mut output = io::stdout().lock();
-                output.write_all(bytes.get(..count).unwrap_or_default())?;
-                output.flush()?;
-                Ok(true)
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(true),
-            Err(_) => Ok(false),
-        }
-    }
-
-    /// Shows what the console still has when it is closed.
-    fn show_last_words(&mut self) -> io::Result<()> {
-        let began = Instant::now();
-        loop {
-            let left = LAST_WORDS.saturating_sub(began.elapsed());
-            let mut waited = [PollFd::new(self.terminal.as_fd(), PollFlags::POLLIN)];
-            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
-            let has_more = match poll(&mut waited, timeout) {
-                Err(nix::errno::Errno::EINTR) => continue,
-                other => other? > 0,
-            };
-            if !has_more || !self.show()? {
                 return Ok(());
             }
         }
@@ -259,5 +233,79 @@ impl Attachment {
             }
         }
         Ok(true)
+    }
+}
+
+/// Shows what the guest prints; `false` if the other end is closed.
+fn show(mut terminal: &File, output: &mut impl Write) -> io::Result<bool> {
+    let mut bytes = [0; 4096];
+    match terminal.read(&mut bytes) {
+        Ok(0) => Ok(false),
+        Ok(count) => {
+            output.write_all(bytes.get(..count).unwrap_or_default())?;
+            output.flush()?;
+            Ok(true)
+        }
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(true),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Shows what the console still has when it is closed, or for `most` if there is no end of it.
+fn show_last_words(
+    terminal: &File,
+    signals: &SignalFd,
+    most: Duration,
+    output: &mut impl Write,
+) -> io::Result<()> {
+    let began = Instant::now();
+    loop {
+        let left = most.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return Ok(());
+        }
+        let mut waited = [
+            PollFd::new(terminal.as_fd(), PollFlags::POLLIN),
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+        ];
+        let timeout = PollTimeout::try_from(left.min(SILENCE)).unwrap_or(PollTimeout::ZERO);
+        match poll(&mut waited, timeout) {
+            Err(nix::errno::Errno::EINTR) => continue,
+            other => other?,
+        };
+        let [has_more, has_signal] = waited.map(|one| one.any().unwrap_or(false));
+        if has_signal || !has_more || !show(terminal, output)? {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn no_signals() -> SignalFd {
+        SignalFd::with_flags(&SigSet::empty(), SfdFlags::SFD_CLOEXEC).unwrap()
+    }
+
+    #[test]
+    fn last_words_without_end_are_ended() {
+        // As much as one reads, and a disk for what is shown that takes all.
+        let endless = File::open("/dev/zero").unwrap();
+        let most = Duration::from_millis(50);
+        show_last_words(&endless, &no_signals(), most, &mut io::sink()).unwrap();
+    }
+
+    #[test]
+    fn last_words_are_shown_up_to_their_end() {
+        let (terminal, mut daemon) = std::io::pipe().unwrap();
+        daemon.write_all(&[b'x'; 10_000]).unwrap();
+        drop(daemon);
+        let terminal = File::from(std::os::fd::OwnedFd::from(terminal));
+        let mut shown = Vec::new();
+        // It ends with the other end, not with the time.
+        let most = Duration::from_secs(3600);
+        show_last_words(&terminal, &no_signals(), most, &mut shown).unwrap();
+        assert_eq!(shown, [b'x'; 10_000]);
     }
 }
