@@ -318,15 +318,16 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
         }
         let allowed = guest.rate.allowed(now);
         let most = match (turn, self.manner.overflow) {
-            (Turn::Last, _) => usize::MAX,
-            (Turn::Usual, Overflow::Discard) => OUT_SIZE,
+            // Who is gone can't wait, and prints no more.
+            (Turn::Last, _) => OUT_SIZE,
+            (Turn::Usual, Overflow::Discard) => allowed.min(OUT_SIZE),
             // What does not fit waits until somebody reads.
             (Turn::Usual, Overflow::Keep) => match guest.backlog.room() {
                 0 => return None,
-                room => room.min(OUT_SIZE),
+                room => allowed.min(room).min(OUT_SIZE),
             },
         };
-        let Ok(bytes) = guest.console.take_output(allowed.min(most)) else {
+        let Ok(bytes) = guest.console.take_output(most) else {
             guest.give_up(domain);
             return None;
         };
@@ -342,7 +343,7 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
         }
         guest.backlog.add(&bytes);
         guest.show();
-        if allowed == 0 {
+        if allowed == 0 && turn == Turn::Usual {
             if guest.rate.notes_first_wait() {
                 log::warn!(
                     "domain {} prints faster than is allowed and has to wait; this is said once",

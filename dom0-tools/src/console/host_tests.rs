@@ -269,6 +269,21 @@ fn a_guest_that_prints_without_end_waits_and_others_do_not() {
 }
 
 #[test]
+fn the_last_words_of_a_guest_that_has_to_wait_are_not_lost() {
+    let mut world = World::new("storm");
+    let frame = world.add_guest(3, "loud");
+    let mut printed = 0;
+    while world.serve(3) != Some(super::flow::RateLimit::pause()) {
+        printed += guest_print(&frame, &[b'x'; 4096]);
+    }
+    // A ring is full of the end of it.
+    assert_eq!(printed as u64, BURST_BYTES + 2048);
+    world.machine.borrow_mut().gone.push(DomId(3));
+    world.update();
+    assert_eq!(world.log("loud").len(), printed);
+}
+
+#[test]
 fn what_is_logged_is_bounded_and_for_few_eyes() {
     let mut world = World::new("bounded");
     let frame = world.add_guest(3, "loud");
