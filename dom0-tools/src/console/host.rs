@@ -331,16 +331,21 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
             guest.give_up(domain);
             return None;
         };
-        guest.rate.took(bytes.len());
+        let mut counted = bytes.len();
         if let Some(log) = &mut guest.log
             && !bytes.is_empty()
-            && let Some(error) = log.write(&guest.lines.with_times(&bytes), about_gap)
         {
-            log::warn!(
-                "{}: {error}: what is printed is not logged until it can be",
-                log.path().display()
-            );
+            // Short lines are less than the times in front of them: what is written counts.
+            let timed = guest.lines.with_times(&bytes);
+            counted = counted.max(timed.len());
+            if let Some(error) = log.write(&timed, about_gap) {
+                log::warn!(
+                    "{}: {error}: what is printed is not logged until it can be",
+                    log.path().display()
+                );
+            }
         }
+        guest.rate.took(counted);
         guest.backlog.add(&bytes);
         guest.show();
         if allowed == 0 && turn == Turn::Usual {
