@@ -77,6 +77,11 @@ impl Backlog {
         }
     }
 
+    /// Goes on where a former one was, all of it: it had its own limit.
+    pub fn follow(&mut self, former: Self) {
+        self.bytes = former.bytes;
+    }
+
     /// Adds output; the oldest gives way.
     pub fn add(&mut self, bytes: &[u8]) {
         self.bytes.extend(bytes);

@@ -206,12 +206,18 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
         place: Place,
         now: Instant,
     ) {
-        // Who is attached stays attached when the guest is connected anew.
+        let limit = store.read(&format!("{home}/console/limit"));
+        let limit = limit.and_then(|text| text.parse().ok());
+        let mut backlog = Backlog::new(limit.unwrap_or(DEFAULT_LIMIT));
+        // When the guest is connected anew, who is attached stays so, and what was not read yet can be.
         let former = self.consoles.remove(&domain);
         let connected = self.platform.connect(domain, place.frame, place.port);
         let (console, terminal) = match connected.and_then(|console| {
             let terminal = match former {
-                Some(former) => former.terminal,
+                Some(former) => {
+                    backlog.follow(former.backlog);
+                    former.terminal
+                }
                 None => self.platform.open_terminal(domain)?,
             };
             Ok((console, terminal))
@@ -227,8 +233,6 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
                 return;
             }
         };
-        let limit = store.read(&format!("{home}/console/limit"));
-        let limit = limit.and_then(|text| text.parse().ok());
         let name = store.read(&format!("{home}/name"));
         let name = name.unwrap_or_else(|| domain.0.to_string());
         let log = self.manner.log_directory.as_ref().and_then(|directory| {
@@ -249,7 +253,7 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
                 place,
                 console,
                 terminal,
-                backlog: Backlog::new(limit.unwrap_or(DEFAULT_LIMIT)),
+                backlog,
                 rate: RateLimit::new(now),
                 log,
                 lines: LineTimes::new(self.manner.times),

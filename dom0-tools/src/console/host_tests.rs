@@ -424,6 +424,22 @@ fn a_guest_that_breaks_its_ring_is_left_alone_until_it_is_connected_anew() {
 }
 
 #[test]
+fn what_was_not_read_yet_can_be_when_a_guest_is_connected_anew() {
+    let mut world = World::with_manner("anew", Overflow::Keep, Times::NotShown);
+    let frame = world.add_guest(3, "x");
+    let attached = world.attached(3);
+    guest_print(&frame, b"before, ");
+    while world.serve(3).is_some() {}
+    world.store.write("/local/domain/3/console/port", "9");
+    world.update();
+    guest_print(&frame, b"after");
+    while world.serve(3).is_some() {}
+    attached.borrow_mut().room = 100;
+    world.serve(3);
+    assert_eq!(attached.borrow().shown, b"before, after");
+}
+
+#[test]
 fn a_pseudo_terminal_passes_bytes_as_they_are() {
     let mut terminal = PseudoTerminal::open().unwrap();
     let mut attached = fs::OpenOptions::new()
