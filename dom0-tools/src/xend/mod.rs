@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod core_files;
+mod core_writing;
 pub mod create;
 pub mod domains;
 pub mod dump;
@@ -67,7 +68,7 @@ pub struct Xend {
     places: Places,
     read_settings: SettingsReader,
     settings: Mutex<Arc<Settings>>,
-    writings: Mutex<BTreeMap<u64, dump::Writing>>,
+    writings: Mutex<BTreeMap<u64, core_writing::Writing>>,
 }
 
 impl Xend {

@@ -1,5 +1,6 @@
 //! A hypervisor and a store for tests.
 
+use super::create::Start;
 use super::machine::{Images, Machine};
 use super::nodes::Nodes;
 use super::protocol::Fault;
@@ -156,6 +157,15 @@ impl World {
             None => Err(ControlError::new("a test", Errno::ESRCH)),
         })?
     }
+}
+
+/// A daemon with a guest that runs.
+pub(super) fn running(test: &str) -> (World, Arc<Xend>) {
+    let world = World::default();
+    world.state().output = b"x".to_vec();
+    let xend = world.xend(test);
+    let _ = xend.create(config("etch"), Start::Running).unwrap();
+    (world, xend)
 }
 
 impl Machine for World {
