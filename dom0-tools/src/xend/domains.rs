@@ -213,12 +213,12 @@ impl Xend {
 
     pub(super) fn reset_guest(&self, view: &DomainView) -> Result<Response, Fault> {
         self.alone(view, |domain, record| {
-            let mut record = record.ok_or_else(|| {
-                Fault::text(format!(
-                    "Domain '{}' was made by another tool: its configuration is not known",
-                    view.name
-                ))
-            })?;
+            let mut record = known(record, &view.name)?;
+            // One that stays must not get a second one beside it.
+            match self.machine.destroy(domain) {
+                Err(error) if !error.is_no_domain() => return Err(error.into()),
+                _ => {}
+            }
             self.clean_up(domain, Some(record.config.uuid));
             let brought_up = self.bring_up(&mut record, Start::Running);
             if brought_up.is_err() {
@@ -395,6 +395,15 @@ impl Xend {
         }
         Ok(views)
     }
+}
+
+/// The record of a domain that is to be built anew.
+pub(super) fn known(record: Option<Record>, name: &str) -> Result<Record, Fault> {
+    record.ok_or_else(|| {
+        Fault::text(format!(
+            "Domain '{name}' was made by another tool: its configuration is not known"
+        ))
+    })
 }
 
 fn number_of(view: &DomainView) -> Result<DomId, Fault> {

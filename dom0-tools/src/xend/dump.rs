@@ -2,6 +2,7 @@
 
 use super::Xend;
 use super::core_files::Cause;
+use super::domains::known;
 use super::protocol::{AfterDump, Fault, Response};
 use super::record::Record;
 use guest_abi::ids::DomId;
@@ -18,26 +19,30 @@ impl Xend {
     ) -> Result<Response, Fault> {
         let view = self.guest(domain, "Cannot dump core for")?;
         let number = DomId(view.domid.unwrap_or_default());
+        if then == AfterDump::Reset {
+            // Refused now, and not when the core is there.
+            self.alone(&view, |_, record| known(record, &view.name).map(drop))?;
+        }
         let stops = !live && self.alone(&view, |domain, record| self.stop(domain, record))?;
         let written = match file {
             Some(file) => self.write_core_to(number, &view.name, Path::new(file), &[]),
             None => self.write_usual_core(number, &view.name, Cause::Asked),
         };
-        // What is to end, is not let go on; what could not be written, goes on.
-        if stops && (then == AfterDump::GoOn || written.is_err()) {
-            let gone_on = self.alone(&view, |domain, record| self.go_on(domain, record));
-            // One that is gone has not been written either.
-            if let (Ok(()), Err(fault)) = (&written, gone_on) {
-                return Err(fault);
-            }
-        }
-        written?;
         // The domain that was written is meant, whatever it, or another one, is called by now.
-        match then {
+        let done = written.and_then(|()| match then {
             AfterDump::GoOn => Ok(Response::Done),
             AfterDump::Destroy => self.destroy_guest(&view),
             AfterDump::Reset => self.reset_guest(&view),
+        });
+        // What has not ended goes on, also if it was to end.
+        if stops && (then == AfterDump::GoOn || done.is_err()) {
+            let gone_on = self.alone(&view, |domain, record| self.go_on(domain, record));
+            // One that is gone has not been written, or has ended as it was to.
+            if let (Ok(_), Err(fault)) = (&done, gone_on) {
+                return Err(fault);
+            }
         }
+        done
     }
 
     /// Pauses a domain whose core is to be written, unless it is paused.
@@ -168,6 +173,34 @@ mod tests {
         let left: Vec<u16> = world.state().domains.keys().copied().collect();
         assert_eq!(left, [2]);
         fs::remove_dir_all(&xend.places.dumps).unwrap();
+    }
+
+    #[test]
+    fn one_that_can_t_be_ended_goes_on() {
+        let (world, xend) = running("immortal");
+        world.state().is_immortal = true;
+        for then in [AfterDump::Destroy, AfterDump::Reset] {
+            assert!(xend.dump_core("etch", None, false, then).is_err());
+            let domains = world.state().domains.clone();
+            assert_eq!(domains.keys().collect::<Vec<_>>(), [&1]);
+            assert!(domains[&1].flags == DomainInfoFlags::BLOCKED, "{then:?}");
+            assert!(!xend.table.all().remove(0).paused_for_dump, "{then:?}");
+        }
+        fs::remove_dir_all(&xend.places.dumps).unwrap();
+    }
+
+    #[test]
+    fn one_whose_configuration_is_not_known_is_not_stopped_for_a_reset() {
+        let (world, xend) = running("foreign");
+        let record = xend.table.all().remove(0);
+        xend.table.remove(record.config.uuid);
+        // A step is refused: neither is it paused, nor is a core written.
+        world.state().refuse_at(1);
+        let said = xend.dump_core("1", None, false, AfterDump::Reset);
+        let said = said.unwrap_err().to_string();
+        assert!(said.ends_with("its configuration is not known"), "{said}");
+        assert!(world.state().domains[&1].flags == DomainInfoFlags::BLOCKED);
+        assert!(!xend.places.dumps.exists());
     }
 
     #[test]

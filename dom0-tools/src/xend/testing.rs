@@ -76,6 +76,8 @@ pub(super) struct State {
     steps: usize,
     pub(super) refuse_at: Option<usize>,
     pub(super) output: Vec<u8>,
+    /// The hypervisor destroys no domain.
+    pub(super) is_immortal: bool,
     /// The next dump says that it has begun, and waits until it may go on.
     pub(super) dump_gate: Option<(Sender<()>, Receiver<()>)>,
 }
@@ -211,7 +213,11 @@ impl Machine for World {
     }
 
     fn destroy(&self, domain: DomId) -> Result<(), ControlError> {
-        match self.state().domains.remove(&domain.0) {
+        let mut state = self.state();
+        if state.is_immortal {
+            return Err(ControlError::new("a test", Errno::EBUSY));
+        }
+        match state.domains.remove(&domain.0) {
             Some(_) => Ok(()),
             None => Err(ControlError::new("a test", Errno::ESRCH)),
         }
