@@ -29,6 +29,9 @@ const CRASH_ENDING: &str = ".crash.core";
 /// What is behind the name of a core that is being written.
 const UNFINISHED_ENDING: &str = "-incomplete";
 
+/// What [`MetadataExt::blocks`] counts, whatever the file system's blocks are.
+const BLOCK_BYTES: u64 = 512;
+
 /// Why a core is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Cause {
@@ -72,6 +75,14 @@ impl Room {
             free: bytes(system.blocks_free()),
             all: bytes(system.blocks()),
         })
+    }
+
+    /// When so many bytes more are free.
+    pub(super) fn with(self, freed: u64) -> Self {
+        Self {
+            free: self.free.saturating_add(freed),
+            ..self
+        }
     }
 
     /// Whether there is room for so many bytes, where others will take some, and a part is to stay free.
@@ -126,6 +137,15 @@ pub(super) fn cores_of_crashes(directory: &Path, name: &str) -> Vec<PathBuf> {
         .collect();
     found.sort();
     found
+}
+
+/// Bytes that removing these cores frees: the disk's, not those that they seem to have, and none of one that has other
+/// names.
+pub(super) fn freed_by(cores: &[PathBuf]) -> u64 {
+    let found = cores.iter().filter_map(|core| core.symlink_metadata().ok());
+    let only = found.filter(|there| there.nlink() == 1);
+    only.map(|there| there.blocks().saturating_mul(BLOCK_BYTES))
+        .sum()
 }
 
 /// Removes old cores, and says so.

@@ -2,8 +2,8 @@
 
 use super::Xend;
 use super::core_files::{
-    Cause, Room, about, cores_of_crashes, is_named, open_own, remove_old, remove_unfinished,
-    unfinished, usual_name,
+    Cause, Room, about, cores_of_crashes, freed_by, is_named, open_own, remove_old,
+    remove_unfinished, unfinished, usual_name,
 };
 use super::create::now;
 use super::protocol::{Fault, Response};
@@ -60,8 +60,14 @@ impl Xend {
         written
     }
 
-    /// Notes that a core will be written, if there is room for it.
-    fn promise_room(&self, name: &str, directory: &Path, writing: Writing) -> Result<u64, Fault> {
+    /// Notes that a core will be written, if there is room for it where so many bytes are freed.
+    fn promise_room(
+        &self,
+        name: &str,
+        directory: &Path,
+        writing: Writing,
+        freed: u64,
+    ) -> Result<u64, Fault> {
         // Looked at and noted in one: others that are to be written do not take the same room.
         let mut writings = self.writings();
         let device = |path: &Path| fs::metadata(path).map(|there| there.dev()).ok();
@@ -72,7 +78,7 @@ impl Xend {
             .map(|other| other.total - other.done())
             .sum();
         let reserve_percent = self.settings().dump_reserve_percent();
-        let room = Room::of(directory)?;
+        let room = Room::of(directory)?.with(freed);
         room.check(directory, name, writing.total, promised, reserve_percent)?;
         let number = writings.last_key_value().map_or(0, |(last, _)| last + 1);
         writings.insert(number, writing);
@@ -136,21 +142,23 @@ impl Xend {
             .saturating_add(HEAD_BYTES);
         let directory = path.parent().unwrap_or(Path::new("/"));
         let unfinished = unfinished(path);
-        let promise = || {
+        let promise = |freed| {
             let file = unfinished.clone();
             let writing = Writing {
                 domain,
                 file,
                 total,
             };
-            self.promise_room(name, directory, writing)
+            self.promise_room(name, directory, writing, freed)
         };
-        let number = promise().or_else(|fault| {
+        let number = promise(0).or_else(|fault| {
             if old.is_empty() {
                 return Err(fault);
             }
+            // They go only if that is enough.
+            let number = promise(freed_by(old))?;
             remove_old(old);
-            promise()
+            Ok(number)
         })?;
         let note = self.note(number, &unfinished);
         let written = self.write_promised(domain, &unfinished, path);
@@ -222,7 +230,8 @@ impl Xend {
 mod tests {
     use super::*;
     use crate::xend::protocol::AfterDump;
-    use crate::xend::testing::running;
+    use crate::xend::testing::{World, running};
+    use nix::fcntl::posix_fallocate;
     use std::fs::{File, Permissions};
     use std::os::unix::fs::PermissionsExt;
 
@@ -237,7 +246,7 @@ mod tests {
             total,
         };
         let promise =
-            |file, total| xend.promise_room("etch", &xend.places.dumps, writing(file, total));
+            |file, total| xend.promise_room("etch", &xend.places.dumps, writing(file, total), 0);
         // Half of what is free fits once, twice with the reserve it does not.
         let half = all.free / 2;
         let first = promise("a", half).unwrap();
@@ -288,20 +297,43 @@ mod tests {
     }
 
     #[test]
-    fn old_cores_make_room_for_a_new_one_if_there_is_none_else() {
+    fn old_cores_make_room_for_a_new_one_if_that_is_enough() {
+        let settings = World::default().directory("room-made");
+        let settings = settings.with_extension("settings");
+        fs::write(&settings, "(dump-reserve 0)").unwrap();
         let (world, xend) = running("room-made");
         let directory = xend.places.dumps.join("etch");
         fs::create_dir_all(&directory).unwrap();
-        for year in 2001..=2003 {
-            let core = format!("{year}-0101-0000.00-etch.1.crash.core");
-            fs::write(directory.join(core), "").unwrap();
-        }
-        // More than there is: the oldest goes, which does not help here, and the others stay.
-        world.state().domains.get_mut(&1).unwrap().tot_pages = 1 << 50;
-        xend.dump_crashed(DomId(1), "etch");
-        let left = cores_of_crashes(&directory, "etch");
-        assert_eq!(left.len(), 2);
-        assert!(left[0].to_string_lossy().contains("/2002-"));
+        let old = [2001, 2002, 2003].map(|year| {
+            let core = directory.join(format!("{year}-0101-0000.00-etch.1.crash.core"));
+            fs::write(&core, "").unwrap();
+            core
+        });
+        let crash_with = |frames| {
+            world.state().domains.get_mut(&1).unwrap().tot_pages = frames;
+            xend.dump_crashed(DomId(1), "etch");
+            cores_of_crashes(&directory, "etch")
+        };
+        // More than there is, whatever is removed.
+        assert_eq!(crash_with(1 << 50), old);
+        // Half of what is missing is free, and the oldest has the other half: the disk's, not only in name.
+        let half = 128 << 20;
+        let large = File::options().write(true).open(&old[0]).unwrap();
+        large.set_len(4 * half).unwrap();
+        let free = Room::of(&directory).unwrap().free;
+        let promised = Writing {
+            domain: DomId(9),
+            file: directory.join("other"),
+            total: free - half,
+        };
+        xend.writings().insert(0, promised);
+        let frames = (half + half / 2) / PAGE_SIZE as u64;
+        assert_eq!(crash_with(frames), old);
+        posix_fallocate(&large, 0, half as i64).unwrap();
+        xend.writings().get_mut(&0).unwrap().total -= half;
+        let left = crash_with(frames);
+        assert_eq!((left.len(), &left[..2]), (3, &old[1..]));
+        fs::remove_file(&settings).unwrap();
         fs::remove_dir_all(&xend.places.dumps).unwrap();
     }
 
