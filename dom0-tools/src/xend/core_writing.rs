@@ -199,6 +199,8 @@ impl Xend {
                 frames.map_err(|error| Fault::text(format!("Failed to dump core: {error}")))
             })
             .and_then(|frames| {
+                // A disk that is full may say so only now, and what has the name must be whole whatever happens next.
+                file.sync_all().map_err(|error| about(unfinished, error))?;
                 fs::rename(unfinished, path).map_err(|error| about(path, error))?;
                 Ok(frames)
             });
