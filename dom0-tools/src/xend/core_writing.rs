@@ -18,17 +18,35 @@ use std::sync::{MutexGuard, PoisonError};
 const HEAD_BYTES: u64 = 1 << 20;
 const LISTED_BYTES: u64 = 16;
 
-/// How far a core is.
-#[derive(Debug)]
+/// A core that is being written.
+#[derive(Clone, Debug)]
 pub(super) struct Writing {
     domain: DomId,
     file: PathBuf,
+    /// Of the file system where it is.
+    device: Option<u64>,
     total: u64,
 }
 
 impl Writing {
     fn done(&self) -> u64 {
         fs::metadata(&self.file).map_or(0, |there| there.len().min(self.total))
+    }
+}
+
+/// All that are, by numbers of which none is given twice.
+#[derive(Debug, Default)]
+pub(super) struct Writings {
+    all: BTreeMap<u64, Writing>,
+    next: u64,
+}
+
+impl Writings {
+    fn add(&mut self, writing: Writing) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.all.insert(number, writing);
+        number
     }
 }
 
@@ -68,21 +86,21 @@ impl Xend {
         writing: Writing,
         freed: u64,
     ) -> Result<u64, Fault> {
-        // Looked at and noted in one: others that are to be written do not take the same room.
-        let mut writings = self.writings();
-        let device = |path: &Path| fs::metadata(path).map(|there| there.dev()).ok();
-        let here = device(directory);
-        let promised: u64 = writings
-            .values()
-            .filter(|other| other.file.parent().and_then(device) == here)
-            .map(|other| other.total - other.done())
-            .sum();
-        let reserve_percent = self.settings().dump_reserve_percent();
+        let is_beside = |other: &Writing| other.device == writing.device;
+        // What may wait for a disk is looked at without the lock. Of what others write meanwhile some counts twice, and
+        // none not at all.
+        let seen = self.writings().all.clone();
+        let beside = seen.values().filter(|other| is_beside(other));
+        let left_of_seen: u64 = beside.map(|other| other.total - other.done()).sum();
         let room = Room::of(directory)?.with(freed);
+        let reserve_percent = self.settings().dump_reserve_percent();
+        // Those that have begun since are found and this one is noted in one: no two take the same room.
+        let mut writings = self.writings();
+        let begun = writings.all.iter();
+        let begun = begun.filter(|(number, other)| !seen.contains_key(number) && is_beside(other));
+        let promised = left_of_seen + begun.map(|(_, other)| other.total).sum::<u64>();
         room.check(directory, name, writing.total, promised, reserve_percent)?;
-        let number = writings.last_key_value().map_or(0, |(last, _)| last + 1);
-        writings.insert(number, writing);
-        Ok(number)
+        Ok(writings.add(writing))
     }
 
     /// Where is noted which cores are being written, for who takes over if this daemon is killed.
@@ -142,15 +160,13 @@ impl Xend {
             .saturating_add(HEAD_BYTES);
         let directory = path.parent().unwrap_or(Path::new("/"));
         let unfinished = unfinished(path);
-        let promise = |freed| {
-            let file = unfinished.clone();
-            let writing = Writing {
-                domain,
-                file,
-                total,
-            };
-            self.promise_room(name, directory, writing, freed)
+        let writing = Writing {
+            domain,
+            file: unfinished.clone(),
+            device: fs::metadata(directory).map(|there| there.dev()).ok(),
+            total,
         };
+        let promise = |freed| self.promise_room(name, directory, writing.clone(), freed);
         let number = promise(0).or_else(|fault| {
             if old.is_empty() {
                 return Err(fault);
@@ -163,7 +179,7 @@ impl Xend {
         let note = self.note(number, &unfinished);
         let written = self.write_promised(domain, &unfinished, path);
         let _ = fs::remove_file(note);
-        self.writings().remove(&number);
+        self.writings().all.remove(&number);
         match written {
             Ok(frames) => {
                 log::info!(
@@ -210,7 +226,7 @@ impl Xend {
         written
     }
 
-    fn writings(&self) -> MutexGuard<'_, BTreeMap<u64, Writing>> {
+    fn writings(&self) -> MutexGuard<'_, Writings> {
         self.writings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -218,12 +234,9 @@ impl Xend {
     pub(super) fn dump_progress(&self, domain: &str) -> Result<Response, Fault> {
         let view = self.resolve(domain)?;
         let domid = view.domid.unwrap_or_default();
-        let writings = self.writings();
-        let mut of_domain = writings.values().filter(|one| one.domain.0 == domid);
-        let (done, total) = match of_domain.next() {
-            Some(writing) => (writing.done(), writing.total),
-            None => (0, 0),
-        };
+        let of_domain = |writing: &&Writing| writing.domain.0 == domid;
+        let found = self.writings().all.values().find(of_domain).cloned();
+        let (done, total) = found.map_or((0, 0), |writing| (writing.done(), writing.total));
         Ok(Response::Progress { done, total })
     }
 }
@@ -237,23 +250,30 @@ mod tests {
     use std::fs::{File, Permissions};
     use std::os::unix::fs::PermissionsExt;
 
+    /// A core of another domain.
+    fn other(directory: &Path, file: &str, total: u64) -> Writing {
+        Writing {
+            domain: DomId(9),
+            file: directory.join(file),
+            device: Some(directory.metadata().unwrap().dev()),
+            total,
+        }
+    }
+
     #[test]
     fn room_is_promised_once() {
         let (world, xend) = running("promised");
         fs::create_dir_all(&xend.places.dumps).unwrap();
         let all = Room::of(&xend.places.dumps).unwrap();
-        let writing = |file: &str, total| Writing {
-            domain: DomId(9),
-            file: xend.places.dumps.join(file),
-            total,
+        let promise = |file: &str, total| {
+            let writing = other(&xend.places.dumps, file, total);
+            xend.promise_room("etch", &xend.places.dumps, writing, 0)
         };
-        let promise =
-            |file, total| xend.promise_room("etch", &xend.places.dumps, writing(file, total), 0);
         // Half of what is free fits once, twice with the reserve it does not.
         let half = all.free / 2;
         let first = promise("a", half).unwrap();
         assert!(promise("b", half).is_err());
-        xend.writings().remove(&first);
+        xend.writings().all.remove(&first);
         promise("b", half).unwrap();
         drop(world);
         fs::remove_dir_all(&xend.places.dumps).unwrap();
@@ -323,16 +343,11 @@ mod tests {
         let large = File::options().write(true).open(&old[0]).unwrap();
         large.set_len(4 * half).unwrap();
         let free = Room::of(&directory).unwrap().free;
-        let promised = Writing {
-            domain: DomId(9),
-            file: directory.join("other"),
-            total: free - half,
-        };
-        xend.writings().insert(0, promised);
+        let promised = xend.writings().add(other(&directory, "other", free - half));
         let frames = (half + half / 2) / PAGE_SIZE as u64;
         assert_eq!(crash_with(frames), old);
         posix_fallocate(&large, 0, half as i64).unwrap();
-        xend.writings().get_mut(&0).unwrap().total -= half;
+        xend.writings().all.get_mut(&promised).unwrap().total -= half;
         let left = crash_with(frames);
         assert_eq!((left.len(), &left[..2]), (3, &old[1..]));
         fs::remove_file(&settings).unwrap();

@@ -6,9 +6,10 @@
 //! destroyed, all others go on. The store's nodes are written by [`store_tree`]. Hypervisor and store are behind
 //! [`machine::Machine`] and [`nodes::Nodes`], so all of it runs in tests.
 //!
-//! Locks, in this order: a domain's own (one operation at a time on a domain; none while a core is written), then the
-//! table of records, that of cores being written or the settings (short; never held while the hypervisor or the store
-//! works).
+//! Locks, in this order: that of reading the settings again, which nothing else waits for; a domain's own (one operation
+//! at a time on a domain; none while a core is written); then one of these three, and none of them while another is held:
+//! the table of records, that of cores being written, the settings. These are short: what is held for longer than memory
+//! takes is the table alone, while a name is changed in a record's file.
 #![forbid(unsafe_code)]
 
 mod core_files;
@@ -40,7 +41,6 @@ use machine::Machine;
 use nodes::Nodes;
 use protocol::Fault;
 use settings::Settings;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use table::Table;
@@ -67,8 +67,9 @@ pub struct Xend {
     table: Table,
     places: Places,
     read_settings: SettingsReader,
+    reading: Mutex<()>,
     settings: Mutex<Arc<Settings>>,
-    writings: Mutex<BTreeMap<u64, core_writing::Writing>>,
+    writings: Mutex<core_writing::Writings>,
 }
 
 impl Xend {
@@ -92,6 +93,7 @@ impl Xend {
             table,
             places,
             read_settings,
+            reading: Mutex::default(),
             settings: Mutex::new(Arc::new(settings)),
             writings: Mutex::default(),
         }))
@@ -109,19 +111,20 @@ impl Xend {
     ///
     /// A sentence on what is wrong.
     pub fn reload(&self) -> Result<(), Fault> {
-        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who reads last has the last word; who asks for settings meanwhile gets those in effect.
+        let _alone = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let read = (self.read_settings)().map_err(|sentence| {
             log::error!("{sentence}; the settings stay as they were");
             Fault::Text(sentence)
         })?;
-        let former = settings.all();
+        let former = self.settings().all();
         for ((key, is), (_, was)) in read.all().iter().zip(&former) {
             if is != was {
                 log::info!("{key} = {is} from now on; it was {was}");
             }
         }
         log::info!("the settings were read again");
-        *settings = Arc::new(read);
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
         Ok(())
     }
 

@@ -449,6 +449,33 @@ mod tests {
     }
 
     #[test]
+    fn settings_in_effect_are_known_while_they_are_read_again() {
+        use super::super::testing::World;
+        use std::sync::Mutex;
+        use std::sync::mpsc::channel;
+        // The first time, and from then on one that the test writes.
+        let (writes, written) = channel();
+        let (begins, begun) = channel();
+        writes.send("").unwrap();
+        let written = Mutex::new(written);
+        let reader = move || {
+            begins.send(()).unwrap();
+            read(written.lock().unwrap().recv().unwrap())
+        };
+        let xend = World::default().xend_that_reads("reading", Box::new(reader));
+        begun.recv().unwrap();
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(|| xend.reload());
+            begun.recv().unwrap();
+            // If this has to wait for what is read, it waits for ever.
+            assert!(!xend.settings().dumps_crashed());
+            writes.send("(enable-dump yes)").unwrap();
+            reading.join().unwrap().unwrap();
+        });
+        assert!(xend.settings().dumps_crashed());
+    }
+
+    #[test]
     fn secrets_are_shown_to_nobody() {
         let settings = read("(vncpasswd topsecret)").unwrap();
         let shown = format!("{settings:?} {:?}", settings.all());

@@ -113,13 +113,17 @@ impl World {
 
     /// A daemon over this world, with records in a directory of the test's name.
     pub(super) fn xend(&self, test: &str) -> Arc<Xend> {
+        self.xend_that_reads(test, self.settings(test))
+    }
+
+    /// The same, with settings that are read so.
+    pub(super) fn xend_that_reads(&self, test: &str, read_settings: SettingsReader) -> Arc<Xend> {
         let store = self.clone();
         let places = Places {
             records: self.directory(test),
             dumps: self.directory(test).with_extension("dumps"),
         };
         let connect = move || Ok(Box::new(store.clone()) as Box<dyn Nodes>);
-        let read_settings = self.settings(test);
         Xend::new(
             Box::new(self.clone()),
             Box::new(connect),
