@@ -25,7 +25,7 @@ hypervisor (reference/). Run it at the top of the repository, with the images bu
 In the environment:
   FULL=1        the whole product of the boot matrix instead of a set that covers all pairs, and the tiny
                 kernels on 1, 2 and 4 processors instead of on 1, or on 1 and 4
-  JOBS          how many cases run at a time; without it as many as there are processors
+  JOBS          how many cases run at a time; without it three for two processors, as machines often wait
   QEMU          the emulator; without it qemu-system-x86_64
   NEWER_QEMU    one of version 9.0 or later, for x2APIC and INT n; without it what tests/newer-qemu has fetched
 ";
@@ -103,8 +103,8 @@ fn run(cases: &[Case]) -> std::io::Result<ExitCode> {
     let asked = std::env::var("JOBS")
         .ok()
         .and_then(|value| value.parse().ok());
-    let nr_jobs =
-        asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let nr_jobs = asked
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from) * 3 / 2);
     let started = Instant::now();
     println!(
         "systest: {} cases, {nr_jobs} at a time, logs in {LOG_DIRECTORY}",
