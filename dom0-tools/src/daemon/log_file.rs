@@ -3,7 +3,8 @@
 //!
 //! What is written is written whole or not at all, so a full disk leaves a gap and no half lines. The first piece that
 //! can be written again is preceded by a sentence on what is missing. The newest counts most: a file that can't be
-//! renamed is emptied instead. Others may move the file away or empty it; who follows them is told to open it anew.
+//! renamed is emptied instead. Others may move the file away, and have what is in it then; or empty it. Who follows
+//! them is told to open it anew.
 
 use nix::fcntl::OFlag;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -149,39 +150,41 @@ impl LogFile {
         written
     }
 
-    /// Makes this file an old one, and begins a new one; if that can't be, empties this one.
+    /// Makes this file an old one, and begins a new one; one that can't be renamed is emptied.
     fn rotate(&mut self) -> io::Result<()> {
         // Of a link, what it leads to.
         let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let former = self.file.metadata()?;
-        let is_there = fs::metadata(&path)
-            .is_ok_and(|there| (there.dev(), there.ino()) == (former.dev(), former.ino()));
-        let renamed = if is_there {
-            // One that is not there, or can't be renamed, keeps no newer one.
-            for number in (1..OLD_FILES).rev() {
-                let _ = fs::rename(old(&path, number), old(&path, number + 1));
-            }
-            fs::rename(&path, old(&path, 1))
-        } else {
-            // Somebody has moved it away already.
-            Ok(())
+        let is_there = || {
+            fs::metadata(&path)
+                .is_ok_and(|there| (there.dev(), there.ino()) == (former.dev(), former.ino()))
         };
-        let opened = renamed.and_then(|()| {
-            open(&self.path, self.readers).inspect_err(|_| {
-                if is_there {
-                    let _ = fs::rename(old(&path, 1), &path);
-                }
-            })
-        });
-        let Ok(file) = opened else {
-            return self.file.set_len(0);
-        };
-        if is_there {
-            // As far as it may: who can't give it away keeps it.
-            let _ = std::os::unix::fs::fchown(&file, Some(former.uid()), Some(former.gid()));
-            let _ = file.set_permissions(Permissions::from_mode(former.mode() & 0o777));
+        if !is_there() {
+            // Somebody has moved it away: it is an archive by now, and nobody's to cut.
+            return self.reopen();
         }
-        self.file = file;
+        // One that is not there, or can't be renamed, keeps no newer one.
+        for number in (1..OLD_FILES).rev() {
+            let _ = fs::rename(old(&path, number), old(&path, number + 1));
+        }
+        if fs::rename(&path, old(&path, 1)).is_err() {
+            return match is_there() {
+                true => self.file.set_len(0),
+                false => self.reopen(),
+            };
+        }
+        if let Err(error) = self.reopen() {
+            // It is tried again with the next piece, and must not cost an old file each time.
+            let _ = fs::rename(old(&path, 1), &path);
+            for number in 1..OLD_FILES {
+                let _ = fs::rename(old(&path, number + 1), old(&path, number));
+            }
+            return Err(error);
+        }
+        // As far as it may: who can't give it away keeps it.
+        let _ = std::os::unix::fs::fchown(&self.file, Some(former.uid()), Some(former.gid()));
+        let mode = Permissions::from_mode(former.mode() & 0o777);
+        let _ = self.file.set_permissions(mode);
         Ok(())
     }
 }
@@ -189,6 +192,7 @@ impl LogFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
     fn directory(test: &str) -> PathBuf {
         let name = format!("log-file-{test}-{}", std::process::id());
@@ -326,29 +330,38 @@ mod tests {
         fs::remove_dir_all(log.path.parent().unwrap()).unwrap();
     }
 
-    /// Set in the process that may write only short files.
-    const SHORT_FILES: &str = "TEST_SHORT_FILES";
+    /// Set in a process of a test's own, whose limits are no other test's affair.
+    const OWN_PROCESS: &str = "TEST_LOG_FILE_DIRECTORY";
+
+    /// Runs a test once more, in a process of its own behind a shell's command, and returns the directory that it had;
+    /// there, `Err` with this directory.
+    fn in_own_process(test: &str, command: &str) -> Result<PathBuf, PathBuf> {
+        if let Some(directory) = std::env::var_os(OWN_PROCESS) {
+            return Err(directory.into());
+        }
+        let directory = directory(test);
+        let status = std::process::Command::new("sh")
+            .args(["-c", &format!("{command}; exec \"$0\" --exact \"$1\"")])
+            .arg(std::env::current_exe().unwrap())
+            .arg(format!("daemon::log_file::tests::{test}"))
+            .env(OWN_PROCESS, &directory)
+            .stdout(std::process::Stdio::null())
+            .status();
+        assert!(status.unwrap().success());
+        Ok(directory)
+    }
 
     /// Of a piece that has no room, the kernel writes the beginning.
     #[test]
     fn no_half_piece_is_left_where_room_ends() {
-        let Some(directory) = std::env::var_os(SHORT_FILES).map(PathBuf::from) else {
-            let this = "daemon::log_file::tests::no_half_piece_is_left_where_room_ends";
-            let directory = directory("half");
-            let status = std::process::Command::new("sh")
-                .args([
-                    "-c",
-                    "trap '' XFSZ; ulimit -f 2; exec \"$0\" --exact \"$1\"",
-                ])
-                .args([std::env::current_exe().unwrap().as_os_str(), this.as_ref()])
-                .env(SHORT_FILES, &directory)
-                .stdout(std::process::Stdio::null())
-                .status();
-            assert!(status.unwrap().success());
-            let text = fs::read_to_string(directory.join("x.log")).unwrap();
-            assert!(text.ends_with("abc") && text.len() < 2048, "{text}");
-            fs::remove_dir_all(&directory).unwrap();
-            return;
+        let this = "no_half_piece_is_left_where_room_ends";
+        let directory = match in_own_process(this, "trap '' XFSZ; ulimit -f 2") {
+            Ok(directory) => {
+                let text = fs::read_to_string(directory.join("x.log")).unwrap();
+                assert!(text.ends_with("abc") && text.len() < 2048, "{text}");
+                return fs::remove_dir_all(&directory).unwrap();
+            }
+            Err(directory) => directory,
         };
         let path = directory.join("x.log");
         let mut log = LogFile::open(&path, Readers::Owner).unwrap();
@@ -358,5 +371,47 @@ mod tests {
         assert_eq!(path.metadata().unwrap().len(), 500);
         assert!(log.write(b"abc", told).is_none());
         assert!(fs::read_to_string(&path).unwrap().contains("(1, 5000, "));
+    }
+
+    #[test]
+    fn an_archive_is_not_cut_where_there_can_be_no_new_file() {
+        let directory = directory("archive");
+        let (path, archive) = (directory.join("x.log"), directory.join("archive"));
+        let mut log = LogFile::open(&path, Readers::Owner).unwrap();
+        for kind in *b"aaa" {
+            log.write(&third(kind), silent);
+        }
+        fs::rename(&path, &archive).unwrap();
+        fs::create_dir(&path).unwrap();
+        let error = log.write(&third(b'b'), silent).unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+        assert_eq!(fs::read(&archive).unwrap(), third(b'a').repeat(3));
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_lost_where_no_file_can_be_opened() {
+        let this = "nothing_is_lost_where_no_file_can_be_opened";
+        let directory = match in_own_process(this, ":") {
+            Ok(directory) => return fs::remove_dir_all(&directory).unwrap(),
+            Err(directory) => directory,
+        };
+        let path = directory.join("x.log");
+        let mut log = LogFile::open(&path, Readers::Owner).unwrap();
+        for kind in *b"aaabbbccc" {
+            log.write(&third(kind), silent);
+        }
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, 0, hard).unwrap();
+        let refused = log.write(&third(b'd'), silent);
+        for _ in 0..OLD_FILES {
+            assert!(log.write(&third(b'd'), told).is_none());
+        }
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+        let error = refused.unwrap().raw_os_error();
+        assert_eq!(error, Some(nix::errno::Errno::EMFILE as i32));
+        assert_eq!(first_bytes(&path), b"cba");
+        assert!(log.write(&third(b'd'), told).is_none());
+        assert_eq!(first_bytes(&path), b"(cba");
     }
 }
