@@ -7,7 +7,7 @@
 //! them is told to open it anew.
 
 use nix::fcntl::OFlag;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -75,6 +75,11 @@ fn old(path: &Path, number: u32) -> PathBuf {
     name.into()
 }
 
+/// Whether a file has this name.
+fn is_same(file: &Metadata, path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (file.dev(), file.ino()))
+}
+
 impl LogFile {
     /// Opens a file, or makes it and its directory.
     ///
@@ -103,6 +108,20 @@ impl LogFile {
     /// If it can't: what was open stays so.
     pub fn reopen(&mut self) -> io::Result<()> {
         self.file = open(&self.path, self.readers)?;
+        Ok(())
+    }
+
+    /// Goes on in this file, and tells there what is missing. Is that the one which is open, nothing happens.
+    ///
+    /// # Errors
+    ///
+    /// If it can't be opened: what was open stays so.
+    pub fn move_to(&mut self, path: &Path) -> io::Result<()> {
+        if path == self.path && is_same(&self.file.metadata()?, path) {
+            return Ok(());
+        }
+        self.file = open(path, self.readers)?;
+        path.clone_into(&mut self.path);
         Ok(())
     }
 
@@ -155,10 +174,7 @@ impl LogFile {
         // Of a link, what it leads to.
         let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let former = self.file.metadata()?;
-        let is_there = || {
-            fs::metadata(&path)
-                .is_ok_and(|there| (there.dev(), there.ino()) == (former.dev(), former.ino()))
-        };
+        let is_there = || is_same(&former, &path);
         if !is_there() {
             // Somebody has moved it away: it is an archive by now, and nobody's to cut.
             return self.reopen();

@@ -12,6 +12,17 @@ enum Output {
     File(LogFile),
 }
 
+impl Output {
+    fn go_to(&mut self, path: &Path) -> io::Result<()> {
+        match self {
+            Self::StandardError => *self = Self::File(LogFile::open(path, Readers::Group)?),
+            // One that has been open before is so only once, and what is missing is told wherever it goes on.
+            Self::File(file) => file.move_to(path)?,
+        }
+        Ok(())
+    }
+}
+
 struct Logger(Mutex<Output>);
 
 static LOGGER: Logger = Logger(Mutex::new(Output::StandardError));
@@ -20,11 +31,10 @@ static LOGGER: Logger = Logger(Mutex::new(Output::StandardError));
 ///
 /// # Errors
 ///
-/// If the file can't be opened.
+/// If the file can't be opened: what was before goes on.
 pub fn start(file: Option<&Path>, level: LevelFilter) -> io::Result<()> {
     if let Some(path) = file {
-        let opened = LogFile::open(path, Readers::Group)?;
-        *output() = Output::File(opened);
+        output().go_to(path)?;
     }
     // A second start only changes where to and how much.
     let _ = log::set_logger(&LOGGER);
@@ -146,6 +156,36 @@ mod tests {
         let long = "é".repeat(MOST_TEXT);
         assert_eq!(shortened(&long).len(), MOST_TEXT);
         assert_eq!(shortened("short"), "short");
+    }
+
+    #[test]
+    fn where_it_goes_on_what_is_missing_is_told() {
+        let directory = format!("logging-{}", std::process::id());
+        let directory = std::env::temp_dir().join(directory);
+        let mut output = Output::StandardError;
+        let write = |output: &mut Output, line: &str| match output {
+            Output::StandardError => panic!("it is not opened"),
+            Output::File(file) => drop(file.write(line.as_bytes(), about_gap)),
+        };
+        output.go_to(Path::new("/dev/full")).unwrap();
+        write(&mut output, "one\n");
+        let paths = [directory.join("a.log"), directory.join("b.log")];
+        for path in &paths {
+            output.go_to(path).unwrap();
+            // As it is, and when somebody has moved it away.
+            output.go_to(path).unwrap();
+            write(&mut output, "two\n");
+            std::fs::rename(path, path.with_extension("old")).unwrap();
+            output.go_to(path).unwrap();
+            write(&mut output, "three\n");
+        }
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        let told = read(&paths[0].with_extension("old"));
+        assert!(told.contains("1 lines are missing here"), "{told}");
+        assert!(told.ends_with("\ntwo\n"), "{told}");
+        assert_eq!(read(&paths[0]), "three\n");
+        assert_eq!(read(&paths[1].with_extension("old")), "two\n");
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]
