@@ -6,7 +6,6 @@ use dom0_tools::client::connection::{Connection, Failure};
 use dom0_tools::command_line::XenconsoledOptions;
 use dom0_tools::console::host::{ConsoleHost, Lookup};
 use dom0_tools::console::hypervisor_log::{self, HypervisorLog};
-use dom0_tools::daemon::log_file::{LogFile, Readers};
 use dom0_tools::daemon::{background, logging};
 use dom0_tools::device::consoles::{ConsoleMachine, HypervisorConsole};
 use dom0_tools::device::event_channels::{About, EventChannels};
@@ -137,12 +136,9 @@ fn run(options: &XenconsoledOptions) -> io::Result<()> {
     let mut host = ConsoleHost::new(machine, options.manner());
     let mut hypervisor_log = match options.hypervisor_log() {
         Some(path) => {
-            let file = LogFile::open(&path, Readers::Group)?;
-            Some(HypervisorLog::new(
-                HypervisorConsole::open()?,
-                file,
-                options.hypervisor_times(),
-            ))
+            let console = HypervisorConsole::open()?;
+            let times = options.hypervisor_times();
+            Some(HypervisorLog::new(console, &path, times))
         }
         None => None,
     };

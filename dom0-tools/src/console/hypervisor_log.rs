@@ -2,7 +2,8 @@
 
 use super::line_times::{LineTimes, Times};
 use crate::control::error::ControlError;
-use crate::daemon::log_file::{Gap, LogFile};
+use crate::daemon::log_file::{Gap, LogFile, Readers};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Between two looks: the hypervisor tells nobody that it has printed something.
@@ -25,7 +26,9 @@ pub trait Source {
 /// See the module.
 pub struct HypervisorLog<S> {
     source: S,
-    file: LogFile,
+    path: PathBuf,
+    /// None if it could not be opened: guests have consoles all the same.
+    file: Option<LogFile>,
     lines: LineTimes,
     index: Option<u32>,
     is_refused: bool,
@@ -33,18 +36,22 @@ pub struct HypervisorLog<S> {
 
 impl<S: Source> HypervisorLog<S> {
     /// Begins with what the hypervisor still knows.
-    pub const fn new(source: S, file: LogFile, times: Times) -> Self {
-        Self {
+    pub fn new(source: S, path: &Path, times: Times) -> Self {
+        let mut new = Self {
             source,
-            file,
+            path: path.to_owned(),
+            file: None,
             lines: LineTimes::new(times),
             index: None,
             is_refused: false,
-        }
+        };
+        new.reopen();
+        new
     }
 
     /// Writes what has come.
     pub fn look(&mut self) {
+        let Some(file) = &mut self.file else { return };
         for _ in 0..TIMES {
             let (bytes, index) = match self.source.read(self.index, AT_ONCE) {
                 Ok(read) => read,
@@ -60,10 +67,10 @@ impl<S: Source> HypervisorLog<S> {
             if bytes.is_empty() {
                 return;
             }
-            if let Some(error) = self.file.write(&self.lines.with_times(&bytes), about_gap) {
+            if let Some(error) = file.write(&self.lines.with_times(&bytes), about_gap) {
                 log::warn!(
                     "{}: {error}: what the hypervisor prints is not logged until it can be",
-                    self.file.path().display()
+                    file.path().display()
                 );
             }
             if bytes.len() < AT_ONCE {
@@ -72,10 +79,21 @@ impl<S: Source> HypervisorLog<S> {
         }
     }
 
-    /// The file was moved away.
+    /// The file was moved away, or can be opened by now.
     pub fn reopen(&mut self) {
-        if let Err(error) = self.file.reopen() {
-            log::warn!("{}: {error}", self.file.path().display());
+        let name = self.path.display();
+        match &mut self.file {
+            Some(file) => {
+                if let Err(error) = file.reopen() {
+                    log::warn!("{name}: {error}");
+                }
+            }
+            None => match LogFile::open(&self.path, Readers::Group) {
+                Ok(file) => self.file = Some(file),
+                Err(error) => log::warn!(
+                    "{name}: {error}: what the hypervisor prints is not logged; mend that, and send xenconsoled a HUP"
+                ),
+            },
         }
     }
 }
@@ -91,7 +109,6 @@ pub(super) fn about_gap(gap: &Gap) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::log_file::Readers;
     use nix::errno::Errno;
     use std::cell::RefCell;
     use std::fs;
@@ -124,8 +141,7 @@ mod tests {
         let name = format!("hypervisor-log-{}", std::process::id());
         let path = std::env::temp_dir().join(name).join("hypervisor.log");
         let printed = Rc::<RefCell<Printed>>::default();
-        let file = LogFile::open(&path, Readers::Group).unwrap();
-        let mut log = HypervisorLog::new(printed.clone(), file, Times::NotShown);
+        let mut log = HypervisorLog::new(printed.clone(), &path, Times::NotShown);
         let print = |text: &str| printed.borrow_mut().text.extend(text.bytes());
         print("booted\n");
         log.look();
@@ -143,5 +159,22 @@ mod tests {
         let text = fs::read(&path).unwrap();
         assert_eq!(text, printed.borrow().text);
         fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn one_that_can_t_be_opened_is_so_later_and_nothing_is_missing() {
+        let name = format!("hypervisor-log-later-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        fs::write(&directory, "in the way").unwrap();
+        let path = directory.join("hypervisor.log");
+        let printed = Rc::<RefCell<Printed>>::default();
+        let mut log = HypervisorLog::new(printed.clone(), &path, Times::NotShown);
+        printed.borrow_mut().text.extend(b"booted\n");
+        log.look();
+        fs::remove_file(&directory).unwrap();
+        log.reopen();
+        log.look();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "booted\n");
+        fs::remove_dir_all(&directory).unwrap();
     }
 }
