@@ -92,6 +92,9 @@ pub(super) fn start(window: u64, want_x2apic: bool) {
     IS_X2APIC.store(use_it, Ordering::Relaxed);
 }
 
+/// The greatest id that can be sent to in xAPIC mode: one more means all.
+pub(super) const MAX_XAPIC_ID: u32 = 254;
+
 /// Whether the x2APIC is in use.
 pub(super) fn is_x2apic() -> bool {
     IS_X2APIC.load(Ordering::Relaxed)

@@ -101,8 +101,16 @@ pub(super) unsafe fn start_processors(acpi: &Acpi, load_base: u64, max: u32) -> 
         .processors
         .iter()
         .filter(|processor| processor.is_enabled && processor.apic_id != own)
-        .filter(|processor| apic::is_x2apic() || processor.apic_id < 255)
         .map(|processor| processor.apic_id);
+    let can_be_reached = |id: &u32| apic::is_x2apic() || *id <= apic::MAX_XAPIC_ID;
+    let nr_left_out = others.clone().filter(|id| !can_be_reached(id)).count();
+    if nr_left_out != 0 {
+        console::warning(format_args!(
+            "MADT: {nr_left_out} processors are left out: their APIC ids are above {}, and the local APIC is in xAPIC mode: see option x2apic",
+            apic::MAX_XAPIC_ID
+        ));
+    }
+    let others = others.filter(can_be_reached);
     let early_root = &raw const boot_l4 as u64 - layout::IMAGE_UNMOVED + load_base;
     // SAFETY: caller.
     unsafe { smp::start_others(others, max.saturating_sub(1) as usize, early_root) }
