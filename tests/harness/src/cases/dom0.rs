@@ -22,7 +22,8 @@ pub fn cases() -> Vec<Case> {
     let q35 = Board::Q35;
     cases.push(case("typing", q35, 2, "", typing));
     cases.push(case("debug-keys", q35, 2, "", debug_keys));
-    cases.push(case("hot-unplug", q35, 2, "", hot_unplug));
+    let three = " dom0_max_vcpus=3";
+    cases.push(case("hot-unplug", q35, 2, three, hot_unplug));
     cases.push(case("store", q35, 1, "", store));
     cases.push(case("reboot", q35, 1, "", reboot));
     cases.push(case("crash-stays", q35, 1, " noreboot", crash_stays));
@@ -139,15 +140,17 @@ fn debug_keys(shell: &mut Shell) -> Result<(), Verdict> {
     shell.must_end()
 }
 
-/// vCPUs go and come back.
+/// There are as many vCPUs as the option says, and they go and come back.
 fn hot_unplug(shell: &mut Shell) -> Result<(), Verdict> {
-    shell.must_print("nproc", "2")?;
-    for _ in 0..3 {
-        shell.output("echo 0 > /sys/devices/system/cpu/cpu1/online")?;
-        shell.must_print("nproc", "1")?;
-        shell.output("echo 1 > /sys/devices/system/cpu/cpu1/online")?;
+    shell.must_print("nproc", "3")?;
+    for number in [1, 2, 1] {
+        let online = format!("/sys/devices/system/cpu/cpu{number}/online");
+        shell.output(&format!("echo 0 > {online}"))?;
         shell.must_print("nproc", "2")?;
-        shell.must_print("taskset 2 sh -c 'echo there'", "there")?;
+        shell.output(&format!("echo 1 > {online}"))?;
+        shell.must_print("nproc", "3")?;
+        let mask = 1 << number;
+        shell.must_print(&format!("taskset {mask} sh -c 'echo there'"), "there")?;
     }
     shell.send("poweroff\n")?;
     shell.must_end()

@@ -22,6 +22,8 @@ const SET_TO_S: f64 = 1_988_247_845.0;
 const CLOCK_TOLERANCE_S: f64 = 5.0;
 /// How far time may be from the time outside, of it: the clock that tells the frequency is read by a loaded machine.
 const RATE_TOLERANCE: f64 = 0.05;
+/// How late a line may be seen outside, beside that.
+const SEEN_TOLERANCE_S: f64 = 1.0;
 /// How much longer than it should the work may take: five processors' work on less than one.
 const SLOWEST: u32 = 20;
 
@@ -164,7 +166,7 @@ fn rate_is_right(shell: &Shell) -> Result<(), Verdict> {
     for clock in 1..=3 {
         let inside: f64 = found[clock].parse().unwrap_or_default();
         let off = (inside / 1000.0 - (end - begin)).abs();
-        if off > RATE_TOLERANCE * (end - begin) + CLOCK_TOLERANCE_S {
+        if off > RATE_TOLERANCE * (end - begin) + SEEN_TOLERANCE_S {
             return Err(Verdict::Fail(format!(
                 "{} after {:.1} s",
                 &found[0],
