@@ -100,22 +100,71 @@ mod tests {
             Ok(Response::Shares(rows)) => (rows[0].weight, rows[0].cap),
             other => panic!("{other:?}"),
         };
+        // What is kept is what it has after its next reboot.
+        let kept = || {
+            let config = xend.table.all().remove(0).config;
+            (config.cpu_weight, config.cpu_cap)
+        };
         assert_eq!(share(), (Some(256), Some(0)));
         assert_eq!(xend.set_share("etch", Some(512), None), Ok(Response::Done));
+        assert_eq!(kept(), (512, 0));
         assert_eq!(xend.set_share("etch", None, Some(50)), Ok(Response::Done));
-        assert_eq!(share(), (Some(512), Some(50)));
-        for (weight, cap) in [
-            (Some(0), None),
-            (Some(65536), None),
-            (None, Some(-1)),
-            (None, Some(100_000)),
+        assert_eq!((share(), kept()), ((Some(512), Some(50)), (512, 50)));
+        for (weight, cap, sentence) in [
+            (Some(0), None, "Cpu weight out of range"),
+            (Some(65536), None, "Cpu weight out of range"),
+            (None, Some(-1), "Cpu cap out of range"),
+            // It has two virtual processors.
+            (None, Some(201), "valid range is from 0 to 200 for"),
+            (Some(1), Some(201), "Cpu cap out of range"),
         ] {
-            assert!(xend.set_share("etch", weight, cap).is_err());
+            let said = xend.set_share("etch", weight, cap).unwrap_err().to_string();
+            assert!(said.contains(sentence), "{said}");
         }
-        assert_eq!(share(), (Some(512), Some(50)));
+        assert_eq!((share(), kept()), ((Some(512), Some(50)), (512, 50)));
+        // Neither is noted what the hypervisor refuses.
+        world.state().refuse_at(1);
+        assert!(xend.set_share("etch", Some(3), Some(3)).is_err());
+        assert_eq!((share(), kept()), ((Some(512), Some(50)), (512, 50)));
+        for (weight, cap) in [(1, 0), (65535, 200)] {
+            let set = xend.set_share("etch", Some(weight), Some(cap));
+            assert_eq!(set, Ok(Response::Done));
+            assert_eq!(kept(), (weight as u16, cap as u16));
+        }
         assert!(matches!(
             xend.set_share("nobody", Some(1), None),
             Err(Fault::NoDomain(_))
         ));
+    }
+
+    #[test]
+    fn the_largest_cap_is_one_that_the_hypervisor_knows() {
+        let xend = World::default().xend("largest-cap");
+        let mut large = config("large");
+        large.vcpus = 700;
+        let _ = xend.create(large, Start::Running).unwrap();
+        let set = |cap| xend.set_share("large", None, Some(cap));
+        let said = set(65535).unwrap_err().to_string();
+        assert!(said.contains("from 0 to 65534 for"), "{said}");
+        assert_eq!(set(65534), Ok(Response::Done));
+    }
+
+    #[test]
+    fn of_the_scheduler_changes_what_is_given_and_what_it_refuses_is_told() {
+        let xend = World::default().xend("schedule");
+        let is = |tslice_ms, ratelimit_us| {
+            Ok(Response::Schedule {
+                tslice_ms,
+                ratelimit_us,
+            })
+        };
+        assert_eq!(xend.schedule(None, None), is(30, 1000));
+        assert_eq!(xend.schedule(Some(10), None), is(10, 1000));
+        assert_eq!(xend.schedule(None, Some(500)), is(10, 500));
+        let said = xend.schedule(Some(0), None).unwrap_err().to_string();
+        let sentence = ", to a time slice of 0 ms and a rate limit of 500 us: a slice is 1 to 1000 ms, the limit 0 or 100 to \
+                        500000 us and at most a slice";
+        assert!(said.ends_with(sentence), "{said}");
+        assert_eq!(xend.schedule(None, None), is(10, 500));
     }
 }

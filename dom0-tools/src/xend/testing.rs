@@ -71,6 +71,8 @@ pub(super) struct State {
     pub(super) introduced: Vec<u16>,
     /// Weights and caps that were set.
     credits: BTreeMap<u16, (u16, u16)>,
+    /// The scheduler's parameters that were set.
+    schedule: Option<CreditSchedule>,
     last: u16,
     /// The steps that were done since `refuse_at` was set.
     steps: usize,
@@ -272,12 +274,19 @@ impl Machine for World {
     }
 
     fn schedule(&self, wanted: Option<CreditSchedule>) -> Result<CreditSchedule, ControlError> {
+        let mut state = self.state();
+        if let Some(wanted) = wanted {
+            if wanted.tslice_ms == 0 {
+                return Err(ControlError::new("a test", Errno::EINVAL));
+            }
+            state.schedule = Some(wanted);
+        }
         let usual = CreditSchedule {
             tslice_ms: 30,
             ratelimit_us: 1000,
             vcpu_migr_delay_us: 0,
         };
-        Ok(wanted.unwrap_or(usual))
+        Ok(state.schedule.unwrap_or(usual))
     }
 
     fn physical(&self) -> Result<PhysInfo, ControlError> {
