@@ -1,8 +1,7 @@
 //! What clients and `xend` say to each other: a line of JSON each way for each call, over a Unix socket.
 
-use super::view::{DomainView, HostView, VcpuView};
+use super::view::{CreditRow, DomainView, HostView, VcpuView};
 use crate::config::domain::DomainConfig;
-use crate::xm::scheduler_output::CreditRow;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

@@ -2,7 +2,7 @@
 
 use super::Xend;
 use super::protocol::{Fault, Response};
-use crate::xm::scheduler_output::CreditRow;
+use super::view::CreditRow;
 use guest_abi::domctl_vcpu::SchedulerCredit;
 use guest_abi::ids::DomId;
 

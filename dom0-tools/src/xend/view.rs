@@ -69,6 +69,20 @@ pub struct VcpuView {
     pub affinity: String,
 }
 
+/// What a domain is given of the processors. What can't be read is `None`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CreditRow {
+    /// Of the domain.
+    pub name: String,
+    /// Of a domain that runs.
+    pub domid: Option<u16>,
+    /// Its share, relative to others'.
+    pub weight: Option<u32>,
+    /// The most it gets, percent of one processor; 0: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<u32>,
+}
+
 /// The machine and the hypervisor.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct HostView {

@@ -1,21 +1,8 @@
 //! `xm sched-credit`, `sched-credit2` and `sched-sedf`: what domains are given of the processors.
 
+use crate::xend::view::CreditRow;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
-
-/// A line of `xm sched-credit` or `sched-credit2`. What can't be read is `None`, and shown as -1.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct CreditRow {
-    /// Of the domain.
-    pub name: String,
-    /// Of a domain that runs.
-    pub domid: Option<u16>,
-    /// Its share, relative to others'.
-    pub weight: Option<u32>,
-    /// The most it gets, percent of one processor; 0: no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cap: Option<u32>,
-}
 
 fn or_blank(domid: Option<u16>) -> String {
     domid.map_or_else(String::new, |domid| domid.to_string())
