@@ -17,6 +17,7 @@ fn number<T: std::str::FromStr>(arguments: &Arguments, option: &str) -> Result<O
 
 pub(super) fn run(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Failure> {
     expect("sched-credit", arguments, 0, 0)?;
+    let is_json = arguments.has("json");
     let domain = arguments.value("domain").map(str::to_owned);
     let (weight, cap) = (number(arguments, "weight")?, number(arguments, "cap")?);
     let (tslice_ms, ratelimit_us) = (
@@ -40,9 +41,15 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session<'_>) -> Result<()
         else {
             return Err(unexpected());
         };
-        session.print(&format!(
-            "Cpupool Pool-0: tslice={tslice_ms}ms ratelimit={ratelimit_us}us\n"
-        ));
+        if is_json {
+            session.print_json(&serde_json::json!({
+                "pool": "Pool-0", "tslice_ms": tslice_ms, "ratelimit_us": ratelimit_us,
+            }));
+        } else {
+            session.print(&format!(
+                "Cpupool Pool-0: tslice={tslice_ms}ms ratelimit={ratelimit_us}us\n"
+            ));
+        }
         return Ok(());
     }
     if tslice_ms.is_some() || ratelimit_us.is_some() {
@@ -53,7 +60,11 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session<'_>) -> Result<()
         let Response::Shares(rows) = session.ask(&Request::Shares { domains })? else {
             return Err(unexpected());
         };
-        session.print(&scheduler_output::sched_credit(&rows));
+        if is_json {
+            session.print_json(&rows);
+        } else {
+            session.print(&scheduler_output::sched_credit(&rows));
+        }
         return Ok(());
     }
     let Some(domain) = domain else {

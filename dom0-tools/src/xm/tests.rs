@@ -5,7 +5,7 @@ use super::progress::Progress;
 use super::run::{Session, run};
 use crate::config::program::script::evaluate_file;
 use crate::xend::protocol::{Fault, Request, Response};
-use crate::xend::view::{DomainView, HostView, VcpuView};
+use crate::xend::view::{CreditRow, DomainView, HostView, VcpuView};
 use std::io;
 
 /// What was asked, and what is answered.
@@ -89,6 +89,19 @@ impl Xend for Stub {
                 cpu_seconds: 1.25,
                 affinity: "any cpu".into(),
             }])),
+            Request::Shares { .. } => Ok(Response::Shares(vec![CreditRow {
+                name: "etch".into(),
+                domid: Some(3),
+                weight: Some(256),
+                cap: Some(0),
+            }])),
+            Request::Schedule {
+                tslice_ms,
+                ratelimit_us,
+            } => Ok(Response::Schedule {
+                tslice_ms: tslice_ms.unwrap_or(30),
+                ratelimit_us: ratelimit_us.unwrap_or(1000),
+            }),
             Request::Host => Ok(Response::Host(Box::new(HostView {
                 fields: vec![("host".into(), "talon".into())],
                 ..HostView::default()
@@ -139,6 +152,20 @@ fn asked(line: &str) -> Vec<Request> {
 }
 
 const PAUSE_USAGE: &str = "Usage: xm pause <Domain>\n\nPause execution of a domain.\n\n";
+
+#[test]
+fn shares_are_printed_for_people_and_for_programs() {
+    let table = "Name                                ID Weight  Cap\n\
+                 etch                                 3    256    0\n";
+    assert_eq!(typed("sched-credit -d etch").0, table);
+    let row = "[\n  {\n    \"name\": \"etch\",\n    \"domid\": 3,\n    \"weight\": 256,\n    \"cap\": 0\n  }\n]\n";
+    assert_eq!(typed("sched-credit --json -d etch").0, row);
+    let line = "Cpupool Pool-0: tslice=10ms ratelimit=1000us\n";
+    assert_eq!(typed("sched-credit -s -t 10").0, line);
+    let (out, err, _) = typed("sched-credit -s --json");
+    let parsed: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&parsed["tslice_ms"], &*err), (&30.into(), ""));
+}
 
 #[test]
 fn lists_are_printed() {

@@ -83,6 +83,7 @@ const SCHED_CREDIT: Command = {
             ),
             opt(Some('t'), "tslice_ms", "MS", "With -s: the time slice."),
             opt(Some('r'), "ratelimit_us", "US", "With -s: the rate limit."),
+            JSON,
         ],
     );
     command.group = Group::Scheduler;
