@@ -104,6 +104,9 @@ impl fmt::Display for Reference {
     }
 }
 
+/// Of an HPET's registers (IA-PC HPET specification 1.0a, 2.3.1).
+pub(super) const HPET_BYTES: u64 = 1024;
+
 struct Hpet {
     registers: u64,
     hz: u64,
@@ -116,8 +119,8 @@ impl Hpet {
     /// # Safety
     /// ACPI says that an HPET is at `address`.
     unsafe fn start(address: u64) -> Option<Self> {
-        // SAFETY: a device by ACPI's word; the block is 1 KiB (IA-PC HPET specification 1.0a, 2.3.1).
-        let registers = unsafe { paging::map_device(address, 1024) };
+        // SAFETY: a device by ACPI's word, and no memory by firmware's map.
+        let registers = unsafe { paging::map_device(address, HPET_BYTES) };
         // SAFETY: mapped above; registers 0 (capabilities), 0x10 (configuration) as the specification says.
         let capabilities = unsafe { (registers as *const u64).read_volatile() };
         let period_fs = capabilities >> 32;

@@ -3,11 +3,11 @@
 //! One lock keeps the two steps of a port access together, whoever makes it: the hypervisor, or the first domain, whose
 //! accesses to these ports are done here. It is a leaf.
 
-use super::{boot_memory, msi_map, paging, port};
+use super::boot::is_memory;
+use super::{msi_map, paging, port};
 use crate::emulate::insn::Width;
 use crate::lock::IrqLock;
 use crate::machine::acpi::{MAX_ECAM_REGIONS, Mcfg, McfgRegion};
-use crate::machine::memory_map::MemoryKind;
 use crate::pci::{ConfigSpace, Function, Mechanism};
 use arrayvec::ArrayVec;
 use spin::Once;
@@ -35,12 +35,7 @@ pub(super) fn start(mcfg: Option<&Mcfg>) {
         let mut regions = ArrayVec::new();
         for &description in mcfg.into_iter().flat_map(|mcfg| mcfg.iter()) {
             let range = description.range();
-            let is_memory = boot_memory::with_map(|map| {
-                map.ranges()
-                    .iter()
-                    .any(|known| known.kind != MemoryKind::Reserved && known.range.overlaps(&range))
-            });
-            if is_memory {
+            if is_memory(&range) {
                 log::warn!("PCI: the MCFG names {range}, which is memory; it is not used");
                 continue;
             }

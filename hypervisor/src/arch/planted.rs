@@ -1,7 +1,8 @@
 //! Faults planted for the tests of how the hypervisor dies. Not in the image that is shipped.
 //!
 //! `test=fault:NAME@CPU` on the command line plants one; the functions are named for the backtrace.
-//! `test=lose-reference` makes the books of memory wrong, for the audit to find it.
+//! `test=lose-reference` makes the books of memory wrong, for the audit to find it; `test=low-limit` has the direct map
+//! end early, as no emulated machine has more memory than it shows.
 
 use super::memory::mm;
 use super::{apic, clock, death, percpu, port, smp};
@@ -36,6 +37,11 @@ pub(super) fn on_boot_stack() {
     }
 }
 
+/// What the direct map is to end at, if a test wants that.
+pub(super) fn direct_limit() -> Option<u64> {
+    (REQUEST.get() == Some(&TestRequest::LowLimit)).then_some(2 << 30)
+}
+
 /// Processor `cpu` has just been started and is not expected by anybody yet.
 pub(super) fn before_arrival(cpu: u32) {
     if is_planted(PlantedFault::NeverArrives, cpu) {
@@ -66,7 +72,8 @@ pub(super) fn arm() {
     match REQUEST.get() {
         Some(TestRequest::Exit) => pass(),
         Some(TestRequest::Audit) => super::audit::run(),
-        Some(TestRequest::LoseReference | TestRequest::Fault { .. }) | None => {}
+        Some(TestRequest::LoseReference | TestRequest::LowLimit | TestRequest::Fault { .. })
+        | None => {}
     }
     IS_ARMED.store(true, Ordering::Release);
     on_processor(percpu::current_cpu());

@@ -504,6 +504,8 @@ fn requests_of_test_builds() {
     assert_eq!(options("test=audit").test, Some(TestRequest::Audit));
     let lose = Some(TestRequest::LoseReference);
     assert_eq!(options("test=lose-reference").test, lose);
+    let limit = Some(TestRequest::LowLimit);
+    assert_eq!(options("test=low-limit").test, limit);
     let fault = TestRequest::Fault {
         fault: PlantedFault::StackOverflow,
         cpu: 1,
@@ -511,7 +513,8 @@ fn requests_of_test_builds() {
     assert_eq!(options("test=fault:stack-overflow@1").test, Some(fault));
     assert!(warning("test=fault:rust@0").contains("\"rust\" is not one of null-read"));
     assert!(
-        warning("test=fault:nmi").contains("exit, audit, lose-reference or fault:<name>@<cpu>")
+        warning("test=fault:nmi")
+            .contains("exit, audit, lose-reference, low-limit or fault:<name>@<cpu>")
     );
     assert!(!documentation().to_string().contains("test="));
 }

@@ -88,6 +88,8 @@ pub enum TestRequest {
     Audit,
     /// Lose a reference on a frame of the first domain.
     LoseReference,
+    /// Map as much memory as if there was less room for it: 2 GiB.
+    LowLimit,
     /// Commit a fault.
     Fault {
         /// Which.
@@ -374,7 +376,7 @@ pub(super) fn ratelimit_us(value: &str) -> Result<u32, Problem<'_>> {
     }
 }
 
-/// `exit`, `audit`, `lose-reference` or `fault:<name>@<cpu>`.
+/// `exit`, `audit`, `lose-reference`, `low-limit` or `fault:<name>@<cpu>`.
 #[cfg(feature = "planted-faults")]
 pub(super) fn test(value: &str) -> Result<TestRequest, Problem<'_>> {
     if value == "exit" {
@@ -386,13 +388,16 @@ pub(super) fn test(value: &str) -> Result<TestRequest, Problem<'_>> {
     if value == "lose-reference" {
         return Ok(TestRequest::LoseReference);
     }
+    if value == "low-limit" {
+        return Ok(TestRequest::LowLimit);
+    }
     let fault = value
         .strip_prefix("fault:")
         .and_then(|fault| fault.split_once('@'));
     let Some((name, cpu)) = fault else {
         return Err(Problem {
             part: value,
-            wants: Wants::Form("exit, audit, lose-reference or fault:<name>@<cpu>"),
+            wants: Wants::Form("exit, audit, lose-reference, low-limit or fault:<name>@<cpu>"),
         });
     };
     let fault = PlantedFault::named(name).ok_or(Problem {

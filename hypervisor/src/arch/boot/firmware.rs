@@ -1,6 +1,6 @@
 //! What firmware's tables say, at boot and for those who ask later.
 
-use super::loader::direct_ranges;
+use super::loader::{direct_ranges, report_ignored};
 use crate::arch::{acpi_memory, apic, death, msi_map, power};
 use crate::lock::IrqLock;
 use crate::machine::acpi::{Acpi, MAX_IO_APICS, RsdpCopies};
@@ -39,6 +39,18 @@ pub(super) fn read_acpi(acpi: &mut Acpi, rsdp: RsdpCopies<'_>) {
     );
     for refusal in acpi.refusals.iter() {
         log::warn!("ACPI: {refusal}");
+    }
+    report_ignored("refused tables of ACPI", &acpi.refusals);
+    report_ignored("tables of ACPI", &acpi.tables);
+    if let Some(madt) = &acpi.madt {
+        report_ignored("processors in the MADT", &madt.processors);
+        report_ignored("IO-APICs in the MADT", &madt.io_apics);
+        report_ignored("interrupt overrides in the MADT", &madt.isa_overrides);
+        report_ignored("NMI sources in the MADT", &madt.nmi_sources);
+        report_ignored("local NMIs in the MADT", &madt.local_nmis);
+    }
+    if let Some(mcfg) = &acpi.mcfg {
+        report_ignored("regions in the MCFG", mcfg);
     }
     if let Err(error) = found {
         log::error!("{error}; going on with one processor and no IO-APIC");

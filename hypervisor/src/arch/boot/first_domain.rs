@@ -3,6 +3,7 @@
 use super::loader::memory_holes;
 use super::messages::release_screen;
 use crate::arch::{death, guest};
+use crate::console;
 use crate::image::screen::{ScreenSetup, screen_info};
 use crate::machine::multiboot::BootInfo;
 use crate::options::Options;
@@ -22,6 +23,12 @@ pub(super) fn start_first_domain(
         return false;
     };
     let initrd = modules.next().map(|module| module.range);
+    for module in modules {
+        console::warning(format_args!(
+            "the module at {} is not used: the first is the first domain's kernel, the second its RAM disk",
+            module.range
+        ));
+    }
     let holes = memory_holes();
     // By UEFI the root pointer of ACPI is where no kernel looks for it.
     let mut rsdp = ArrayString::<32>::new();

@@ -1,8 +1,11 @@
 //! Interrupt controllers, clocks and processors, each started when its turn comes.
 
+use super::loader::is_memory;
+use crate::arch::clock::Reference;
 use crate::arch::{apic, clock, death, ioapic, layout, msr, port, smp, watchdog};
 use crate::console;
 use crate::machine::acpi::Acpi;
+use crate::machine::phys::PhysRange;
 use crate::options::{Options, Watchdog};
 
 unsafe extern "C" {
@@ -36,7 +39,22 @@ pub(super) fn start_io_apics(acpi: &Acpi) {
     let Some(madt) = acpi.madt.as_ref() else {
         return;
     };
+    if madt.io_apics.len() > ioapic::MAX {
+        console::warning(format_args!(
+            "the MADT lists {} IO-APICs: only {} are used",
+            madt.io_apics.len(),
+            ioapic::MAX
+        ));
+    }
     for io_apic in madt.io_apics.iter().take(ioapic::MAX) {
+        let registers = PhysRange::from_len(u64::from(io_apic.address), 4096);
+        if is_memory(&registers) {
+            console::warning(format_args!(
+                "the MADT has an IO-APIC at {:#x}, which is memory; it is left alone",
+                io_apic.address
+            ));
+            continue;
+        }
         match ioapic::start(io_apic) {
             0 => log::warn!(
                 "the IO-APIC at {:#x} does not answer; it is left alone",
@@ -55,6 +73,15 @@ pub(super) fn start_io_apics(acpi: &Acpi) {
 
 pub(super) fn start_clock(acpi: &Acpi) {
     let hpet = acpi.hpet.as_ref().map(|hpet| hpet.address);
+    let hpet = hpet.filter(|&address| {
+        let is_memory = is_memory(&PhysRange::from_len(address, clock::HPET_BYTES));
+        if is_memory {
+            console::warning(format_args!(
+                "ACPI has an HPET at {address:#x}, which is memory; it is left alone"
+            ));
+        }
+        !is_memory
+    });
     let pm_timer = acpi
         .fadt
         .as_ref()
@@ -62,6 +89,11 @@ pub(super) fn start_clock(acpi: &Acpi) {
         .and_then(|timer| Some((timer.register.port()?, timer.bits == 32)));
     match clock::calibrate(hpet, pm_timer) {
         Ok(reference) => {
+            if let (Some(address), false) = (hpet, matches!(reference, Reference::Hpet(_))) {
+                console::warning(format_args!(
+                    "the HPET that ACPI has at {address:#x} does not count as one does; it is not used"
+                ));
+            }
             let khz = clock::tsc_khz();
             log::info!(
                 "Time: TSC at {}.{:03} MHz by {reference}",

@@ -3,8 +3,10 @@
 use super::messages::start_console;
 use crate::arch::layout::{self, EARLY_DIRECT_LIMIT};
 use crate::arch::{boot_memory, death, paging};
+use crate::console;
 use crate::image::pfns::Pfns;
-use crate::machine::memory_map::MemoryKind;
+use crate::machine::Bounded;
+use crate::machine::memory_map::{MAX_RANGES, MemoryKind};
 use crate::machine::multiboot::{self, BootInfo};
 use crate::machine::phys::PhysRange;
 use crate::options::Options;
@@ -51,6 +53,7 @@ pub(super) fn find_memory(info: &BootInfo<'_>, info_address: u64, load_base: u64
     if let Err(error) = filled {
         death::refuse(format_args!("firmware's memory map: {error}"));
     }
+    leave_out_memory();
     let (image_start, image_end) = paging::image_range(load_base);
     boot_memory::reserve(PhysRange {
         start: 0,
@@ -64,15 +67,62 @@ pub(super) fn find_memory(info: &BootInfo<'_>, info_address: u64, load_base: u64
     let header = unsafe { paging::direct::<[u8; 8]>(info_address).read() };
     let length = multiboot::block_bytes(header).unwrap_or(0);
     boot_memory::reserve(PhysRange::from_len(info_address, u64::from(length)));
+    report_ignored("modules of the boot loader", &info.modules);
     for module in info.modules.iter() {
         log::info!("  module at {}: {}", module.range, module.arguments);
         boot_memory::reserve(module.range);
     }
 }
 
+/// Takes memory that can't be used out of the map, and says so.
+fn leave_out_memory() {
+    let limit = direct_limit();
+    let (left_out, truncated_at) =
+        boot_memory::with_map(|map| (map.cap_ram(limit), map.truncated_at()));
+    if left_out != 0 {
+        console::warning(format_args!(
+            "{} MiB of RAM from {limit:#x} up are not used: the hypervisor maps no more",
+            left_out >> 20
+        ));
+    }
+    if let Some(start) = truncated_at {
+        console::warning(format_args!(
+            "firmware's memory map has more than {MAX_RANGES} ranges: what is from {start:#x} up is not used"
+        ));
+    }
+}
+
+/// Machine addresses from here up are in no direct map.
+fn direct_limit() -> u64 {
+    #[cfg(feature = "planted-faults")]
+    if let Some(limit) = crate::arch::planted::direct_limit() {
+        return limit;
+    }
+    layout::DIRECT_LIMIT
+}
+
+/// Says that of a list of what firmware or the loader has told, a part did not fit.
+pub(super) fn report_ignored<T, const N: usize>(what: &str, list: &Bounded<T, N>) {
+    if list.ignored() != 0 {
+        console::warning(format_args!(
+            "there are more than {N} {what}: {} of them are ignored",
+            list.ignored()
+        ));
+    }
+}
+
+/// Whether something of `range` is memory by firmware's map, or the hypervisor itself: no device can be there.
+pub(in crate::arch) fn is_memory(range: &PhysRange) -> bool {
+    boot_memory::with_map(|map| {
+        map.ranges()
+            .iter()
+            .any(|known| known.kind != MemoryKind::Reserved && known.range.overlaps(range))
+    })
+}
+
 /// The ranges that the direct map shows: the first MiB, RAM, and memory of ACPI.
-pub(super) fn direct_ranges() -> [Option<(u64, u64)>; 256] {
-    let mut ranges = [None; 256];
+pub(super) fn direct_ranges() -> [Option<(u64, u64)>; MAX_RANGES + 1] {
+    let mut ranges = [None; MAX_RANGES + 1];
     ranges[0] = Some((0, LOW_END));
     let mut next = 1;
     boot_memory::with_map(|map| {
@@ -89,12 +139,9 @@ pub(super) fn direct_ranges() -> [Option<(u64, u64)>; 256] {
             if !shown || start >= end {
                 continue;
             }
-            match ranges.get_mut(next) {
-                Some(slot) => *slot = Some((start, end)),
-                None => log::warn!(
-                    "more than 256 ranges of memory: {} is not used",
-                    range.range
-                ),
+            // There is room for all that a map can hold.
+            if let Some(slot) = ranges.get_mut(next) {
+                *slot = Some((start, end));
             }
             next += 1;
         }

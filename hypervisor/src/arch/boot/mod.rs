@@ -33,7 +33,7 @@ use messages::{report_options, start_console, symbol_state};
 use spin::Once;
 
 pub(super) use firmware::{acpi_number, denied_ranges, device_of_first_domain};
-pub(super) use loader::{LOW_END, is_ram};
+pub(super) use loader::{LOW_END, is_memory, is_ram};
 
 global_asm!(
     include_str!("../../../../boot/entry.S"),

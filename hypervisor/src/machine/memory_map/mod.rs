@@ -224,9 +224,10 @@ impl MemoryMap {
         }
     }
 
-    /// Takes RAM from `limit` up out of the map, because it can't be addressed or the administrator said
-    /// so. Other kinds stay: devices are where they are.
-    pub fn cap_ram(&mut self, limit: u64) {
+    /// Takes RAM from `limit` up out of the map, because it can't be addressed, and returns how many bytes that was.
+    /// Other kinds stay: devices are where they are.
+    pub fn cap_ram(&mut self, limit: u64) -> u64 {
+        let before = self.ram_bytes();
         let limit = limit & !(FRAME_BYTES - 1);
         for entry in &mut self.ranges {
             if entry.kind == MemoryKind::Ram {
@@ -234,6 +235,7 @@ impl MemoryMap {
             }
         }
         self.ranges.retain(|entry| !entry.range.is_empty());
+        before - self.ram_bytes()
     }
 
     /// All ranges, ascending and disjoint.

@@ -184,7 +184,7 @@ fn a_cap_takes_ram_only() {
         entry(0x8000, 0x4000, Ram),
         entry(0xc000, 0x1000, Reserved),
     ]);
-    map.cap_ram(0x9800);
+    assert_eq!(map.cap_ram(0x9800), 0x3000);
     assert_eq!(
         plain(&map),
         [
@@ -193,7 +193,8 @@ fn a_cap_takes_ram_only() {
             (0xc000, 0xd000, Reserved)
         ]
     );
-    map.cap_ram(0x8000);
+    assert_eq!(map.cap_ram(0x8000), 0x1000);
+    assert_eq!(map.cap_ram(0x8000), 0);
     assert_eq!(plain(&map), [(0, 0x4000, Ram), (0xc000, 0xd000, Reserved)]);
     assert!(map.is_ram(PhysRange {
         start: 1,

@@ -30,7 +30,7 @@ const SLOWEST: u32 = 20;
 /// All cases.
 pub fn cases(extent: Extent) -> Vec<Case> {
     let (clock_s, stress_s) = match extent {
-        Extent::AllPairs => (10, 20),
+        Extent::AllPairs => (10, 12),
         Extent::WholeProduct => (60, 300),
     };
     vec![

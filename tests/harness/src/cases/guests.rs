@@ -22,12 +22,14 @@ const TRIES: u32 = 6;
 /// All cases.
 pub fn cases() -> Vec<Case> {
     vec![
-        case("shell", 1, |shell| shell_works(shell, 1)),
+        case("shell", 1, |shell| {
+            refusals(shell)?;
+            shell_works(shell, 1)
+        }),
         case("shell-smp", 2, |shell| shell_works(shell, 4)),
         case("life", 2, life),
         case("compute", 2, compute),
         case("reboot", 2, reboot).idle(),
-        case("refusals", 1, refusals),
         case("outputs", 2, super::outputs::are_as_specified),
         case("killed-daemons", 2, killed_daemons),
     ]

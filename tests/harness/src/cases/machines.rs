@@ -62,6 +62,9 @@ pub fn cases() -> Vec<Case> {
     cases.push(Case::new("boot/bad-acpi-table", |context| {
         refuses_a_table(context).unwrap_or_else(|verdict| verdict)
     }));
+    cases.push(Case::new("boot/unusable-is-named", |context| {
+        says_what_it_leaves_out(context).unwrap_or_else(|verdict| verdict)
+    }));
     cases.push(Case::new("boot/idle-processors-sleep", |context| {
         sleeps(context).unwrap_or_else(|verdict| verdict)
     }));
@@ -147,6 +150,49 @@ fn is_quick(context: &Context<'_>, processors: u32, limit_ms: f64) -> Result<Ver
 
 /// A table that is too short to be one is refused by name, and the boot does without: QEMU adds an HPET's that ends
 /// where its content would start, to a machine without an HPET.
+/// What the machine or the loader has and the hypervisor can't use is told: memory beyond what it maps, modules that
+/// are none of the two there are or find no room, a device where memory is.
+fn says_what_it_leaves_out(context: &Context<'_>) -> Result<Verdict, Verdict> {
+    const MODULES: usize = 18;
+    // An HPET of the first kind (IA-PC HPET specification 1.0a, 3.2.4) in the machine's memory.
+    let content = "build/logs/hpet-in-memory";
+    let mut table = vec![0; 56 - 36];
+    table[8..16].copy_from_slice(&0x100_0000_u64.to_le_bytes());
+    std::fs::write(content, table)
+        .map_err(|error| Verdict::NoVerdict(format!("{content}: {error}")))?;
+    let machine = Machine {
+        memory_mib: 6144,
+        hpet: Hpet::Absent,
+        extra: vec!["-acpitable".into(), format!("sig=HPET,data={content}")],
+        ..Machine::default()
+    };
+    let mut recipe = Recipe::new(TEST_IMAGE, format!("{OPTIONS} test=low-limit"));
+    let kernel = Path::new("build/kernels/kernel");
+    let line = "test=start/start-of-day";
+    recipe.modules.push((kernel.into(), line.into()));
+    for _ in 1..MODULES {
+        recipe.modules.push((content.into(), String::new()));
+    }
+    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let mut run = context.boot(&qemu, &machine, &recipe)?;
+    // Of the 6 GiB, 2 GiB are below the devices.
+    for text in [
+        r"warning: 4096 MiB of RAM from 0x80000000 up are not used",
+        r"warning: there are more than 16 modules of the boot loader: 2 of them are ignored",
+        r"warning: ACPI has an HPET at 0x1000000, which is memory; it is left alone",
+        r"Paravane: boot complete: 1 processor, 20[0-9]{2} MiB RAM",
+    ] {
+        run.wait_for(&pattern(text)?, BOOT_LIMIT)
+            .map_err(|missing| no_line(&format!("'{text}'"), &missing))?;
+    }
+    let text = r"warning: the module at .* is not used";
+    for _ in 2..16 {
+        run.wait_for(&pattern(text)?, BOOT_LIMIT)
+            .map_err(|missing| no_line(&format!("'{text}'"), &missing))?;
+    }
+    Ok(Verdict::Pass(String::new()))
+}
+
 fn refuses_a_table(context: &Context<'_>) -> Result<Verdict, Verdict> {
     let content = "build/logs/acpi-table";
     std::fs::write(content, [0])
