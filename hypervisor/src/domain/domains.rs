@@ -128,7 +128,11 @@ impl Domain {
             pirqs: DomainPirqs::new(crate::arch::irq::nr_gsis()),
             memory_map: Lock::new(Arc::new(Vec::new())),
             claim: Claim::new(),
-            share: Arc::new(Share::new()),
+            share: Arc::new(if id == DomId(0) {
+                Share::of_first_domain()
+            } else {
+                Share::new()
+            }),
             control: ControlState::new(plan),
         });
         if timers::make_room(Watchdogs::COUNT).is_err() {

@@ -2,8 +2,8 @@
 //!
 //! # Credit
 //! Every vCPU is [charged](share) for the time that it has run, the less the greater its domain's weight is. Where charges are
-//! on a processor is its *level*: those of who runs there, or the least of who waits. A vCPU below the level has *credit*,
-//! and is **under** its share; one above is **over** it, unless who runs has been charged even more. Who waits is served in the order of charges, which is that of
+//! on a processor is its *level*: those of who runs there, or the least of who waits. On average they are half a slice above it.
+//! A vCPU below that has *credit*, and is **under** its share; one above is **over** it. Who waits is served in the order of charges, which is that of
 //! credit: under before over, and among those that are over whoever is least. Nothing is sampled: each nanosecond is charged to
 //! who has run it.
 //!
@@ -48,6 +48,10 @@
 
 extern crate alloc;
 
+#[cfg(all(test, not(loom)))]
+mod costs;
+#[cfg(all(test, not(loom)))]
+mod hostile;
 mod idle;
 mod pick;
 #[cfg(all(test, not(loom)))]
@@ -58,6 +62,7 @@ mod share;
 mod simulator;
 #[cfg(all(test, not(loom)))]
 mod step_tests;
+mod steps;
 mod unit;
 
 pub use share::{DEFAULT_WEIGHT, Share};
@@ -196,9 +201,11 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
     fn lock(&self, cpu: CpuId) -> Option<Locked<'_, V>> {
         let interrupts = InterruptsOff::new();
         let cpu = self.cpu(cpu)?;
+        let queue = cpu.queue.lock();
+        steps::note_locked();
         Some(Locked {
             cpu,
-            queue: cpu.queue.lock(),
+            queue,
             _interrupts: interrupts,
         })
     }
@@ -218,6 +225,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         (0..)
             .map(CpuId)
             .zip(&self.cpus)
+            .inspect(|_| steps::note(1))
             .filter(|(_, cpu)| cpu.is_online.load(Ordering::Acquire))
     }
 
@@ -249,7 +257,8 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
 
     /// Whether it may run everywhere.
     fn is_free(&self, unit: &Unit) -> bool {
-        is_free_on(unit, &self.online.all())
+        let online = self.online.all();
+        !unit.is_bound() && unit.hard().intersection(&online) == online
     }
 
     /// The level of a queue for one that comes to it. That may have been made by vCPUs that are bound to its
@@ -315,7 +324,8 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 level = later(level, self.free_level.load(Ordering::Relaxed));
             }
             queue.admit(unit, level);
-            let is_boosted = is_woken && queue.is_under(unit, level);
+            unit.is_free.store(self.is_free(unit), Ordering::Relaxed);
+            let is_boosted = is_woken && Queue::<V>::is_under(unit, level);
             let is_crowded = queue.nr_boosted() > 0 || queue.is_running_boosted;
             if is_boosted
                 && is_crowded
@@ -375,11 +385,6 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             unit.comes_from_elsewhere();
         }
     }
-}
-
-/// Whether it may run on all of `online`, and is not bound to the one that there is.
-fn is_free_on(unit: &Unit, online: &CpuSet) -> bool {
-    !unit.is_bound() && unit.hard().intersection(online) == *online
 }
 
 impl<V: SchedVcpu<Unit>> Scheduler<V> for Credit<V> {

@@ -4,7 +4,7 @@
 use super::queue::{BOUND_NS, Cpu, Queue, earlier, is_before, later};
 use super::share::Grant;
 use super::unit::Unit;
-use super::{Credit, Locked, TICK_NS, is_free_on};
+use super::{Credit, Locked, TICK_NS};
 use crate::sched::cpu_set::{CpuId, CpuSet};
 use crate::sched::{Decision, Pick, Poke, SchedVcpu};
 use crate::sync::atomic::Ordering;
@@ -13,11 +13,35 @@ use crate::sync::atomic::Ordering;
 /// weight entitles it to more than a whole processor, which can't be had.
 const MOST_OWED: u64 = 1_000_000_000 * super::share::USUAL_PRICE;
 
-/// Charges of one that may not run everywhere, and by how much those of one that may can be less.
+/// How often who runs is compared with others that were woken, at most.
+const SHORTEST_LOOK_NS: u64 = 100_000;
+
+/// Charges so far apart are brought closer, whatever they are owed for: if they grew apart for ever, at some time less would be more.
+const FARTHEST: u64 = 1 << 60;
+
+/// Charges of somebody, and by how much those of others that compete with it can be less.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Anchor {
     charged: u64,
     allowed: u64,
+}
+
+/// To whom those keep close that get a processor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Anchors {
+    /// One that may run everywhere: to whoever may not and has been charged least.
+    of_free: Option<Anchor>,
+    /// One that may not: to whoever has been charged most of those that wait.
+    of_pinned: Option<Anchor>,
+}
+
+/// Why a processor that has found nothing to run looks again though nobody asks it to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct LooksAgain {
+    /// Somebody's caches are warm elsewhere.
+    when_cold: bool,
+    /// Not all were looked at.
+    at_once: bool,
 }
 
 /// How a vCPU's turn stands.
@@ -76,7 +100,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         }
         let is_online = locked.cpu.is_online.load(Ordering::Acquire);
         let first = locked.queue.first_charged();
-        let anchor = self.anchor(&locked.queue, unit);
+        let anchors = self.anchors(&locked.queue, unit);
         let is_relief_due = now_ns >= locked.queue.next_relief_ns && locked.queue.nr_boosted() == 0;
         if matches!(turn, Turn::Ends | Turn::Over) && is_relief_due {
             locked.queue.next_relief_ns = now_ns.saturating_add(TICK_NS);
@@ -87,20 +111,30 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 None
             }
             (Turn::MayHelp, _) => {
-                let own = unit.map_or(locked.queue.level, Unit::charged);
+                let level = locked.queue.level;
                 drop(locked);
+                unit.into_iter().for_each(|unit| self.keep_close(cpu, unit));
+                let own = unit.map_or(level, Unit::charged);
                 let slice_ns = self.slice_ns.load(Ordering::Relaxed);
                 self.help_urgent(cpu, now_ns)
                     .or_else(|| self.relieve(cpu, now_ns, own, slice_ns))
             }
-            (Turn::Ends, _) => {
-                if let (Some(unit), Some(anchor)) = (unit, anchor) {
-                    self.lift(unit, anchor);
+            (Turn::Ends, first) => {
+                let level = locked.queue.level;
+                let is_boosted = locked.queue.nr_boosted() != 0;
+                drop(locked);
+                if let Some(unit) = unit {
+                    self.lift(unit, anchors);
+                    self.keep_close(cpu, unit);
                 }
-                let own = unit.map_or(locked.queue.level, Unit::charged);
-                self.next(locked, cpu, now_ns, own)
+                let own = unit.map_or(level, Unit::charged);
+                let best = first.map_or(own, |first| earlier(own, first));
+                self.next(cpu, now_ns, own, Some(best).filter(|_| !is_boosted))
             }
-            (Turn::Over, Some(first)) if is_relief_due => self.next(locked, cpu, now_ns, first),
+            (Turn::Over, Some(first)) if is_relief_due => {
+                drop(locked);
+                self.next(cpu, now_ns, first, Some(first))
+            }
             _ => claim_any(locked, cpu, now_ns),
         };
         if let (Some(unit), Some(_)) = (unit, &next) {
@@ -109,11 +143,16 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             unit.is_boosted.store(false, Ordering::Relaxed);
             unit.return_grant();
         }
-        if let (Some(vcpu), Some(anchor)) = (&next, anchor) {
-            self.lift(vcpu.unit(), anchor);
+        if let Some(vcpu) = &next {
+            self.lift(vcpu.unit(), anchors);
         }
         match next {
             Some(vcpu) => self.switch(cpu, now_ns, vcpu, has_unparked),
+            None if may_stay && self.is_unfinished(cpu, turn) => Decision {
+                pick: Pick::Stay,
+                until_ns: Some(now_ns),
+                poke: Poke(None),
+            },
             None if turn == Turn::MayHelp => self.go_on(cpu, now_ns, unit, has_unparked),
             None if may_stay => self.stay(cpu, now_ns, unit, has_unparked),
             None if is_online => self.go_idle(cpu, now_ns),
@@ -160,40 +199,83 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         true
     }
 
-    /// The least that was charged to a vCPU which competes for this processor and may not run everywhere.
-    fn anchor(&self, queue: &Queue<V>, current: Option<&Unit>) -> Option<Anchor> {
-        if current.is_none() && queue.nr_waiting() == 0 {
-            return None;
-        }
-        let online = self.online.all();
-        let is_pinned = |unit: &Unit| !is_free_on(unit, &online);
-        let waiting = queue.first_waiting(is_pinned);
-        let unit = match (current.filter(|unit| is_pinned(unit)), waiting) {
-            (Some(own), Some(other)) if is_before(other.charged(), own.charged()) => other,
-            (Some(own), _) => own,
-            (None, other) => other?,
-        };
-        Some(Anchor {
-            charged: unit.charged(),
-            allowed: unit.share.charge(self.allowed_ns()),
+    /// Whether the search for somebody else has to go on when the processor picks next, at once and in the same way.
+    fn is_unfinished(&self, cpu: CpuId, turn: Turn) -> bool {
+        self.lock(cpu).is_some_and(|mut locked| {
+            let is_unfinished = core::mem::take(&mut locked.queue.is_unfinished);
+            locked.queue.has_yielded |= is_unfinished && turn == Turn::Yields;
+            is_unfinished
         })
     }
 
-    /// By how much running somebody may be owed more than one that is pinned: more than slices come to.
+    /// Those that compete for this processor, as far as others keep close to them.
+    fn anchors(&self, queue: &Queue<V>, current: Option<&Unit>) -> Anchors {
+        let current = current.filter(|unit| !self.is_free(unit));
+        let waiting = queue.first_pinned();
+        let least = match (current, waiting) {
+            (Some(own), Some(other)) if is_before(other.charged(), own.charged()) => Some(other),
+            (Some(own), _) => Some(own),
+            (None, other) => other,
+        };
+        Anchors {
+            of_free: least.map(|unit| self.anchor(unit)),
+            of_pinned: queue.last_waiting().map(|unit| self.anchor(unit)),
+        }
+    }
+
+    fn anchor(&self, unit: &Unit) -> Anchor {
+        Anchor {
+            charged: unit.charged(),
+            allowed: unit.share.charge(self.allowed_ns()),
+        }
+    }
+
+    /// By how much running somebody may be owed more than another one if either is pinned: more than slices come to.
     fn allowed_ns(&self) -> u64 {
         let slice_ns = self.slice_ns.load(Ordering::Relaxed);
         BOUND_NS.max(slice_ns.saturating_mul(2))
     }
 
-    /// Bounds what one that may run everywhere is owed before one that may not: charges of the two have grown apart
+    /// Bounds what one that gets the processor is owed before others that compete for it: charges of the two have grown apart
     /// while they did not compete.
-    fn lift(&self, unit: &Unit, anchor: Anchor) {
-        if !self.is_free(unit) {
+    fn lift(&self, unit: &Unit, anchors: Anchors) {
+        let anchor = if self.is_free(unit) {
+            anchors.of_free
+        } else {
+            anchors.of_pinned
+        };
+        let Some(anchor) = anchor else {
             return;
-        }
+        };
         let allowed = anchor.allowed.max(unit.share.charge(self.allowed_ns()));
         let charged = later(unit.charged(), anchor.charged.wrapping_sub(allowed));
         unit.charged.store(charged, Ordering::Relaxed);
+    }
+
+    /// Bounds what one that is pinned is owed before others that wait for another processor and might run here.
+    fn keep_close(&self, cpu: CpuId, unit: &Unit) {
+        if self.is_free(unit) {
+            return;
+        }
+        let allowed = unit.share.charge(self.allowed_ns());
+        for (other, peer) in self.others(cpu) {
+            let first = peer.first.load(Ordering::Relaxed);
+            let is_far = is_before(unit.charged(), first.wrapping_sub(allowed));
+            if peer.nr_movable.load(Ordering::Relaxed) == 0 || !is_far {
+                continue;
+            }
+            let waiting = self.lock(other).and_then(|locked| {
+                let waiting = locked.queue.first_waiting_for(cpu)?;
+                Some(self.anchor(waiting))
+            });
+            self.lift(
+                unit,
+                Anchors {
+                    of_free: None,
+                    of_pinned: waiting,
+                },
+            );
+        }
     }
 
     /// A vCPU is woken that its processor has kept while it waited.
@@ -221,8 +303,11 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
     /// does.
     fn follow_level(&self, queue: &Queue<V>, cpu: CpuId, unit: &Unit) {
         let is_free = self.is_free(unit);
-        if !is_free && !queue.waiters.is_empty() {
-            return;
+        if !is_free {
+            self.keep_comparable(unit);
+            if !queue.waiters.is_empty() {
+                return;
+            }
         }
         let level = self.free_level.load(Ordering::Relaxed);
         let charged = unit.charged();
@@ -250,6 +335,18 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         }
     }
 
+    /// Ends what one that is pinned is owed, or owes, before its charges and others' are half of all numbers apart, which takes
+    /// weeks.
+    fn keep_comparable(&self, unit: &Unit) {
+        let (level, charged) = (self.free_level.load(Ordering::Relaxed), unit.charged());
+        let kept = later(charged, level.wrapping_sub(FARTHEST));
+        unit.charged.store(kept, Ordering::Relaxed);
+        let least = kept.wrapping_sub(FARTHEST);
+        if is_before(level, least) {
+            self.free_level.store(least, Ordering::Relaxed);
+        }
+    }
+
     fn turn(&self, queue: &mut Queue<V>, now_ns: u64, looks: bool, unit: Option<&Unit>) -> Turn {
         let has_yielded = core::mem::take(&mut queue.has_yielded);
         let Some(unit) = unit else {
@@ -266,7 +363,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             .began_ns
             .load(Ordering::Relaxed)
             .saturating_add(ratelimit_ns);
-        if queue.nr_boosted() != 0 && !is_boosted && now_ns >= may_go_ns {
+        if queue.is_urgent(unit) && now_ns >= may_go_ns {
             return Turn::IsPreempted;
         }
         if now_ns >= queue.slice_end_ns {
@@ -285,18 +382,23 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             until_ns = until_ns.min(parked_ns);
         }
         let Some(unit) = unit else {
-            return until_ns;
+            return until_ns.max(now_ns);
         };
         if let Some(left_ns) = unit.grant_ns() {
             until_ns = until_ns.min(now_ns.saturating_add(left_ns.max(0).unsigned_abs()));
         }
-        if queue.nr_boosted() != 0 && !unit.is_boosted.load(Ordering::Relaxed) {
+        if queue.nr_boosted() != 0 {
             let ratelimit_ns = self.ratelimit_ns.load(Ordering::Relaxed);
             let began_ns = unit.began_ns.load(Ordering::Relaxed);
             let may_go_ns = began_ns.saturating_add(ratelimit_ns);
-            until_ns = until_ns.min(may_go_ns.max(now_ns));
+            until_ns = until_ns.min(if now_ns < may_go_ns {
+                may_go_ns
+            } else {
+                // It is more urgent than they are, and uses what makes it so.
+                now_ns.saturating_add(ratelimit_ns.max(SHORTEST_LOOK_NS))
+            });
         }
-        until_ns
+        until_ns.max(now_ns)
     }
 
     /// With a poke for an idle processor, if some were parked here and may run now.
@@ -376,16 +478,12 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
     }
 
     /// Whom to run now that the slice of one that has been charged `own` is over: somebody elsewhere who is owed
-    /// clearly more than anybody here, or somebody here who is owed more.
-    fn next(&self, locked: Locked<'_, V>, cpu: CpuId, now_ns: u64, own: u64) -> Option<V> {
-        let best = locked
-            .queue
-            .first_charged()
-            .map_or(own, |first| earlier(own, first));
-        let is_boosted = locked.queue.nr_boosted() != 0;
-        drop(locked);
+    /// clearly more than anybody here, who has been charged `best` at least, or somebody here who is owed more.
+    fn next(&self, cpu: CpuId, now_ns: u64, own: u64, best: Option<u64>) -> Option<V> {
         let patience_ns = self.slice_ns.load(Ordering::Relaxed) / 3;
-        if !is_boosted && let Some(vcpu) = self.relieve(cpu, now_ns, best, patience_ns) {
+        if let Some(best) = best
+            && let Some(vcpu) = self.relieve(cpu, now_ns, best, patience_ns)
+        {
             return Some(vcpu);
         }
         let is_owed_more =
@@ -407,7 +505,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         };
         self.others(cpu)
             .filter(|(_, peer)| has_such(peer))
-            .find_map(|(victim, _)| self.take_from(victim, cpu, now_ns, is_owed_more))
+            .find_map(|(victim, _)| self.take_from(victim, cpu, now_ns, is_owed_more).0)
     }
 
     /// Takes somebody that was woken, and waits for a processor that runs such a one already.
@@ -415,43 +513,48 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         let is_urgent = |unit: &Unit, _| unit.is_boosted.load(Ordering::Relaxed);
         self.others(cpu)
             .filter(|(_, peer)| peer.nr_urgent.load(Ordering::Relaxed) != 0)
-            .find_map(|(victim, _)| self.take_from(victim, cpu, now_ns, is_urgent))
+            .find_map(|(victim, _)| self.take_from(victim, cpu, now_ns, is_urgent).0)
     }
 
-    /// Takes a vCPU that waits for `victim`, for `cpu` to run.
+    /// Takes a vCPU that waits for `victim`, for `cpu` to run. Says whether not all were looked at.
     fn take_from(
         &self,
         victim: CpuId,
         cpu: CpuId,
         now_ns: u64,
         wanted: impl FnMut(&Unit, u64) -> bool,
-    ) -> Option<V> {
-        let mut locked = self.lock(victim)?;
+    ) -> (Option<V>, bool) {
+        let Some(mut locked) = self.lock(victim) else {
+            return (None, false);
+        };
         let before_ns = locked.queue.first_parked_ns();
         let claimed = locked.queue.claim(cpu, now_ns, wanted);
         if locked.queue.first_parked_ns() != before_ns {
             // Somebody was parked there: if that processor sleeps, it does not know when to wake for it.
             self.has_parked.set(victim);
         }
-        let vcpu = claimed?;
-        vcpu.unit().set_home(cpu);
-        Some(vcpu)
+        let is_unfinished = core::mem::take(&mut locked.queue.is_unfinished);
+        if let Some(vcpu) = &claimed {
+            vcpu.unit().set_home(cpu);
+        }
+        (claimed, is_unfinished)
     }
 
     /// Takes any vCPU that waits for another processor, first one that likes to run here.
-    fn help(&self, cpu: CpuId, now_ns: u64, is_too_warm: &mut bool) -> Option<(V, CpuId)> {
+    fn help(&self, cpu: CpuId, now_ns: u64, again: &mut LooksAgain) -> Option<(V, CpuId)> {
         let delay_ns = self.migration_delay_ns.load(Ordering::Relaxed);
         for takes_all in [false, true] {
             for (victim, state) in self.others(cpu) {
                 if state.nr_waiting.load(Ordering::SeqCst) == 0 {
                     continue;
                 }
-                let taken = self.take_from(victim, cpu, now_ns, |unit, _| {
+                let (taken, is_unfinished) = self.take_from(victim, cpu, now_ns, |unit, _| {
                     let ran_ns = unit.charged_ns.load(Ordering::Relaxed);
                     let is_warm = delay_ns != 0 && now_ns < ran_ns.saturating_add(delay_ns);
-                    *is_too_warm |= is_warm;
+                    again.when_cold |= is_warm;
                     !is_warm && (takes_all || unit.likes(cpu))
                 });
+                again.at_once |= is_unfinished;
                 if let Some(vcpu) = taken {
                     return Some((vcpu, victim));
                 }
@@ -465,12 +568,14 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         // Marked before the queues are looked at, so that whoever adds to one after this look sees it.
         self.idle.set(cpu);
         crate::sync::model_fence();
-        let mut is_too_warm = false;
-        let own = self
-            .lock(cpu)
-            .and_then(|mut locked| locked.queue.claim(cpu, now_ns, |_, _| true))
-            .map(|vcpu| (vcpu, cpu));
-        if let Some((vcpu, from)) = own.or_else(|| self.help(cpu, now_ns, &mut is_too_warm)) {
+        let mut looks_again = LooksAgain::default();
+        let own = self.lock(cpu).and_then(|mut locked| {
+            let own = locked.queue.claim(cpu, now_ns, |_, _| true);
+            looks_again.at_once |= core::mem::take(&mut locked.queue.is_unfinished);
+            own
+        });
+        let own = own.map(|vcpu| (vcpu, cpu));
+        if let Some((vcpu, from)) = own.or_else(|| self.help(cpu, now_ns, &mut looks_again)) {
             self.idle.clear(cpu);
             let mut decision = self.switch(cpu, now_ns, vcpu, false);
             // Others may wait there, too, and others be idle.
@@ -485,11 +590,15 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         let parked_ns = self
             .lock(cpu)
             .and_then(|locked| locked.queue.first_parked_ns());
-        let warm_ns = is_too_warm
-            .then(|| now_ns.saturating_add(self.migration_delay_ns.load(Ordering::Relaxed)));
+        let delay_ns = self.migration_delay_ns.load(Ordering::Relaxed);
+        let warm_ns = looks_again
+            .when_cold
+            .then(|| now_ns.saturating_add(delay_ns));
+        let rest_ns = looks_again.at_once.then_some(now_ns);
+        let until_ns = parked_ns.into_iter().chain(warm_ns).chain(rest_ns).min();
         Decision {
             pick: Pick::Idle,
-            until_ns: parked_ns.into_iter().chain(warm_ns).min(),
+            until_ns: until_ns.map(|until_ns| until_ns.max(now_ns)),
             poke: Poke(None),
         }
     }
@@ -498,7 +607,6 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
 impl<V> Queue<V> {
     /// Those of who runs are these: the level is there, unless somebody who waits is below.
     fn rise_to(&mut self, charged: u64) {
-        self.running = charged;
         let here = self
             .first_charged()
             .map_or(charged, |first| earlier(charged, first));

@@ -6,9 +6,9 @@ use super::simulator::{Behaviour, Domain, MS, Machine, Random};
 use super::{Parameters, TICK_NS};
 use crate::sched::cpu_set::{CpuId, CpuSet};
 
-const SECOND: u64 = 1000 * MS;
+pub(super) const SECOND: u64 = 1000 * MS;
 
-fn scenarios(usual: u64) -> u64 {
+pub(super) fn scenarios(usual: u64) -> u64 {
     let wanted = std::env::var("PARAVANE_SCHED_SCENARIOS");
     wanted.map_or(usual, |count| count.parse().expect("a number"))
 }
@@ -22,8 +22,9 @@ fn some_cpus(random: &mut Random) -> u32 {
     }
 }
 
-fn hogs(weight: u16, count: u64) -> Domain {
+pub(super) fn hogs(weight: u16, count: u64) -> Domain {
     Domain {
+        is_first: false,
         weight,
         cap: 0,
         vcpus: vec![(Behaviour::Hog, CpuSet::ALL); count as usize],
@@ -32,7 +33,7 @@ fn hogs(weight: u16, count: u64) -> Domain {
 
 /// What each domain gets of `cpus` processors by weight, at most what `most` says: whoever can't use its part leaves it to the
 /// others.
-fn ideal(cpus: f64, domains: &[Domain], most: impl Fn(&Domain) -> f64) -> Vec<f64> {
+pub(super) fn ideal(cpus: f64, domains: &[Domain], most: impl Fn(&Domain) -> f64) -> Vec<f64> {
     let mut share = vec![0.0; domains.len()];
     let mut is_full = vec![false; domains.len()];
     loop {
@@ -68,7 +69,13 @@ fn ideal(cpus: f64, domains: &[Domain], most: impl Fn(&Domain) -> f64) -> Vec<f6
 
 /// Compares what domains have got between two moments with what is theirs: within 1 % of it, and two slices for each of its
 /// vCPUs, which is what a moment can be off.
-fn check_shares(machine: &Machine, before: &[u64], lasted_ns: u64, ideal: &[f64], what: &str) {
+pub(super) fn check_shares(
+    machine: &Machine,
+    before: &[u64],
+    lasted_ns: u64,
+    ideal: &[f64],
+    what: &str,
+) {
     for (index, ran_ns) in machine.domains_ran_ns().iter().enumerate() {
         let ran = (ran_ns - before[index]) as f64;
         let wanted = ideal[index] * lasted_ns as f64;
@@ -86,7 +93,7 @@ fn check_shares(machine: &Machine, before: &[u64], lasted_ns: u64, ideal: &[f64]
 
 /// Whoever is entitled to `part` of a processor, by its domain's number, runs within what the others take before its turn comes
 /// again.
-fn check_waits(machine: &Machine, what: &str, part: impl Fn(usize) -> f64) {
+pub(super) fn check_waits(machine: &Machine, what: &str, part: impl Fn(usize) -> f64) {
     for (account, &owner) in machine.accounts.iter().zip(&machine.owner) {
         let part = part(owner);
         let bound = (1000.0 + 100.0 / part) * MS as f64;
@@ -159,6 +166,7 @@ fn domains_pinned_to_the_same_processors_share_them_by_weight() {
             first += part;
             let here: Vec<_> = (0..part + random.range(1, 4))
                 .map(|_| Domain {
+                    is_first: false,
                     weight: random.range(100, 1000) as u16,
                     cap: 0,
                     vcpus: vec![(Behaviour::Hog, set)],
@@ -195,6 +203,7 @@ fn what_workers_leave_is_shared_by_weight() {
             let run_ns = random.range(MS / 10, 2 * MS);
             let wait_ns = run_ns * random.range(10, 30);
             domains.push(Domain {
+                is_first: false,
                 weight: 512,
                 cap: 0,
                 vcpus: vec![(Behaviour::Works { run_ns, wait_ns }, CpuSet::ALL)],
@@ -321,6 +330,7 @@ fn mixed_scenario(seed: u64) {
             }
         };
         domains.push(Domain {
+            is_first: false,
             weight: random.range(128, 1024) as u16,
             cap: if random.range(0, 9) == 0 { 40 } else { 0 },
             vcpus: vec![(behaviour, some_affinity(&mut random, cpus))],
@@ -360,6 +370,7 @@ fn who_is_woken_under_its_share_runs_within_the_rate_limit() {
         let nr_hogs = domains.len();
         let run_ns = random.range(MS / 20, MS / 2);
         domains.push(Domain {
+            is_first: false,
             weight: 256,
             cap: 0,
             vcpus: vec![(
@@ -411,6 +422,7 @@ fn who_is_pinned_has_its_share_however_long_it_had_run_alone() {
         let mut domains = Vec::new();
         let mut one = |set: CpuSet| {
             domains.push(Domain {
+                is_first: false,
                 weight: random.range(200, 600) as u16,
                 cap: 0,
                 vcpus: vec![(Behaviour::Hog, set)],

@@ -1,13 +1,15 @@
 //! One processor's queue.
 //!
 //! It has three parts, in one array that has room for every vCPU there is, so that nothing here allocates:
-//! those that were woken and go first, in their order; those that wait, the one that has been charged least first; and those that are
-//! parked, the one that goes on first first. Finding a place takes a binary search, making it moves what is behind.
+//! those that were woken and go first, the most [urgent](Unit::urgency) first; those that wait, the one that has been charged least
+//! first; and those that are parked, the one that goes on first first. Finding a place takes a binary search, making it moves what
+//! is before or behind, whichever is less. No more than [`BATCH`] are parked, or go on, while the lock is held once.
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 use super::share::Grant;
+use super::steps;
 use super::unit::{Entry, Place, Unit};
 use crate::sched::SchedVcpu;
 use crate::sched::cpu_set::CpuId;
@@ -17,6 +19,12 @@ use alloc::collections::VecDeque;
 
 /// How far the charges of who was away may lie from those of where it comes back to, in ns of its running.
 pub(super) const BOUND_NS: u64 = 60_000_000;
+
+/// By how much more than the level is charged on average, in ns of a vCPU's running: half of a usual slice.
+const AVERAGE_NS: u64 = 15_000_000;
+
+/// How many are parked at most, and how many go on, before the lock is released.
+pub(super) const BATCH: usize = 16;
 
 /// Whether charges or times `a` are less than `b`. They grow without end, and may wrap: what is compared is never
 /// half of all numbers apart.
@@ -34,10 +42,13 @@ pub(super) const fn later(a: u64, b: u64) -> u64 {
 
 #[derive(Debug)]
 pub(super) struct Waiter<V> {
-    /// Of those that wait: charges by which they are sorted. Of the parked: the time when they go on.
+    /// By what they are sorted. Of those that were woken: how urgent they are. Of those that wait: charges. Of the parked: the
+    /// time when they go on.
     key: u64,
     /// It may run elsewhere.
     pub(super) is_movable: bool,
+    /// It may not run everywhere.
+    is_pinned: bool,
     pub(super) vcpu: V,
 }
 
@@ -48,10 +59,10 @@ pub(super) struct Queue<V> {
     nr_waiting: usize,
     /// Those among both that may run elsewhere.
     nr_movable: u32,
+    /// Those that wait and may not run everywhere.
+    nr_pinned: u32,
     /// Where charges are here: those of who runs, or the least of who waits. Only grows.
     pub(super) level: u64,
-    /// Charges of who runs here, or ran here last.
-    pub(super) running: u64,
     /// When the vCPU that runs gives way to others that wait.
     pub(super) slice_end_ns: u64,
     /// When the processor looks next at what others have.
@@ -62,6 +73,8 @@ pub(super) struct Queue<V> {
     pub(super) has_yielded: bool,
     /// The vCPU that runs was woken just now.
     pub(super) is_running_boosted: bool,
+    /// The last search for somebody to run has parked so many that it has stopped before its end.
+    pub(super) is_unfinished: bool,
 }
 
 /// A processor. All but the queue is for others to look at without its lock.
@@ -89,13 +102,14 @@ impl<V> Cpu<V> {
                 nr_boosted: 0,
                 nr_waiting: 0,
                 nr_movable: 0,
+                nr_pinned: 0,
                 level: 0,
-                running: 0,
                 slice_end_ns: 0,
                 next_look_ns: 0,
                 next_relief_ns: 0,
                 has_yielded: false,
                 is_running_boosted: false,
+                is_unfinished: false,
             }),
             nr_waiting: AtomicU32::new(0),
             nr_movable: AtomicU32::new(0),
@@ -116,7 +130,8 @@ impl<V> Cpu<V> {
             .waiters
             .iter()
             .take(queue.nr_waiting())
-            .skip(queue.nr_boosted);
+            .skip(queue.nr_boosted)
+            .inspect(|_| steps::note(1));
         if queue.nr_movable != 0
             && let Some(first) = those.find(|waiter| waiter.is_movable)
         {
@@ -147,14 +162,47 @@ impl<V> Queue<V> {
             .map(|waiter| waiter.key)
     }
 
-    /// The first of those that wait, in the order of charges, of whom this is true.
-    pub(super) fn first_waiting(&self, is_it: impl Fn(&Unit) -> bool) -> Option<&Unit>
+    /// The first of those that wait, in the order of charges, and may not run everywhere.
+    pub(super) fn first_pinned(&self) -> Option<&Unit>
     where
         V: SchedVcpu<Unit>,
     {
         let waiting = self.waiters.iter().take(self.nr_waiting());
-        let mut units = waiting.skip(self.nr_boosted).map(|one| one.vcpu.unit());
-        units.find(|unit| is_it(unit))
+        let mut waiting = waiting
+            .skip(self.nr_boosted)
+            .take_while(|_| self.nr_pinned != 0)
+            .inspect(|_| steps::note(1));
+        waiting
+            .find(|waiter| waiter.is_pinned)
+            .map(|waiter| waiter.vcpu.unit())
+    }
+
+    /// The first of those that wait, in the order of charges, and may run on another processor.
+    pub(super) fn first_waiting_for(&self, cpu: CpuId) -> Option<&Unit>
+    where
+        V: SchedVcpu<Unit>,
+    {
+        let waiting = self.waiters.iter().take(self.nr_waiting());
+        let units = waiting.skip(self.nr_boosted).map(|one| one.vcpu.unit());
+        let mut units = units.inspect(|_| steps::note(1));
+        units.find(|unit| unit.may_run_on(cpu))
+    }
+
+    /// The one that has been charged most of those that wait.
+    pub(super) fn last_waiting(&self) -> Option<&Unit>
+    where
+        V: SchedVcpu<Unit>,
+    {
+        let last = self.nr_waiting.checked_sub(1)? + self.nr_boosted;
+        self.waiters.get(last).map(|waiter| waiter.vcpu.unit())
+    }
+
+    /// Whether one that was woken goes before who runs, when that has run for the rate limit.
+    pub(super) fn is_urgent(&self, running: &Unit) -> bool {
+        let first = self.waiters.front().filter(|_| self.nr_boosted != 0);
+        first.is_some_and(|first| {
+            !running.is_boosted.load(Ordering::Relaxed) || is_before(first.key, running.urgency())
+        })
     }
 
     /// When the first of the parked goes on.
@@ -166,6 +214,7 @@ impl<V> Queue<V> {
     fn place_for(&self, from: usize, to: usize, key: u64) -> usize {
         let (mut low, mut high) = (from, to);
         while low < high {
+            steps::note(1);
             let middle = low.midpoint(high);
             let is_behind = self
                 .waiters
@@ -192,23 +241,28 @@ impl<V: SchedVcpu<Unit>> Queue<V> {
             Place::Parked | Place::Nowhere => {}
         }
         let is_movable = !unit.is_bound();
+        let is_pinned = place == Place::Waiting && !unit.is_free.load(Ordering::Relaxed);
+        self.nr_pinned += u32::from(is_pinned);
         if place != Place::Parked && is_movable {
             self.nr_movable += 1;
         }
         let vcpu = vcpu.clone();
+        steps::note(at.min(self.waiters.len() - at));
         self.waiters.insert(
             at,
             Waiter {
                 key,
                 is_movable,
+                is_pinned,
                 vcpu,
             },
         );
     }
 
     pub(super) fn push_boosted(&mut self, vcpu: &V) {
-        let key = vcpu.unit().charged();
-        self.insert(self.nr_boosted, key, vcpu, Place::Boosted);
+        let key = vcpu.unit().urgency();
+        let at = self.place_for(0, self.nr_boosted, key);
+        self.insert(at, key, vcpu, Place::Boosted);
     }
 
     /// Adds one that waits; one that gives way behind everybody.
@@ -232,9 +286,14 @@ impl<V: SchedVcpu<Unit>> Queue<V> {
     }
 
     fn remove(&mut self, at: usize) -> Option<V> {
+        steps::note(at.min(self.waiters.len().saturating_sub(at)));
         let Waiter {
-            is_movable, vcpu, ..
+            is_movable,
+            is_pinned,
+            vcpu,
+            ..
         } = self.waiters.remove(at)?;
+        self.nr_pinned -= u32::from(is_pinned);
         let unit = vcpu.unit();
         let was = unit.place();
         match was {
@@ -254,6 +313,7 @@ impl<V: SchedVcpu<Unit>> Queue<V> {
         let at = self
             .waiters
             .iter()
+            .inspect(|_| steps::note(1))
             .position(|waiter| core::ptr::eq(waiter.vcpu.unit(), unit));
         if let Some(at) = at {
             let _ = self.remove(at);
@@ -267,27 +327,39 @@ impl<V: SchedVcpu<Unit>> Queue<V> {
     }
 
     /// Takes the first out that waits, may run on `cpu` and is `wanted`, claimed for it and with a grant. Those whose
-    /// domain's cap leaves nothing are parked.
+    /// domain's cap leaves nothing are parked; if they are many, the search [ends](Self::is_unfinished) before all were looked at.
     pub(super) fn claim(
         &mut self,
         cpu: CpuId,
         now_ns: u64,
         mut wanted: impl FnMut(&Unit, u64) -> bool,
     ) -> Option<V> {
-        let mut at = 0;
+        let (mut at, mut nr_parked) = (0, 0);
+        self.is_unfinished = false;
         while at < self.nr_waiting() {
+            steps::note(1);
             let waiter = self.waiters.get(at)?;
             let (unit, run) = (waiter.vcpu.unit(), waiter.vcpu.run_state());
-            if !unit.may_run_on(cpu) || !wanted(unit, waiter.key) || !run.is_runnable() {
+            let charged = if at < self.nr_boosted {
+                unit.charged()
+            } else {
+                waiter.key
+            };
+            if !unit.may_run_on(cpu) || !wanted(unit, charged) || !run.is_runnable() {
                 at += 1;
                 continue;
             }
             match unit.share.take(now_ns) {
                 Grant::Unlimited => unit.set_grant(None),
                 Grant::For(ns) => unit.set_grant(Some(ns as i64)),
+                Grant::NotBefore(_) if nr_parked == BATCH => {
+                    self.is_unfinished = true;
+                    return None;
+                }
                 Grant::NotBefore(until_ns) => {
                     let vcpu = self.remove(at)?;
                     self.push_parked(&vcpu, until_ns);
+                    nr_parked += 1;
                     continue;
                 }
             }
@@ -300,19 +372,27 @@ impl<V: SchedVcpu<Unit>> Queue<V> {
         None
     }
 
-    /// Whether it is under its share where charges are at `level`: it has been charged less than that, or than who runs.
-    pub(super) fn is_under(&self, unit: &Unit, level: u64) -> bool {
-        !is_before(later(level, self.running), unit.charged())
+    /// Whether it is under its share where charges are at `level`: it has been charged less than others have on average, of whom
+    /// one at least is at the level. It must not matter how much those have been charged that run: two that wake each other would
+    /// both be boosted for ever, while their charges grow, and pass by somebody who waits.
+    pub(super) fn is_under(unit: &Unit, level: u64) -> bool {
+        let average = level.wrapping_add(unit.share.charge(AVERAGE_NS));
+        !is_before(average, unit.charged())
     }
 
-    /// Lets those go on whose time has come; says whether there were any.
+    /// Lets those go on whose time has come, or the first of them if they are many: then it is to be called again. Says whether
+    /// there were any.
     pub(super) fn unpark(&mut self, now_ns: u64) -> bool {
         let mut any = false;
-        while self.first_parked_ns().is_some_and(|then| then <= now_ns)
-            && let Some(vcpu) = self.remove(self.nr_waiting())
-        {
+        for _ in 0..BATCH {
+            if self.first_parked_ns().is_none_or(|then| then > now_ns) {
+                break;
+            }
+            let Some(vcpu) = self.remove(self.nr_waiting()) else {
+                break;
+            };
             any = true;
-            let is_under = self.is_under(vcpu.unit(), self.level);
+            let is_under = Self::is_under(vcpu.unit(), self.level);
             vcpu.unit().is_boosted.store(is_under, Ordering::Relaxed);
             if is_under {
                 self.push_boosted(&vcpu);

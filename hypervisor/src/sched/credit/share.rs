@@ -61,6 +61,7 @@ struct Budget {
 pub struct Share {
     weight: AtomicU32,
     cap: AtomicU32,
+    is_first: bool,
     /// How many of its vCPUs want to run, and the sum of times when they stopped wanting less those when they began:
     /// with the number times now it is for how long they have wanted to. One word, so that both are of one moment.
     wanting: AtomicU64,
@@ -83,6 +84,7 @@ impl Share {
         let share = Self {
             weight: AtomicU32::new(u32::from(DEFAULT_WEIGHT)),
             cap: AtomicU32::new(0),
+            is_first: false,
             wanting: AtomicU64::new(0),
             accounted: AtomicU64::new(0),
             accounted_ns: AtomicU64::new(0),
@@ -96,6 +98,19 @@ impl Share {
         };
         share.set_price();
         share
+    }
+
+    /// That of the first domain: those of its vCPUs that are woken under their share go before others'.
+    #[must_use]
+    pub fn of_first_domain() -> Self {
+        Self {
+            is_first: true,
+            ..Self::new()
+        }
+    }
+
+    pub(super) fn is_first(&self) -> bool {
+        self.is_first
     }
 
     /// Its weight, at least 1.

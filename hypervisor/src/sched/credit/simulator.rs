@@ -4,7 +4,7 @@
 //! Interrupts take [`INTERRUPT_NS`]; a processor that is interrupted, or whose timer fires, picks, and puts what it had away at once.
 
 use super::share::ACCOUNTING_NS;
-use super::{Credit, Parameters, Share};
+use super::{Credit, Parameters, Share, steps};
 use crate::sched::cpu_set::{CpuId, CpuSet};
 use crate::sched::run_state::Change;
 use crate::sched::test_vcpu::TestVcpu;
@@ -27,6 +27,10 @@ pub(super) enum Behaviour {
     Yields { every_ns: u64 },
     /// It runs for so long, then waits for so long, give or take a half.
     Works { run_ns: u64, wait_ns: u64 },
+    /// It wants to run for so long whenever a period begins, together with all others of that period.
+    Bursts { run_ns: u64, period_ns: u64 },
+    /// It runs for so long, then wakes another one and waits until it is woken itself.
+    Passes { run_ns: u64, to: usize },
     /// It wants to run, but not at the moment when its domain's share is brought up to date.
     Dodges,
     /// It never wants to run.
@@ -36,6 +40,7 @@ pub(super) enum Behaviour {
 /// One domain to be simulated.
 #[derive(Clone, Debug)]
 pub(super) struct Domain {
+    pub(super) is_first: bool,
     pub(super) weight: u16,
     pub(super) cap: u16,
     pub(super) vcpus: Vec<(Behaviour, CpuSet)>,
@@ -108,6 +113,9 @@ pub(super) struct Machine {
     /// The longest that somebody has waited while a processor that may run it was idle.
     pub(super) worst_idle_ns: u64,
     pub(super) picks: u64,
+    /// What decisions have done, and the most that one did.
+    pub(super) steps: usize,
+    pub(super) most_steps: usize,
     /// Interrupts that are lost, of a thousand; a mistake to be found.
     pub(super) lost_interrupts: u64,
 }
@@ -135,10 +143,16 @@ impl Machine {
             random: Random(seed),
             worst_idle_ns: 0,
             picks: 0,
+            steps: 0,
+            most_steps: 0,
             lost_interrupts: 0,
         };
         for (index, domain) in domains.iter().enumerate() {
-            let share = Arc::new(Share::new());
+            let share = Arc::new(if domain.is_first {
+                Share::of_first_domain()
+            } else {
+                Share::new()
+            });
             share.set_weight(domain.weight);
             share.set_cap(domain.cap);
             for (behaviour, affinity) in &domain.vcpus {
@@ -252,6 +266,7 @@ impl Machine {
         self.accounts[vcpu].left_ns = match self.vcpus[vcpu].1 {
             Behaviour::Works { run_ns, .. } => run_ns * jitter / 100,
             Behaviour::Yields { every_ns } => every_ns,
+            Behaviour::Bursts { run_ns, .. } | Behaviour::Passes { run_ns, .. } => run_ns,
             _ => u64::MAX,
         };
         let it = self.vcpus[vcpu].0.clone();
@@ -285,9 +300,28 @@ impl Machine {
                 let _: Change = it.0.run.block();
                 self.at(self.now_ns + MS / 2, Event::Wakes(vcpu));
             }
+            Behaviour::Bursts { period_ns, .. } => {
+                let _: Change = it.0.run.block();
+                let next_ns = (self.now_ns / period_ns + 1) * period_ns;
+                self.at(next_ns, Event::Wakes(vcpu));
+            }
+            Behaviour::Passes { to, .. } => {
+                // As one of its timers makes its processor do.
+                self.pick(cpu);
+                if !self.is_on(vcpu, cpu) {
+                    return;
+                }
+                self.wake(to);
+                let _: Change = it.0.run.block();
+            }
             Behaviour::Hog | Behaviour::Sleeps => unreachable!(),
         }
         self.pick(cpu);
+    }
+
+    fn is_on(&self, vcpu: usize, cpu: usize) -> bool {
+        let running = self.running[cpu].as_ref();
+        running.is_some_and(|(running, _)| *running == self.vcpus[vcpu].0)
     }
 
     /// Enters how long the vCPU on a processor has run.
@@ -319,7 +353,11 @@ impl Machine {
         self.picks += 1;
         let id = CpuId(cpu as u32);
         let current = self.running[cpu].clone().map(|(vcpu, _)| vcpu);
+        let _ = steps::take();
         let decision = self.scheduler.pick_next(id, self.now_ns, current.as_ref());
+        let counted = steps::take().all;
+        self.steps += counted;
+        self.most_steps = self.most_steps.max(counted);
         self.poke(decision.poke);
         self.timers[cpu] = decision.until_ns.unwrap_or(u64::MAX);
         if let Some(until_ns) = decision.until_ns {

@@ -2,7 +2,7 @@
 
 use super::share::Grant;
 use super::simulator::MS;
-use super::{Credit, Parameters, Share};
+use super::{Credit, Parameters, Share, steps};
 use crate::sched::cpu_set::{CpuId, CpuSet};
 use crate::sched::test_vcpu::TestVcpu;
 use crate::sched::{Pick, Poke, SchedVcpu, Scheduler};
@@ -68,7 +68,7 @@ fn who_goes_on_after_its_budget_was_spent_is_boosted_under_its_share_only() {
     let unit = vcpu.unit();
     unit.is_boosted.store(true, Ordering::Relaxed);
     let mut locked = scheduler.lock(CpuId(0)).expect("there");
-    for (charged, is_under) in [(1000, false), (0, true)] {
+    for (charged, is_under) in [(SECOND, false), (1000, true), (0, true)] {
         unit.charged.store(charged, Ordering::Relaxed);
         locked.queue.push_parked(&vcpu, 5);
         assert!(locked.queue.unpark(5));
@@ -94,4 +94,70 @@ fn who_was_passed_over_is_looked_at_again() {
         scheduler.pick_next(CpuId(0), 0, None).pick,
         Pick::Switch(vcpu)
     );
+}
+
+/// As many as there are go on, or are parked, at the same moment: the lock of the queue is released in between.
+#[test]
+fn a_lock_is_not_held_until_all_of_many_are_parked_or_go_on() {
+    for count in [64, 512] {
+        let scheduler = Credit::new(1, Parameters::DEFAULT).expect("memory");
+        scheduler.set_online(CpuId(0), true, &mut |_| unreachable!());
+        let share = Arc::new(Share::new());
+        share.set_cap(1);
+        let vcpus: Vec<_> = (0..count).map(|_| runnable(&share)).collect();
+        for vcpu in &vcpus {
+            scheduler.add(vcpu, CpuSet::ALL).expect("on line");
+            let _ = scheduler.wake(vcpu, SECOND);
+        }
+        while let Grant::For(_) = share.take(SECOND) {}
+        let counted = |now_ns| {
+            let _ = steps::take();
+            let (mut picks, mut most_locked) = (1, 0);
+            let mut decision = scheduler.pick_next(CpuId(0), now_ns, None);
+            while decision.pick == Pick::Idle && decision.until_ns == Some(now_ns) {
+                picks += 1;
+                decision = scheduler.pick_next(CpuId(0), now_ns, None);
+            }
+            most_locked = most_locked.max(steps::take().most_locked);
+            (picks, most_locked, decision)
+        };
+        let (picks, most_locked, decision) = counted(SECOND);
+        let then_ns = decision.until_ns.expect("they go on");
+        assert_eq!(decision.pick, Pick::Idle);
+        assert!(picks <= count / 16 + 2, "{picks} of {count}");
+        assert!(most_locked <= 16 * 32, "{most_locked} of {count}");
+        // They go on, and one of them runs.
+        let decision = scheduler.pick_next(CpuId(0), then_ns + SECOND, None);
+        assert!(matches!(decision.pick, Pick::Switch(_)), "{decision:?}");
+        assert_eq!(decision.until_ns, Some(then_ns + SECOND));
+        assert!(steps::take().most_locked <= 16 * 32);
+    }
+}
+
+/// Charges that have grown apart for so long that their order would turn round.
+#[test]
+fn charges_are_kept_comparable() {
+    let scheduler = Credit::new(2, Parameters::DEFAULT).expect("memory");
+    for cpu in [CpuId(0), CpuId(1)] {
+        scheduler.set_online(cpu, true, &mut |_| unreachable!());
+    }
+    let vcpus = [0; 2].map(|_| runnable(&Arc::new(Share::new())));
+    for vcpu in &vcpus {
+        scheduler
+            .add(vcpu, CpuSet::only(CpuId(0)))
+            .expect("on line");
+        let _ = scheduler.wake(vcpu, 0);
+    }
+    let Pick::Switch(running) = scheduler.pick_next(CpuId(0), 0, None).pick else {
+        panic!("nobody runs");
+    };
+    for (level, charged) in [(1 << 62, 5), (5, 1 << 62)] {
+        scheduler.free_level.store(level, Ordering::Relaxed);
+        running.unit().charged.store(charged, Ordering::Relaxed);
+        let now_ns = running.unit().charged_ns.load(Ordering::Relaxed) + super::TICK_NS;
+        let _ = scheduler.pick_next(CpuId(0), now_ns, Some(&running));
+        let level = scheduler.free_level.load(Ordering::Relaxed);
+        let apart = level.abs_diff(running.unit().charged());
+        assert!(apart <= 1 << 61, "{apart}");
+    }
 }

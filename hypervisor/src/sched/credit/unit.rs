@@ -5,6 +5,7 @@
 
 extern crate alloc;
 
+use super::queue::BOUND_NS;
 use super::share::Share;
 use crate::sched::cpu_set::{CpuId, CpuSet, WORDS};
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -47,6 +48,8 @@ pub struct Unit {
     soft: [AtomicU64; WORDS],
     /// It may run on one processor only.
     pub(super) is_bound: AtomicBool,
+    /// It may run on all that are on line, when it came to a queue last.
+    pub(super) is_free: AtomicBool,
     /// What it has been charged, compared by [`is_before`](super::queue::is_before).
     pub(super) charged: AtomicU64,
     /// Until when it has been charged, while it runs.
@@ -66,6 +69,8 @@ pub struct Unit {
 }
 
 const NO_LIMIT: i64 = i64::MAX;
+/// By how much more urgent the first domain's vCPUs are: more than charges that are compared differ.
+const FIRST: u64 = 1 << 61;
 
 impl Unit {
     /// A vCPU that has not been added yet, of the domain that has `share`.
@@ -79,6 +84,7 @@ impl Unit {
             hard: core::array::from_fn(|_| AtomicU64::new(0)),
             soft: core::array::from_fn(|_| AtomicU64::new(u64::MAX)),
             is_bound: AtomicBool::new(false),
+            is_free: AtomicBool::new(false),
             charged: AtomicU64::new(0),
             charged_ns: AtomicU64::new(0),
             began_ns: AtomicU64::new(0),
@@ -159,6 +165,18 @@ impl Unit {
 
     pub(super) fn charged(&self) -> u64 {
         self.charged.load(Ordering::Relaxed)
+    }
+
+    /// How urgent it is among those that were woken; less is more. Those that have come back with as much as may be kept, whatever
+    /// their weight, are equal, and whoever has used some of it since comes after them. The first domain's are before all others:
+    /// everybody's devices wait for it, and it may not go on for longer than it is under its share, either.
+    pub(super) fn urgency(&self) -> u64 {
+        let used = self.charged().wrapping_add(self.share.charge(BOUND_NS));
+        if self.share.is_first() {
+            used.wrapping_sub(FIRST)
+        } else {
+            used
+        }
     }
 
     /// What is left of its grant, if it has one.

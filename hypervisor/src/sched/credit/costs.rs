@@ -1,0 +1,107 @@
+//! What a decision costs, as queues grow: counted in entries of queues and processors that are looked at, and entries that are
+//! moved.
+
+use super::Parameters;
+use super::properties::{SECOND, hogs};
+use super::simulator::{Behaviour, Domain, MS, Machine};
+use crate::sched::cpu_set::{CpuId, CpuSet};
+
+fn alone(behaviour: Behaviour, set: CpuSet) -> Domain {
+    let mut domain = hogs(256, 1);
+    domain.vcpus = vec![(behaviour, set)];
+    domain
+}
+
+/// Those that run now and then.
+fn workers(count: u64) -> impl Iterator<Item = Domain> {
+    (1..=count).map(|nth| {
+        let run_ns = nth * MS / 4;
+        let wait_ns = 20 * run_ns;
+        alone(Behaviour::Works { run_ns, wait_ns }, CpuSet::ALL)
+    })
+}
+
+struct Cost {
+    picks: u64,
+    all: usize,
+    mean: f64,
+    most: usize,
+}
+
+fn cost(cpus: u32, domains: &[Domain]) -> Cost {
+    let mut machine = Machine::new(cpus, domains, Parameters::DEFAULT, 1);
+    machine.run_until(20 * SECOND);
+    Cost {
+        picks: machine.picks,
+        all: machine.steps,
+        mean: machine.steps as f64 / machine.picks as f64,
+        most: machine.most_steps,
+    }
+}
+
+/// Not one step more, however many sleep.
+#[test]
+fn who_sleeps_costs_nothing() {
+    let mut domains: Vec<_> = (0..8).map(|_| hogs(256, 1)).collect();
+    domains.extend(workers(4));
+    let few = cost(4, &domains);
+    domains.extend((0..2000).map(|_| alone(Behaviour::Sleeps, CpuSet::ALL)));
+    let many = cost(4, &domains);
+    assert_eq!((few.picks, few.all), (many.picks, many.all));
+    assert!(few.all > 10_000, "{}", few.all);
+}
+
+/// On one processor, where they all wait in one queue. On average it is the logarithm of their number; at most, that number
+/// itself where some are bound to it, for whoever may run everywhere is compared with them.
+#[test]
+fn who_waits_costs_at_most_its_place_in_one_queue() {
+    let mixed = |count: u64| {
+        let mut domains: Vec<_> = (0..count).map(|_| hogs(256, 1)).collect();
+        domains.extend(workers(4));
+        domains
+    };
+    let bound = |count: u64| {
+        let mut domains = mixed(count);
+        domains.push(alone(Behaviour::Hog, CpuSet::only(CpuId(0))));
+        domains
+    };
+    for count in [8, 32, 128, 512] {
+        let log = (count as f64).log2();
+        let (free, with_bound) = (cost(1, &mixed(count)), cost(1, &bound(count)));
+        println!(
+            "{count} wait: {:.1} steps, at most {}; with one that is bound {:.1}, at most {}",
+            free.mean, free.most, with_bound.mean, with_bound.most
+        );
+        assert!(free.mean <= 8.0 + 2.0 * log, "{count}: {:.1}", free.mean);
+        assert!(free.most as u64 <= 40 + 2 * count, "{count}: {}", free.most);
+        assert!(
+            with_bound.most as u64 <= 40 + 3 * count,
+            "{count}: {}",
+            with_bound.most
+        );
+    }
+}
+
+/// With so many processors as there are queues to look at, and three vCPUs for each.
+#[test]
+fn processors_cost_a_look_each() {
+    for cpus in [1, 4, 16, 64] {
+        let mut domains: Vec<_> = (0..3 * u64::from(cpus)).map(|_| hogs(256, 1)).collect();
+        domains.extend(workers(u64::from(cpus)));
+        let cost = cost(cpus, &domains);
+        println!(
+            "{cpus} processors: {:.1} steps, at most {}",
+            cost.mean, cost.most
+        );
+        assert!(
+            cost.mean <= 12.0 + 5.0 * f64::from(cpus),
+            "{cpus}: {:.1}",
+            cost.mean
+        );
+        assert!(
+            cost.most <= 60 + 10 * cpus as usize,
+            "{cpus}: {}",
+            cost.most
+        );
+    }
+}

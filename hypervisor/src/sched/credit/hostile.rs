@@ -1,0 +1,161 @@
+//! What guests that mean harm can't do to the first domain and to each other, tried on simulated machines.
+
+use super::Parameters;
+use super::properties::{SECOND, check_shares, check_waits, hogs, ideal, scenarios};
+use super::simulator::{Behaviour, Domain, MS, Machine, Random};
+use crate::sched::cpu_set::{CpuId, CpuSet};
+
+fn one(weight: u16, behaviour: Behaviour, set: CpuSet) -> Domain {
+    Domain {
+        is_first: false,
+        weight,
+        cap: 0,
+        vcpus: vec![(behaviour, set)],
+    }
+}
+
+fn set(cpus: core::ops::Range<u32>) -> CpuSet {
+    let mut set = CpuSet::EMPTY;
+    cpus.for_each(|cpu| set.insert(CpuId(cpu)));
+    set
+}
+
+/// A domain that does little, and often.
+fn light(random: &mut Random) -> Domain {
+    let run_ns = random.range(MS / 20, MS / 2);
+    let wait_ns = 100 * run_ns;
+    one(256, Behaviour::Works { run_ns, wait_ns }, CpuSet::ALL)
+}
+
+/// Guests that save what they are owed, and spend it all at the same moment.
+fn bursts(random: &mut Random, count: u64) -> Vec<Domain> {
+    let period_ns = random.range(200, 2000) * MS;
+    let behaviour = |random: &mut Random| Behaviour::Bursts {
+        run_ns: random.range(5 * MS, 60 * MS),
+        period_ns,
+    };
+    (0..count)
+        .map(|_| one(256, behaviour(random), CpuSet::ALL))
+        .collect()
+}
+
+fn worst_latency_ns(machine: &Machine, vcpu: usize) -> u64 {
+    let latencies = &machine.accounts[vcpu].latencies_ns;
+    assert!(latencies.len() > 50, "{}", latencies.len());
+    *latencies.iter().skip(10).max().expect("some")
+}
+
+/// However many guests are woken at the same moment, with all that they may save: who is woken in the first domain, and is under
+/// its share, waits for no more than the rate limit; who is woken in a guest, for no more than that for each of the others in its
+/// queue, which may be twice their part of all.
+#[test]
+fn guests_that_burst_together_keep_nobody_waiting() {
+    for seed in 0..scenarios(20) {
+        let mut random = Random(seed ^ 0xb0b0);
+        let cpus = random.range(1, 4) as u32;
+        let mut domains = bursts(&mut random, 64);
+        domains.extend((0..cpus).map(|_| hogs(256, 1)));
+        let victim = domains.len();
+        domains.push(light(&mut random));
+        for is_first in [true, false] {
+            domains[victim].is_first = is_first;
+            let mut machine = Machine::new(cpus, &domains, Parameters::DEFAULT, seed);
+            machine.run_until(10 * SECOND);
+            let ratelimit_ns = Parameters::DEFAULT.ratelimit_ns;
+            let bound_ns = if is_first {
+                ratelimit_ns
+            } else {
+                ratelimit_ns * (2 * 64 / u64::from(cpus)).min(65)
+            };
+            let worst_ns = worst_latency_ns(&machine, victim);
+            assert!(
+                worst_ns <= bound_ns + MS / 10,
+                "seed {seed}, {cpus} processors, first {is_first}: {} µs",
+                worst_ns / 1000
+            );
+        }
+    }
+}
+
+/// Two that wake each other again and again, each before it waits, don't pass by somebody who only wants to run.
+#[test]
+fn guests_that_wake_each_other_do_not_pass_by_who_waits() {
+    for seed in 0..scenarios(10) {
+        let mut random = Random(seed ^ 0x9a55);
+        let run_ns = random.range(MS / 10, 5 * MS);
+        let all = CpuSet::ALL;
+        let domains = [
+            one(256, Behaviour::Passes { run_ns, to: 1 }, all),
+            one(256, Behaviour::Passes { run_ns, to: 0 }, all),
+            hogs(256, 1),
+        ];
+        let mut machine = Machine::new(1, &domains, Parameters::DEFAULT, seed);
+        machine.run_until(SECOND);
+        let before = machine.domains_ran_ns();
+        machine.run_until(11 * SECOND);
+        machine.note_who_waits();
+        let ran_ns = machine.domains_ran_ns()[2] - before[2];
+        let waited_ns = machine.accounts[2].longest_wait_ns;
+        assert!(
+            waited_ns <= 300 * MS && ran_ns >= 3 * SECOND,
+            "seed {seed}: waited for {} ms, ran {} ms of 10 s",
+            waited_ns / MS,
+            ran_ns / MS
+        );
+    }
+}
+
+/// vCPUs that are bound to the same processors, of different weights, have run alone there for minutes, while others contended
+/// elsewhere. Then one more comes: nobody waits until others have caught up with it.
+#[test]
+fn who_ran_alone_on_a_set_does_not_pay_for_it_when_another_one_comes() {
+    for seed in 0..scenarios(20) {
+        let mut random = Random(seed ^ 0xd1f7);
+        let width = random.range(2, 4) as u32;
+        let here = set(0..width);
+        let mut weight = |count: u32| random.range(100, 1000) as u16 / count as u16;
+        let mut domains: Vec<_> = (0..width)
+            .map(|_| one(weight(1), Behaviour::Hog, here))
+            .collect();
+        domains.push(one(weight(1), Behaviour::Sleeps, here));
+        let mut wanted = ideal(f64::from(width), &domains, |_| 1.0);
+        let others = [0; 3].map(|_| one(weight(4), Behaviour::Hog, set(width..width + 2)));
+        wanted.extend(ideal(2.0, &others, |_| 1.0));
+        domains.extend(others);
+        let mut machine = Machine::new(width + 2, &domains, Parameters::DEFAULT, seed);
+        machine.run_until(random.range(60, 180) * SECOND);
+        machine.begin(width as usize, Behaviour::Hog);
+        machine.run_until(machine.now_ns + 5 * SECOND);
+        let before = machine.domains_ran_ns();
+        machine.run_until(machine.now_ns + 20 * SECOND);
+        machine.note_who_waits();
+        let what = format!("seed {seed}, {width} processors");
+        check_waits(&machine, &what, |owner| wanted[owner]);
+        check_shares(&machine, &before, 20 * SECOND, &wanted, &what);
+    }
+}
+
+/// One that is bound to a processor, and was owed more than a processor for minutes, has it for itself no longer when others come.
+#[test]
+fn who_is_bound_and_was_owed_more_than_it_could_use_does_not_keep_its_processor() {
+    for seed in 0..scenarios(20) {
+        let mut random = Random(seed ^ 0xb0d);
+        let cpus = random.range(2, 4) as u32;
+        let mut domains = vec![one(800, Behaviour::Hog, set(0..1))];
+        domains.extend((0..cpus).map(|_| one(100, Behaviour::Hog, CpuSet::ALL)));
+        let first = domains.len();
+        domains.extend((0..8 * cpus).map(|_| one(200, Behaviour::Sleeps, CpuSet::ALL)));
+        let mut machine = Machine::new(cpus, &domains, Parameters::DEFAULT, seed);
+        machine.run_until(random.range(60, 180) * SECOND);
+        let alone_ns = machine.now_ns - machine.domains_ran_ns()[0];
+        assert!(alone_ns < SECOND, "{} ms", alone_ns / MS);
+        (first..domains.len()).for_each(|vcpu| machine.begin(vcpu, Behaviour::Hog));
+        machine.run_until(machine.now_ns + 5 * SECOND);
+        let before = machine.domains_ran_ns();
+        machine.run_until(machine.now_ns + 20 * SECOND);
+        machine.note_who_waits();
+        let wanted = ideal(f64::from(cpus), &domains, |_| 1.0);
+        let what = format!("seed {seed}, {cpus} processors");
+        check_shares(&machine, &before, 20 * SECOND, &wanted, &what);
+    }
+}
