@@ -9,7 +9,11 @@
 //!
 //! A vCPU that is woken and is under its share is **boosted**: it goes before all that are not, as soon as who runs has run for the
 //! rate limit, and loses that when it has run for a tick. One that was away comes back with at most what it would have had after a
-//! short while ([`queue::BOUND_NS`]): credit is not saved.
+//! short while ([`queue::BOUND_NS`]): credit is not saved. Among the boosted that goes first which has used least of that since, whatever
+//! its weight is; one that has run for the rate limit gives way to such a one, and is boosted no longer. So who comes back to a queue
+//! in which many others do at the same moment waits for a rate limit of each at most, and only once. The first domain's go before all
+//! others: they wait for one rate limit, however many guests there are. They are boosted under their domain's share only, so
+//! guests lose nothing by that but a moment.
 //!
 //! A processor's turn is a time slice; every tick it looks at its accounts. What is done every 30 ms in other
 //! credit schedulers, handing out credit to all that are active, has no counterpart here, because charges are relative: a
@@ -27,7 +31,8 @@
 //! anything, and all that run follow it. Those that may run everywhere come
 //! to a queue near that level, whatever the bound ones there have made of the queue's. One that comes to run where
 //! somebody bound competes is owed no more before that one than slices come to (60 ms, or two slices, of the
-//! running of either): so each of them keeps a bound one waiting for that once, however long that one had run alone before.
+//! running of either): so each of them keeps a bound one waiting for that once, however long that one had run alone before. A bound
+//! one is owed no more than that before whoever waits for its processor, or for another one and might run there.
 //!
 //! A vCPU's *home* is the processor in whose queue it is, or whose it will be next. In which part of a queue it is, is noted with
 //! it, and protected by the lock of its home's queue. The home changes only while it is in none and that lock is held, so locking
@@ -42,8 +47,12 @@
 //! # What a decision costs
 //! A constant, plus the logarithm of the number of vCPUs that wait in the queue, plus moving some of those in memory; when it looks
 //! elsewhere, a look at a cache line of each processor, and a pass over one queue (over those of others, when there is
-//! nothing to run). When a turn ends, there is a pass over its own queue, up to the first that is bound. vCPUs that
-//! don't want to run are in no queue, and no list.
+//! nothing to run). When a turn ends, and somebody waits who may not run everywhere, there is a pass over its own queue, up to the
+//! first of those. vCPUs that don't want to run are in no queue, and no list. `costs` counts all this; the numbers are in
+//! `docs/PERFORMANCE.md`.
+//!
+//! No more than [`queue::BATCH`] vCPUs are parked, or go on, while a lock is held: if there are more, the processor picks again at
+//! once, with interrupts let in between.
 #![forbid(unsafe_code)]
 
 extern crate alloc;

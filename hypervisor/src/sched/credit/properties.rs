@@ -233,9 +233,9 @@ fn what_workers_leave_is_shared_by_weight() {
 }
 
 /// Over any 300 ms a capped domain runs for no more than its cap allows, and 2 % of that. In the long run it runs for no less
-/// than 2 % below its cap, or a tenth where others want to run, if its vCPUs have two fifths of
-/// their time to spare, and the machine a quarter: its budget is not deeper than those 300 ms allow, so what the cap
-/// gives while it waits for the rate limit, or for others that were woken, can be lost.
+/// than 2 % below its cap, beside others that want to run, too, if its vCPUs have two fifths of their time to spare, and the
+/// machine a quarter. Its budget is not deeper than those 300 ms allow, so what the cap gives while it waits for others for longer
+/// than 6 ms is lost: they must not be let run for so long, whether they were woken before it or have their slices.
 #[test]
 fn caps_are_kept_over_300_ms_and_met() {
     for seed in 0..scenarios(60) {
@@ -287,7 +287,7 @@ fn caps_are_kept_over_300_ms_and_met() {
             let wanted = 10.0 * SECOND as f64 * cap;
             if entitled[index] >= cap * 0.999 {
                 assert!(
-                    ran >= wanted * if seed % 2 == 1 { 0.9 } else { 0.98 },
+                    ran >= wanted * 0.98,
                     "seed {seed}: domain {index} with cap {} and {} vCPUs ran {:.3} s of {:.3} s",
                     domain.cap,
                     domain.vcpus.len(),
