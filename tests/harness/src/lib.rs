@@ -11,6 +11,7 @@ pub mod iso;
 pub mod machine;
 pub mod pairwise;
 pub mod qemu;
+pub mod repack;
 pub mod run;
 pub mod serial;
 pub mod suite;

@@ -34,8 +34,10 @@ pub enum Ending {
     Poweroff,
     /// In any way, after the line `EXPECT ANYTHING`.
     Anything,
-    /// With the line `EXPECT REBOOT`, after which the machine reboots.
-    Reboot,
+    /// With the line `EXPECT REBOOT`, after which the machine reboots because its watchdog wants it.
+    Watchdog,
+    /// With the line `EXPECT REBOOT`, after which the machine reboots as that is the end of a soft reset.
+    SoftReset,
     /// With the line `EXPECT STAY`, after which the domain ends for a reason that is none, and the machine stays as
     /// `noreboot` wants.
     Stay,
@@ -469,10 +471,10 @@ cases! {
     "sched/preemption" = sched::preemption, on_many(());
     "sched/refusals" = sched::refusals;
     "sched/ticking" = sched::ticking, on_many(());
-    "sched/soft-reset" = sched::soft_reset, ends(Ending::Reboot);
+    "sched/soft-reset" = sched::soft_reset, ends(Ending::SoftReset);
     "sched/suspend" = sched::suspend, ends(Ending::Stay);
     "sched/up-and-down" = sched::up_and_down, on_many(());
     "sched/watchdog" = sched::watchdog;
-    "sched/watchdog-barks" = sched::watchdog_barks, ends(Ending::Reboot);
+    "sched/watchdog-barks" = sched::watchdog_barks, ends(Ending::Watchdog);
     "sched/yielding" = sched::yielding, on_many(());
 }

@@ -5,6 +5,7 @@
 use super::pattern;
 use super::shell::{Boot, Shell};
 use crate::machine::{Board, Machine};
+use crate::repack::Packing;
 use crate::run::Missing;
 use crate::suite::Case;
 use crate::verdict::Verdict;
@@ -21,21 +22,49 @@ pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     let q35 = Board::Q35;
     // One machine for what leaves it as it was: a boot is most of a case's time.
-    cases.push(case("life", q35, 2, " dom0_max_vcpus=3", |shell| {
-        typing(shell)?;
-        hot_unplug(shell)?;
-        store(shell)?;
-        reboot(shell)
-    }));
-    cases.push(case("debug-keys", q35, 2, " noreboot", |shell| {
-        debug_keys(shell)?;
-        shell.send(&format!("{SWITCH}C"))?;
-        shell.must_say(r"PANIC on CPU0: the debug key wants it")?;
-        shell.must_say(r"Not rebooting")
-    }));
-    cases.push(case("crash-stays", q35, 1, " noreboot", crash_stays));
-    cases.push(case("crash-reboots", q35, 1, "", crash_reboots));
-    cases.push(case("key-reboot", q35, 1, "", |shell| {
+    cases.push(case(
+        "life",
+        q35,
+        2,
+        " dom0_max_vcpus=3",
+        Packing::Lz4,
+        |shell| {
+            typing(shell)?;
+            hot_unplug(shell)?;
+            store(shell)?;
+            reboot(shell)
+        },
+    ));
+    cases.push(case(
+        "debug-keys",
+        q35,
+        2,
+        " noreboot",
+        Packing::Gzip,
+        |shell| {
+            debug_keys(shell)?;
+            shell.send(&format!("{SWITCH}C"))?;
+            shell.must_say(r"PANIC on CPU0: the debug key wants it")?;
+            shell.must_say(r"Not rebooting")
+        },
+    ));
+    cases.push(case(
+        "crash-stays",
+        q35,
+        1,
+        " noreboot",
+        Packing::Zstd,
+        crash_stays,
+    ));
+    cases.push(case(
+        "crash-reboots",
+        q35,
+        1,
+        "",
+        Packing::Lz4,
+        crash_reboots,
+    ));
+    cases.push(case("key-reboot", q35, 1, "", Packing::Lz4, |shell| {
         shell.send(&format!("{SWITCH}R"))?;
         shell.must_say("Rebooting, as the debug key wants")?;
         shell.must_end()
@@ -49,6 +78,7 @@ fn case(
     board: Board,
     processors: u32,
     options: &'static str,
+    packing: Packing,
     judge: impl Fn(&mut Shell) -> Result<(), Verdict> + Send + Sync + 'static,
 ) -> Case {
     let name = format!("dom0/{name}-{}-{processors}cpu", board.name());
@@ -60,6 +90,7 @@ fn case(
         };
         let boot = Boot {
             options,
+            packing,
             ..Boot::of(&machine)
         };
         let judged = boot.shell(context).and_then(|mut shell| {

@@ -6,8 +6,10 @@ use super::shell::{Boot, Kernel, Shell};
 use super::{no_line, pattern};
 use crate::machine::{Board, Machine};
 use crate::pairwise;
+use crate::repack::Packing;
 use crate::suite::{Case, Context};
 use crate::verdict::{Ending, Verdict};
+use regex_lite::Regex;
 use std::path::Path;
 use std::time::Duration;
 
@@ -87,9 +89,15 @@ fn works(
         return Err(Verdict::Skipped(format!("there is no {UEFI} here")));
     }
     let release = kernel.release()?;
+    if kernel != Kernel::Stable && release == Kernel::Stable.release()? {
+        return Err(Verdict::Skipped(format!(
+            "the distribution has one kernel, {release}, which other cases boot"
+        )));
+    }
     let machine = host.machine(processors);
     let boot = Boot {
         kernel,
+        packing: Packing::Stock,
         ..Boot::of(&machine)
     };
     let mut shell = boot.shell(context)?;
@@ -101,6 +109,16 @@ fn works(
     shell.must_print("for i in 1 2 3; do md5sum /init & done | uniq | wc -l", "1")?;
     turns_off(&mut shell)?;
     shell.must_be_healthy()?;
+    // By `earlyprintk=xen`, before there is the console that stays.
+    let early = pattern(r"bootconsole \[xenboot0\] enabled")?;
+    let late = pattern(r"(console|printk).*\[hvc0\] enabled")?;
+    let first = |wanted: &Regex| {
+        let mut lines = shell.run.lines().iter();
+        lines.position(|line| wanted.is_match(&line.text))
+    };
+    if first(&early).is_none() || first(&early) > first(&late) {
+        return Err(Verdict::Fail("no early messages of the kernel".into()));
+    }
     const REFUSED: &str = "can't call the firmware's runtime services";
     let mut lines = shell.run.lines().iter();
     if lines.any(|line| line.text.contains(REFUSED)) != (host == Host::Uefi) {
@@ -130,6 +148,7 @@ fn boots_alone(context: &Context<'_>) -> Result<Verdict, Verdict> {
     let machine = Machine::default();
     let boot = Boot {
         kernel: Kernel::Cloud,
+        packing: Packing::Stock,
         ..Boot::of(&machine)
     };
     let mut run = boot.start(context)?;

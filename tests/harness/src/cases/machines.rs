@@ -85,6 +85,9 @@ pub fn cases() -> Vec<Case> {
     cases.push(Case::new("boot/make-run", |context| {
         is_run_by_make(context).unwrap_or_else(|verdict| verdict)
     }));
+    cases.push(Case::new("boot/same-ram-disk", |_| {
+        is_made_the_same().unwrap_or_else(|verdict| verdict)
+    }));
     cases.push(Case::new("boot/moved-image", |context| {
         runs_where_it_is_put(context).unwrap_or_else(|verdict| verdict)
     }));
@@ -364,6 +367,45 @@ fn prefer_highest(image: &mut [u8]) -> Option<()> {
     let tag = header.windows(8).position(|word| word == TAG)?;
     *header.get_mut(tag + PREFERENCE)? = HIGHEST;
     Some(())
+}
+
+/// The first domain's RAM disk, made once more from the same packages and programs, is the same to the last bit.
+fn is_made_the_same() -> Result<Verdict, Verdict> {
+    const FIRST: &str = "build/dom0";
+    const AGAIN: &str = "build/dom0-again";
+    let error = |error: std::io::Error| Verdict::NoVerdict(error.to_string());
+    let first = match std::fs::read(Path::new(FIRST).join("initrd")) {
+        Ok(first) => first,
+        Err(_) => {
+            return Err(Verdict::Skipped(format!(
+                "there is no {FIRST}/initrd: boot/make-dom0 makes it"
+            )));
+        }
+    };
+    let _ = std::fs::remove_dir_all(AGAIN);
+    std::fs::create_dir_all(AGAIN).map_err(error)?;
+    for words in [
+        ["cp", "-al", "build/dom0/packages", AGAIN],
+        ["boot/make-dom0", "stable", AGAIN, ""],
+    ] {
+        let words = words.iter().filter(|word| !word.is_empty());
+        let words: Vec<_> = words.collect();
+        let output = Command::new(words[0])
+            .args(&words[1..])
+            .output()
+            .map_err(error)?;
+        if !output.status.success() {
+            let why = String::from_utf8_lossy(&output.stderr).trim().to_string();
+            return Err(Verdict::Fail(format!("{words:?}: {why}")));
+        }
+    }
+    let again = std::fs::read(Path::new(AGAIN).join("initrd")).map_err(error)?;
+    std::fs::remove_dir_all(AGAIN).map_err(error)?;
+    Ok(if first == again {
+        Verdict::Pass(format!("{} MiB", first.len() >> 20))
+    } else {
+        Verdict::Fail("it differs".into())
+    })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::{no_line, pattern};
 use crate::iso::Recipe;
 use crate::machine::{Machine, Threads};
 use crate::qemu::Qemu;
+use crate::repack::{self, Packing};
 use crate::run::Run;
 use crate::suite::Context;
 use crate::verdict::{Ending, Verdict};
@@ -15,6 +16,8 @@ use std::time::Duration;
 
 /// The last word gets into the environment: what a person would be shown who waits is not what cases wait for.
 const KERNEL_LINE: &str = "console=hvc0 earlyprintk=xen XM_PROGRESS=off";
+/// Where kernels are that are packed in another way.
+const REPACKED: &str = "build/repacked";
 /// What the shell asks with.
 pub(super) const PROMPT: &str = r"dom0# $";
 /// From QEMU's start to the shell: half a minute where there is nothing else to do.
@@ -94,6 +97,8 @@ pub(super) struct Boot<'a> {
     pub(super) options: &'a str,
     /// More of the kernel's command line, each word after a blank.
     pub(super) words: &'a str,
+    /// How the kernel is packed on our hypervisor; on the reference it is as it is in its package.
+    pub(super) packing: Packing,
     /// Another RAM disk than the kernel's, which must be there.
     pub(super) initrd: Option<&'a Path>,
     /// How the processors are emulated, whatever the machine says. On threads of their own they execute, once in many
@@ -102,7 +107,7 @@ pub(super) struct Boot<'a> {
 }
 
 impl<'a> Boot<'a> {
-    /// The distribution's newest kernel on the image that is shipped.
+    /// The distribution's newest kernel, packed so that it is unpacked quickly, on the image that is shipped.
     pub(super) fn of(machine: &'a Machine) -> Self {
         Self {
             hypervisor: Hypervisor::Paravane,
@@ -110,6 +115,7 @@ impl<'a> Boot<'a> {
             machine,
             options: "",
             words: "",
+            packing: Packing::Lz4,
             initrd: None,
             threads: Threads::One,
         }
@@ -124,7 +130,13 @@ impl<'a> Boot<'a> {
         let options = format!("console=com1 loglvl=all dom0_mem=512M{}", self.options);
         let mut recipe = Recipe::new(image, options);
         let line = format!("{KERNEL_LINE}{}", self.words);
-        recipe.modules.push((self.kernel.file("vmlinuz")?, line));
+        let stock = self.kernel.file("vmlinuz")?;
+        let kernel = match self.hypervisor {
+            Hypervisor::Paravane => repack::packed(&stock, self.packing, Path::new(REPACKED))
+                .map_err(Verdict::NoVerdict)?,
+            Hypervisor::Reference => stock,
+        };
+        recipe.modules.push((kernel, line));
         let initrd = match self.initrd {
             Some(path) => path.to_path_buf(),
             None => self.kernel.file("initrd")?,
