@@ -5,6 +5,7 @@ use clap::Parser;
 use dom0_tools::client::connection::Connection;
 use dom0_tools::command_line::{XendAction, XendOptions};
 use dom0_tools::daemon::{background, logging};
+use dom0_tools::xend::devices::first_domain::ThisDomain;
 use dom0_tools::xend::machine::Hypervisor;
 use dom0_tools::xend::nodes::Nodes;
 use dom0_tools::xend::protocol::{Fault, Request, Response};
@@ -145,6 +146,7 @@ fn run(options: &XendOptions) -> io::Result<()> {
     let xend = Xend::new(
         Box::new(machine),
         Box::new(connect_store),
+        Box::new(ThisDomain),
         places,
         settings,
         Box::new(read_settings),

@@ -1,11 +1,11 @@
 //! Making domains, and cleaning up what is left of them.
 
-use super::Xend;
 use super::lifecycle::reason_name;
 use super::protocol::{Fault, Response};
 use super::record::{Phase, Record};
 use super::store_tree;
 use super::table::Taken;
+use super::{Xend, devices};
 use crate::config::domain::{DomainConfig, Uuid, is_valid_name};
 use guest_abi::domctl_domain::DomainInfoFlags;
 use guest_abi::ids::{DomId, Mfn, PAGE_SIZE};
@@ -47,8 +47,10 @@ impl Xend {
     /// # Errors
     ///
     /// Why there is no new domain.
-    pub fn create(&self, config: DomainConfig, start: Start) -> Result<Response, Fault> {
+    pub fn create(&self, mut config: DomainConfig, start: Start) -> Result<Response, Fault> {
         check(&config)?;
+        devices::complete(&mut config)?;
+        self.plan_devices(&config)?;
         let name = config.name.clone();
         let mut record = Record::new(config, self.table.boot_id());
         self.check_others(&name)?;
@@ -99,6 +101,7 @@ impl Xend {
         record.paused_by_admin = false;
         record.paused_for_dump = false;
         record.shutdown_asked = None;
+        record.devices.clear();
         // Before the first step: who finds a domain of this identity knows that it is unfinished.
         self.table.put(record);
         let images = self.machine.images(&record.config)?;
@@ -136,6 +139,10 @@ impl Xend {
             &built,
             self.settings().console_limit(),
         )?;
+        // Before their first node is written: who finds the record knows what to take out.
+        record.devices = self.plan_devices(&record.config)?;
+        self.table.put(record);
+        self.plug_in(domain, record)?;
         record.phase = Phase::Running;
         self.table.put(record);
         if start == Start::Running {
@@ -201,6 +208,9 @@ impl Xend {
         {
             log::error!("domain {}: {error}", domain.0);
         }
+        if let Some(uuid) = uuid {
+            self.plug_out_all(domain, uuid);
+        }
         let forgotten = self
             .connect_store()
             .and_then(|mut store| store_tree::forget(&mut *store, domain, uuid));
@@ -238,12 +248,6 @@ fn check(config: &DomainConfig) -> Result<(), Fault> {
     }
     if config.name == "Domain-0" {
         return Err(Fault::text("Domain 'Domain-0' already exists with ID '0'"));
-    }
-    if let Some(device) = config.devices.first() {
-        return Err(Fault::text(format!(
-            "a device of kind {} can't be connected: devices are not there yet; leave out disk, vif, vfb and pci",
-            device.kind()
-        )));
     }
     if !Path::new(&config.kernel).is_file() {
         return Err(Fault::text(format!(

@@ -42,6 +42,7 @@ impl Xend {
                         record.config.name,
                         info.domain.0
                     );
+                    self.end_scripts(info.domain, &record);
                     self.clean_up(info.domain, Some(uuid));
                     self.table.remove(uuid);
                 }
@@ -51,6 +52,7 @@ impl Xend {
                 }
                 (None, _) => {
                     if let Some(domid) = record.domid {
+                        self.end_scripts(DomId(domid), &record);
                         self.clean_up(DomId(domid), Some(uuid));
                     }
                     self.table.remove(uuid);
@@ -67,6 +69,7 @@ impl Xend {
 
     /// Ends what a former daemon has begun to write: the core of a domain that has crashed will be written anew.
     fn take_up(&self, mut record: Record, domain: DomId) {
+        self.plug_out_unfinished(domain, &mut record);
         let is_paused_for_dump = std::mem::take(&mut record.paused_for_dump);
         let is_dumping = record.phase == Phase::Dumping;
         if is_dumping {
@@ -266,7 +269,11 @@ impl Xend {
 
     /// The dead one is kept under another name and identity, without its successor's nodes.
     fn rename_and_restart(&self, record: Record, domain: DomId) {
+        // Its successor has them.
+        self.plug_out_all(domain, record.config.uuid);
         let mut dead = record.clone();
+        dead.devices.clear();
+        dead.config.devices.clear();
         let Ok(uuid) = random_uuid() else {
             log::error!("{}: there is no new identity for it", record.config.name);
             return;

@@ -7,7 +7,7 @@
 //! [`machine::Machine`] and [`nodes::Nodes`], so all of it runs in tests.
 //!
 //! Locks, in this order: that of reading the settings again, which nothing else waits for; a domain's own (one operation
-//! at a time on a domain; none while a core is written); then one of these three, and none of them while another is held:
+//! at a time on a domain; none while a core is written); that of taking a disk; then one of these three, and none of them while another is held:
 //! the table of records, that of cores being written, the settings. These are short: what is held for longer than memory
 //! takes is the table alone, while a name is changed in a record's file.
 #![forbid(unsafe_code)]
@@ -15,6 +15,7 @@
 mod core_files;
 mod core_writing;
 pub mod create;
+pub mod devices;
 pub mod domains;
 pub mod dump;
 pub mod end;
@@ -37,6 +38,8 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+use devices::first_domain::FirstDomain;
+use devices::plug::Devices;
 use machine::Machine;
 use nodes::Nodes;
 use protocol::Fault;
@@ -64,6 +67,7 @@ pub struct Places {
 pub struct Xend {
     machine: Box<dyn Machine>,
     store: StoreConnector,
+    devices: Devices,
     table: Table,
     places: Places,
     read_settings: SettingsReader,
@@ -81,6 +85,7 @@ impl Xend {
     pub fn new(
         machine: Box<dyn Machine>,
         store: StoreConnector,
+        first: Box<dyn FirstDomain>,
         places: Places,
         settings: Settings,
         read_settings: SettingsReader,
@@ -90,6 +95,7 @@ impl Xend {
         Ok(Arc::new(Self {
             machine,
             store,
+            devices: Devices::new(first),
             table,
             places,
             read_settings,

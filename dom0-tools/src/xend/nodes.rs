@@ -5,6 +5,20 @@ use crate::client::connection::{Connection, Failure};
 use guest_abi::ids::{DomId, Mfn, Port};
 use guest_abi::store_wire::MessageType;
 
+/// A node that is made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewNode {
+    /// Where.
+    pub path: String,
+    /// Its value.
+    pub value: String,
+    /// Its permissions; `None` for those of the node above.
+    pub perms: Option<Vec<String>>,
+}
+
+/// How often a transaction is tried that others disturb.
+const TRIES: u32 = 20;
+
 /// A connection to the store.
 pub trait Nodes {
     /// Sets a value; makes the node and those above it.
@@ -13,6 +27,13 @@ pub trait Nodes {
     ///
     /// The store's.
     fn write(&mut self, path: &str, value: &str) -> Result<(), Fault>;
+
+    /// Makes nodes, all at once or none.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    fn write_together(&mut self, nodes: &[NewNode]) -> Result<(), Fault>;
 
     /// A node's value; `None` if there is no such node.
     ///
@@ -79,6 +100,26 @@ impl Nodes for Connection {
     fn write(&mut self, path: &str, value: &str) -> Result<(), Fault> {
         Self::write(self, 0, path, value.as_bytes())
             .map_err(|failure| fault("written", path, &failure))
+    }
+
+    fn write_together(&mut self, nodes: &[NewNode]) -> Result<(), Fault> {
+        let mut tries = 0;
+        let written = self.in_transaction(|store, transaction| -> Result<(), Failure> {
+            tries += 1;
+            if tries > TRIES {
+                return Err(Failure::Refused("EAGAIN".to_owned()));
+            }
+            for node in nodes {
+                Self::write(store, transaction, &node.path, node.value.as_bytes())?;
+                let Some(perms) = &node.perms else { continue };
+                let mut texts = vec![node.path.as_str()];
+                texts.extend(perms.iter().map(String::as_str));
+                store.ask_texts(MessageType::SetPerms, transaction, &texts)?;
+            }
+            Ok(())
+        });
+        let first = nodes.first().map_or("nothing", |node| &node.path);
+        written.map_err(|failure| fault("written", first, &failure))
     }
 
     fn read(&mut self, path: &str) -> Result<Option<String>, Fault> {

@@ -1,6 +1,9 @@
 //! What clients and `xend` say to each other: a line of JSON each way for each call, over a Unix socket.
 
+use super::devices::Class;
+use super::devices::running::{Detach, DeviceView};
 use super::view::{CreditRow, DomainView, HostView, VcpuView};
+use crate::config::devices::Device;
 use crate::config::domain::DomainConfig;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -106,6 +109,31 @@ pub enum Request {
         /// The rate limit.
         ratelimit_us: Option<u32>,
     },
+    /// Gives a domain that runs another device.
+    Attach {
+        /// Which domain.
+        domain: String,
+        /// What it gets.
+        device: Box<Device>,
+    },
+    /// Takes a device from a domain that runs.
+    Detach {
+        /// Which domain.
+        domain: String,
+        /// The kind of device.
+        class: Class,
+        /// Which of them: its number, its name or its address.
+        device: String,
+        /// Whether the guest is asked.
+        how: Detach,
+    },
+    /// Describes the devices of a domain that runs.
+    Devices {
+        /// Which domain.
+        domain: String,
+        /// The kind of devices.
+        class: Class,
+    },
     /// Sends a magic key to a domain's kernel.
     Sysrq {
         /// Which.
@@ -185,6 +213,8 @@ pub enum Response {
         /// The rate limit.
         ratelimit_us: u32,
     },
+    /// Devices.
+    Devices(Vec<DeviceView>),
     /// The machine.
     Host(Box<HostView>),
     /// A text.

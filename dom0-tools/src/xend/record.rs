@@ -1,5 +1,6 @@
 //! What `xend` knows of a domain, and keeps in a file.
 
+use super::devices::Plugged;
 use crate::config::domain::{DomainConfig, Uuid};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -42,6 +43,9 @@ pub struct Record {
     /// When it was asked to shut down, in seconds since 1970, until that is noted as without effect.
     #[serde(default)]
     pub shutdown_asked: Option<f64>,
+    /// Devices that are plugged in, or half.
+    #[serde(default)]
+    pub devices: Vec<Plugged>,
     /// The frame of its ring to the store.
     pub store_mfn: u64,
     /// The frame of its console's ring.
@@ -63,6 +67,7 @@ impl Record {
             paused_by_admin: false,
             paused_for_dump: false,
             shutdown_asked: None,
+            devices: Vec::new(),
             store_mfn: 0,
             console_mfn: 0,
             boot_id: boot_id.to_owned(),

@@ -130,6 +130,14 @@ impl Xend {
                 tslice_ms,
                 ratelimit_us,
             } => self.schedule(tslice_ms, ratelimit_us),
+            Request::Attach { domain, device } => self.attach(&domain, *device),
+            Request::Detach {
+                domain,
+                class,
+                device,
+                how,
+            } => self.detach(&domain, class, &device, how),
+            Request::Devices { domain, class } => self.devices_of(&domain, class),
             Request::Sysrq { domain, letter } => self.sysrq(&domain, &letter),
             Request::DumpCore {
                 domain,

@@ -6,6 +6,7 @@ use log::LevelFilter;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where it is, and the variable that names another place.
 pub const FILE: &str = "/etc/xen/xend-config.sxp";
@@ -58,7 +59,7 @@ const fn missing(
 /// What is shown in a secret's place.
 const HIDDEN: &str = "XXXXXXXX";
 const PORT: Shape = Shape::Number(1, 65535, "a port, 1 to 65535");
-const SECONDS: Shape = Shape::Number(0, 1 << 20, "a number of seconds");
+const SECONDS: Shape = Shape::Number(0, 1 << 20, "a number of seconds, at most 1048576");
 const COUNT: Shape = Shape::Number(0, 1 << 32, "a number");
 const REMOTE: &str = "service to other machines";
 const MIGRATION: &str = "migration";
@@ -118,9 +119,9 @@ const KEYS: [Key; 53] = [
         "taking processors from the first domain",
     ),
     missing("network-script", Shape::Text, "", NETWORKS),
-    missing("vif-script", Shape::Text, "vif-bridge", NETWORKS),
-    missing("device-create-timeout", SECONDS, "100", DEVICES),
-    missing("device-destroy-timeout", SECONDS, "100", DEVICES),
+    key("vif-script", Shape::Text, "vif-bridge"),
+    key("device-create-timeout", SECONDS, "100"),
+    key("device-destroy-timeout", SECONDS, "100"),
     missing("xend-udev-event-server", Shape::YesNo, "no", DEVICES),
     missing("qemu-dm-logrotate-count", COUNT, "10", DEVICES),
     missing("pci-passthrough-strict-check", Shape::YesNo, "yes", DEVICES),
@@ -308,6 +309,24 @@ impl Settings {
     #[must_use]
     pub fn cores_of_crashes(&self) -> usize {
         self.text("dump-crash-count").parse().unwrap_or(1)
+    }
+
+    /// What plugs interfaces, with its words, unless a guest's configuration names another script.
+    #[must_use]
+    pub fn vif_script(&self) -> &str {
+        self.text("vif-script")
+    }
+
+    /// How long it may take until a device is connected.
+    #[must_use]
+    pub fn device_create_timeout(&self) -> Duration {
+        Duration::from_secs(self.text("device-create-timeout").parse().unwrap_or(0))
+    }
+
+    /// How long a guest may take to give a device back, and a script to clean up behind it.
+    #[must_use]
+    pub fn device_destroy_timeout(&self) -> Duration {
+        Duration::from_secs(self.text("device-destroy-timeout").parse().unwrap_or(0))
     }
 
     /// Where domains are kept that do not run.

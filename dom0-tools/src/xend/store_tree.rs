@@ -169,6 +169,8 @@ pub fn forget(store: &mut dyn Nodes, domain: DomId, uuid: Option<Uuid>) -> Resul
     store.remove(&home(domain))?;
     for kind in store.children("/local/domain/0/backend")? {
         store.remove(&format!("/local/domain/0/backend/{kind}/{}", domain.0))?;
+        let errors = format!("/local/domain/0/error/backend/{kind}/{}", domain.0);
+        store.remove(&errors)?;
     }
     match uuid {
         Some(uuid) => store.remove(&vm(uuid)),
@@ -191,6 +193,8 @@ pub fn describe_first(store: &mut dyn Nodes, memory_kib: u64, vcpus: u32) -> Res
     if store.read(&format!("{home}/memory/target"))?.is_none() {
         store.write(&format!("{home}/memory/target"), &memory_kib.to_string())?;
     }
+    // `xend` runs the scripts for devices itself: those that udev would run have nothing to do.
+    store.write(&format!("{home}/libxl/disable_udev"), "1")?;
     for vcpu in 0..vcpus {
         let node = format!("{home}/cpu/{vcpu}/availability");
         if store.read(&node)?.is_none() {

@@ -1,8 +1,11 @@
 //! A hypervisor and a store for tests.
 
 use super::create::Start;
+use super::devices::Class;
+use super::devices::first_domain::FirstDomain;
+use super::devices::scripts::{Call, ScriptFailure};
 use super::machine::{Images, Machine};
-use super::nodes::Nodes;
+use super::nodes::{NewNode, Nodes};
 use super::protocol::Fault;
 use super::settings::Settings;
 use super::{Places, SettingsReader, Xend};
@@ -23,9 +26,10 @@ use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use zerocopy::FromZeros;
 
 /// A configuration whose kernel is a file that exists.
@@ -68,6 +72,9 @@ pub(super) fn config(name: &str) -> DomainConfig {
 pub(super) struct State {
     pub(super) domains: BTreeMap<u16, DomainInfo>,
     pub(super) nodes: BTreeMap<String, String>,
+    /// Permissions that were set and not removed.
+    pub(super) perms: BTreeMap<String, Vec<String>>,
+    pub(super) drivers: Drivers,
     pub(super) introduced: Vec<u16>,
     /// Weights and caps that were set.
     credits: BTreeMap<u16, (u16, u16)>,
@@ -104,6 +111,154 @@ impl State {
     }
 }
 
+/// The first domain's kernel and scripts, as far as devices need them.
+#[derive(Default)]
+pub(super) struct Drivers {
+    /// Backends that the kernel has, by their directories.
+    pub(super) backends: Vec<String>,
+    /// Scripts that were run: what was to be done, and for which backend.
+    pub(super) calls: Vec<(String, String)>,
+    /// The whole of the last call.
+    pub(super) last: Option<Call>,
+    /// What the next script does that is to plug something in.
+    pub(super) next: Next,
+    /// Backends for which scripts of a former daemon were ended.
+    pub(super) orphans: Vec<String>,
+    /// There is no driver.
+    pub(super) are_missing: bool,
+    /// Guests do not close their devices when they are asked.
+    pub(super) guests_are_stubborn: bool,
+}
+
+/// What a script does.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(super) enum Next {
+    /// It says that it is connected.
+    #[default]
+    Connects,
+    /// It says this and why.
+    Says(&'static str, &'static str),
+    /// It fails like this.
+    Fails(ScriptFailure),
+    /// It ends well and says nothing.
+    Forgets,
+    /// It is connected, and the backend can't open the disk.
+    OpensNothing,
+}
+
+impl State {
+    fn set(&mut self, path: &str, value: &str) {
+        self.nodes.insert(path.to_owned(), value.to_owned());
+        let Some(backend) = path.strip_suffix("/state") else {
+            return;
+        };
+        if !backend.starts_with("/local/domain/0/backend/") {
+            return;
+        }
+        match value {
+            "1" if !self.drivers.are_missing => {
+                self.nodes.insert(path.to_owned(), "2".to_owned());
+                self.drivers.backends.push(backend.to_owned());
+            }
+            "5" if !self.drivers.guests_are_stubborn => {
+                self.drivers.backends.retain(|one| one != backend);
+            }
+            _ => {}
+        }
+    }
+
+    fn set_together(&mut self, nodes: &[NewNode]) {
+        for node in nodes {
+            self.nodes.insert(node.path.clone(), node.value.clone());
+            if let Some(perms) = &node.perms {
+                self.perms.insert(node.path.clone(), perms.clone());
+            }
+        }
+        // Drivers see all of it at once.
+        for node in nodes {
+            self.set(&node.path, &node.value);
+        }
+    }
+
+    fn unset(&mut self, path: &str) {
+        let below = format!("{path}/");
+        let is_it = |node: &str| node == path || node.starts_with(&below);
+        self.nodes.retain(|node, _| !is_it(node));
+        self.perms.retain(|node, _| !is_it(node));
+        // A backend ends with its frontend.
+        let nodes = &self.nodes;
+        self.drivers.backends.retain(|backend| {
+            let frontend = nodes.get(&format!("{backend}/frontend"));
+            frontend.is_some_and(|frontend| nodes.contains_key(&format!("{frontend}/state")))
+        });
+    }
+
+    /// The directory of a backend that the kernel calls by this name.
+    fn backend(&self, name: &str) -> Option<&String> {
+        let directory = format!("/local/domain/0/backend/{}", name.replace('-', "/"));
+        let mut backends = self.drivers.backends.iter();
+        backends.find(|backend| **backend == directory)
+    }
+}
+
+impl FirstDomain for World {
+    fn is_program(&self, path: &Path) -> bool {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        ["block", "block-nbd", "vif-bridge", "mine"].contains(&&*name)
+    }
+
+    fn load_driver(&self, _: Class) {}
+
+    fn has_backend(&self, name: &str) -> bool {
+        self.state().backend(name).is_some()
+    }
+
+    fn has_disk(&self, name: &str) -> bool {
+        self.has_backend(name)
+    }
+
+    fn has_interface(&self, name: &str) -> bool {
+        self.has_backend(&name.replace("vif", "vif-").replace('.', "-"))
+    }
+
+    fn run(&self, call: &Call, _: Duration) -> Result<(), ScriptFailure> {
+        let mut state = self.state();
+        let backend = call
+            .variables
+            .iter()
+            .find(|(name, _)| *name == "XENBUS_PATH");
+        let backend = backend.map(|(_, backend)| backend.clone()).unwrap();
+        state
+            .drivers
+            .calls
+            .push((call.words[0].clone(), backend.clone()));
+        state.drivers.last = Some(call.clone());
+        if call.words[0] == "remove" || call.words[0] == "offline" {
+            return Ok(());
+        }
+        let directory = format!("/local/domain/0/{backend}");
+        match std::mem::take(&mut state.drivers.next) {
+            Next::Connects => state.set(&format!("{directory}/hotplug-status"), "connected"),
+            Next::Says(status, why) => {
+                state.set(&format!("{directory}/hotplug-error"), why);
+                state.set(&format!("{directory}/hotplug-status"), status);
+            }
+            Next::Fails(failure) => return Err(failure),
+            Next::Forgets => {}
+            Next::OpensNothing => {
+                state.set(&format!("{directory}/hotplug-status"), "connected");
+                let error = format!("/local/domain/0/error/{backend}/error");
+                state.set(&error, "6 creating vbd structure");
+            }
+        }
+        Ok(())
+    }
+
+    fn end_orphans(&self, backend: &str) {
+        self.state().drivers.orphans.push(backend.to_owned());
+    }
+}
+
 /// Shared by the test, the hypervisor's and the store's stand-ins.
 #[derive(Clone, Default)]
 pub(super) struct World(pub(super) Arc<Mutex<State>>);
@@ -129,6 +284,7 @@ impl World {
         Xend::new(
             Box::new(self.clone()),
             Box::new(connect),
+            Box::new(self.clone()),
             places,
             read_settings().unwrap(),
             read_settings,
@@ -339,7 +495,12 @@ impl Machine for World {
 
 impl Nodes for World {
     fn write(&mut self, path: &str, value: &str) -> Result<(), Fault> {
-        self.with(|state| state.nodes.insert(path.to_owned(), value.to_owned()))?;
+        self.with(|state| state.set(path, value))?;
+        Ok(())
+    }
+
+    fn write_together(&mut self, nodes: &[NewNode]) -> Result<(), Fault> {
+        self.with(|state| state.set_together(nodes))?;
         Ok(())
     }
 
@@ -348,10 +509,7 @@ impl Nodes for World {
     }
 
     fn remove(&mut self, path: &str) -> Result<(), Fault> {
-        let below = format!("{path}/");
-        self.state()
-            .nodes
-            .retain(|node, _| node != path && !node.starts_with(&below));
+        self.state().unset(path);
         Ok(())
     }
 
@@ -367,8 +525,8 @@ impl Nodes for World {
         Ok(children)
     }
 
-    fn set_perms(&mut self, _: &str, _: &[String]) -> Result<(), Fault> {
-        self.with(|_| ())?;
+    fn set_perms(&mut self, path: &str, perms: &[String]) -> Result<(), Fault> {
+        self.with(|state| state.perms.insert(path.to_owned(), perms.to_vec()))?;
         Ok(())
     }
 

@@ -10,6 +10,7 @@ pub mod arguments;
 pub mod client;
 pub mod commands;
 pub mod create;
+mod device;
 pub mod device_output;
 pub mod domain;
 pub mod failure;

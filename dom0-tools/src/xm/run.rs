@@ -5,7 +5,7 @@ use super::client::Xend;
 use super::commands::{Command, Found, find};
 use super::failure::{Failure, Usage};
 use super::progress::{Measure, Progress};
-use super::{create, domain, help, host, scheduler, wait};
+use super::{create, device, domain, help, host, scheduler, wait};
 use crate::config::file::Evaluate;
 use crate::xend::protocol::{Fault, Request, Response};
 use std::io::Write;
@@ -159,6 +159,8 @@ fn dispatch(
         "shutdown" => wait::shutdown(&arguments, wait::Kind::Shutdown, session),
         "reboot" => wait::shutdown(&arguments, wait::Kind::Reboot, session),
         "dmesg" | "debug-keys" | "info" | "log" => host::run(command.name, &arguments, session),
+        "block-attach" | "block-detach" | "block-list" | "network-attach" | "network-detach"
+        | "network-list" => device::run(command.name, &arguments, session),
         "sched-credit" => scheduler::run(&arguments, session),
         name => domain::run(name, &arguments, session),
     }

@@ -1,29 +1,53 @@
 //! Subcommands about devices and networks.
 
-use super::{Command, Group, later};
+use super::{Command, Group, JSON, Opt, later, offered, opt};
+
+const fn device(
+    name: &'static str,
+    arguments: &'static str,
+    help: &'static str,
+    options: &'static [Opt],
+) -> Command {
+    let mut command = offered(name, arguments, help, options, false);
+    command.group = Group::Device;
+    command
+}
+
+const FORCE: &[Opt] = &[opt(
+    Some('f'),
+    "force",
+    "",
+    "Do not wait for the guest, which loses the device at once.",
+)];
+const LIST: &[Opt] = &[
+    opt(
+        Some('l'),
+        "long",
+        "",
+        "Print what the guest's driver says, in SXP.",
+    ),
+    JSON,
+];
 
 /// Devices of domains.
 pub(super) const DEVICE: &[Command] = &[
-    later(
+    device(
         "block-attach",
         "<Domain> <BackDev> <FrontDev> <Mode> [BackDomain]",
         "Create a new virtual block device.",
-        Group::Device,
-        false,
+        &[],
     ),
-    later(
+    device(
         "block-detach",
         "<Domain> <DevId> [-f|--force]",
         "Destroy a domain's virtual block device.",
-        Group::Device,
-        false,
+        FORCE,
     ),
-    later(
+    device(
         "block-list",
         "<Domain> [--long]",
         "List virtual block devices for a domain.",
-        Group::Device,
-        false,
+        LIST,
     ),
     later(
         "block-configure",
@@ -32,26 +56,23 @@ pub(super) const DEVICE: &[Command] = &[
         Group::Device,
         false,
     ),
-    later(
+    device(
         "network-attach",
         "<Domain> [type=<type>] [mac=<mac>] [bridge=<bridge>] ...",
         "Create a new virtual network device.",
-        Group::Device,
-        false,
+        &[],
     ),
-    later(
+    device(
         "network-detach",
         "<Domain> <DevId|mac> [-f|--force]",
         "Destroy a domain's virtual network device.",
-        Group::Device,
-        false,
+        FORCE,
     ),
-    later(
+    device(
         "network-list",
         "<Domain> [--long]",
         "List virtual network interfaces for a domain.",
-        Group::Device,
-        false,
+        LIST,
     ),
     later(
         "network2-attach",

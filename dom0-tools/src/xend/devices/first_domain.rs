@@ -1,0 +1,89 @@
+//! The first domain, as far as devices of guests need it: drivers of its kernel, and programs that it runs.
+
+use super::Class;
+use super::scripts::{Call, ScriptFailure, end_orphans, run};
+use nix::unistd::{AccessFlags, access};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// See the module.
+pub trait FirstDomain: Send + Sync {
+    /// Whether there is such a program.
+    fn is_program(&self, path: &Path) -> bool;
+
+    /// Sees to it that the kernel has the backend's driver, if it can be had.
+    fn load_driver(&self, class: Class);
+
+    /// Whether the kernel has the backend of this name.
+    fn has_backend(&self, name: &str) -> bool;
+
+    /// Whether that backend has opened its disk.
+    fn has_disk(&self, name: &str) -> bool;
+
+    /// Whether the kernel has the interface of this name.
+    fn has_interface(&self, name: &str) -> bool;
+
+    /// Runs a script to its end.
+    ///
+    /// # Errors
+    ///
+    /// Why it has not done what it was to do.
+    fn run(&self, call: &Call, limit: Duration) -> Result<(), ScriptFailure>;
+
+    /// Ends what a former daemon has started for the backend of this directory.
+    fn end_orphans(&self, backend: &str);
+}
+
+const BUS: &str = "/sys/bus/xen-backend";
+const INTERFACES: &str = "/sys/class/net";
+
+/// That in which this runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ThisDomain;
+
+impl FirstDomain for ThisDomain {
+    fn is_program(&self, path: &Path) -> bool {
+        path.is_file() && access(path, AccessFlags::X_OK).is_ok()
+    }
+
+    fn load_driver(&self, class: Class) {
+        let (module, driver) = match class {
+            Class::Block => ("xen-blkback", "vbd"),
+            Class::Network => ("xen-netback", "vif"),
+        };
+        if Path::new(BUS).join("drivers").join(driver).exists() {
+            return;
+        }
+        let loaded = Command::new("modprobe")
+            .args(["-q", module])
+            .stdin(Stdio::null())
+            .status();
+        match loaded {
+            Ok(status) if status.success() => log::info!("the driver {module} is loaded"),
+            // Whoever waits for it says so.
+            other => log::warn!("the driver {module} is not loaded: {other:?}"),
+        }
+    }
+
+    fn has_backend(&self, name: &str) -> bool {
+        Path::new(BUS).join("devices").join(name).exists()
+    }
+
+    fn has_disk(&self, name: &str) -> bool {
+        let device = Path::new(BUS).join("devices").join(name);
+        device.join("physical_device").exists()
+    }
+
+    fn has_interface(&self, name: &str) -> bool {
+        Path::new(INTERFACES).join(name).exists()
+    }
+
+    fn run(&self, call: &Call, limit: Duration) -> Result<(), ScriptFailure> {
+        run(call, limit)
+    }
+
+    fn end_orphans(&self, backend: &str) {
+        end_orphans(backend);
+    }
+}
