@@ -7,9 +7,9 @@ use crate::verdict::Verdict;
 use std::time::Duration;
 
 /// What the guest's shell asks with.
-const GUEST_PROMPT: &str = r"guest# $";
+pub(super) const GUEST_PROMPT: &str = r"guest# $";
 /// From a guest's creation to its shell, two kernels on one emulated processor.
-const GUEST_LIMIT: Duration = Duration::from_secs(200);
+pub(super) const GUEST_LIMIT: Duration = Duration::from_secs(200);
 /// Waits until there is no guest.
 const GONE: &str = "while xm domid demo 2>/dev/null; do sleep 1; done";
 /// Ctrl-], which leaves a console.
@@ -35,7 +35,7 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-fn case(
+pub(super) fn case(
     name: &str,
     processors: u32,
     judge: impl Fn(&mut Shell) -> Result<(), Verdict> + Send + Sync + 'static,
@@ -58,14 +58,14 @@ fn case(
 }
 
 /// Creates the demonstration guest, and waits for its shell.
-fn create(shell: &mut Shell, more: &str) -> Result<(), Verdict> {
+pub(super) fn create(shell: &mut Shell, more: &str) -> Result<(), Verdict> {
     shell.send(&format!("xm create -c demo {more}\n"))?;
     shell.must_say_within(r"^Started domain demo \(id=\d+\)", GUEST_LIMIT)?;
     shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)
 }
 
 /// Leaves the guest's console. The key counts only if it comes alone, and the prompt is seen only on a line of its own.
-fn leave(shell: &mut Shell) -> Result<(), Verdict> {
+pub(super) fn leave(shell: &mut Shell) -> Result<(), Verdict> {
     let mut left = Ok(());
     for _ in 0..TRIES {
         shell.send(LEAVE)?;
@@ -100,7 +100,7 @@ fn shell_works(shell: &mut Shell, vcpus: u32) -> Result<(), Verdict> {
     nothing_is_left(shell)
 }
 
-fn nothing_is_left(shell: &mut Shell) -> Result<(), Verdict> {
+pub(super) fn nothing_is_left(shell: &mut Shell) -> Result<(), Verdict> {
     shell.must_print("xm list | awk 'NR > 1 { print $1 }'", "Domain-0")?;
     shell.must_print("xenstore-list /local/domain", "0")?;
     shell.must_print("ls /var/lib/xend/running 2>/dev/null | wc -l", "0")

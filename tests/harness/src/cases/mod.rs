@@ -10,6 +10,7 @@ pub mod dom0_load;
 pub mod dom0_matrix;
 pub mod dom0_speed;
 pub mod guests;
+pub mod guests_devices;
 pub mod guests_many;
 pub mod guests_speed;
 mod kernel_log;
@@ -56,6 +57,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(devices::cases(extent));
     cases.extend(keys::cases());
     cases.extend(guests::cases());
+    cases.extend(guests_devices::cases());
     cases.extend(guests_many::cases(extent));
     cases.extend(guests_speed::cases());
     cases.extend(stock_tools::cases());
