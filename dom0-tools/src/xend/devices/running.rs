@@ -137,10 +137,7 @@ impl Xend {
         }
         self.alone(&view, |domain, record| {
             let mut record = known(record, &view.name)?;
-            let is_it = |other: &Plugged| {
-                other.class() == plugged.class() && other.number == plugged.number
-            };
-            let Some(index) = record.devices.iter().position(is_it) else {
+            let Some(index) = record.devices.iter().position(|other| *other == plugged) else {
                 // Somebody else has done it.
                 return Ok(Response::Done);
             };
