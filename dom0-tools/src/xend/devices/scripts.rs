@@ -92,7 +92,7 @@ impl fmt::Display for ScriptFailure {
             Self::TookTooLong(limit) => write!(
                 f,
                 "has not ended within {} seconds, and was killed",
-                limit.as_secs()
+                limit.as_secs_f64().ceil()
             ),
             Self::Status { status, said } if said.is_empty() => {
                 write!(f, "has failed ({status}) and printed nothing")
