@@ -19,6 +19,7 @@ pub fn cases() -> Vec<Case> {
         case("devices-attached", 2, attached),
         case("device-refusals", 2, refusals),
         case("killed-while-plugging", 1, killed_while_plugging),
+        case("route", 1, route),
     ]
 }
 
@@ -305,5 +306,28 @@ fn killed_while_plugging(shell: &mut Shell) -> Result<(), Verdict> {
     shell.output("kill -9 $(cat /run/xend.pid)")?;
     shell.output_within("xend start", GUEST_LIMIT)?;
     shell.must_print("ps | grep -c '[s]leep 1000'; true", "0")?;
+    no_device_is_left(shell)
+}
+
+/// What is for the guest is routed to it.
+fn route(shell: &mut Shell) -> Result<(), Verdict> {
+    prepare(shell)?;
+    shell.output("with routed \"vif=['script=vif-route,ip=10.8.0.2']\"")?;
+    create_of(shell, "routed")?;
+    in_guest(shell, "ip addr add 10.8.0.2/24 dev eth0")?;
+    in_guest(shell, "ip link set eth0 up")?;
+    // The way to the first domain's address on its bridge; it answers for all others.
+    in_guest(shell, "ip route add 10.9.0.0/24 dev eth0")?;
+    in_guest(shell, "ping -c 3 10.9.0.1 >/tmp/ping")?;
+    leave(shell)?;
+    shell.must_print("ip route | grep -c '^10.8.0.2 dev vif'", "1")?;
+    shell.output("xm destroy demo")?;
+    shell.must_print("ip route | grep -c 10.8.0.2; true", "0")?;
+    shell.output("with bad \"vif=['script=vif-route']\"")?;
+    let lines = shell.output("xm create -q /tmp/bad 2>&1 || true")?;
+    let told = "Error: Device 0 (vif) could not be connected. There is no address to route";
+    if !lines.iter().any(|line| line.starts_with(told)) {
+        return Err(Verdict::Fail(format!("without an address: {lines:?}")));
+    }
     no_device_is_left(shell)
 }
