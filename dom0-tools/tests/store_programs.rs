@@ -430,6 +430,29 @@ fn read_until(output: &mut impl Read, wanted: &str) -> String {
 }
 
 #[test]
+fn a_console_whose_terminal_is_of_a_daemon_that_is_gone_is_waited_for() {
+    let daemon = Daemon::start();
+    let tty = "/local/domain/3/console/tty";
+    daemon.run(&format!("write {tty} /dev/pts/none"));
+    let mut client = Command::new(env!("CARGO_BIN_EXE_xenconsole"))
+        .arg("3")
+        .env("XENSTORED_PATH", daemon.directory.join("socket"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It has looked once when it waits for the second time; in case it has not, the test is just an easier one.
+    thread::sleep(Duration::from_millis(200));
+    let mut terminal = PseudoTerminal::open().unwrap();
+    daemon.run(&format!("write {tty} {}", terminal.path()));
+    terminal.write(b"login: ");
+    let mut shown = client.stdout.take().unwrap();
+    assert_eq!(read_until(&mut shown, "login: "), "login: ");
+    client.stdin.take().unwrap().write_all(b"\x1d").unwrap();
+    assert!(client.wait().unwrap().success());
+}
+
+#[test]
 fn a_console_is_attached_to_and_left() {
     let daemon = Daemon::start();
     let start = |arguments: &[&str]| {

@@ -30,7 +30,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 ///
 /// What to tell.
 pub fn attach(key: &str) -> Result<(), String> {
-    Attachment::open(key)?.run()
+    Attachment::open(key, PATIENCE)?.run()
 }
 
 /// A console that will be shown: nothing of it is lost from now on, whatever becomes of the guest.
@@ -43,19 +43,17 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Waits until the console has a terminal.
+    /// Waits until the console has a terminal that can be opened, but not for longer than that.
     ///
     /// # Errors
     ///
     /// What to tell.
-    pub fn open(key: &str) -> Result<Self, String> {
+    pub fn open(key: &str, patience: Duration) -> Result<Self, String> {
         let mut store = Connection::open()
             .map_err(|error| format!("the store is not reached: {error}; is xenstored running?"))?;
         let watched = store.ask_texts(MessageType::Watch, 0, &[key, "tty"]);
         watched.map_err(|failure| format!("{key} can't be watched: {failure}"))?;
-        let path = wait_for_terminal(&mut store, key)?;
-        let terminal =
-            open(&path).map_err(|error| format!("Could not open tty `{path}': {error}"))?;
+        let terminal = wait_for_terminal(&mut store, key, patience)?;
         Ok(Self {
             store,
             key: key.to_owned(),
@@ -83,15 +81,24 @@ impl Attachment {
     }
 }
 
-fn wait_for_terminal(store: &mut Connection, key: &str) -> Result<String, String> {
+fn wait_for_terminal(
+    store: &mut Connection,
+    key: &str,
+    patience: Duration,
+) -> Result<File, String> {
     let started = Instant::now();
     loop {
-        if let Some(path) = terminal_path(store, key).map_err(|failure| failure.to_string())? {
-            return Ok(path);
-        }
-        let left = PATIENCE.saturating_sub(started.elapsed());
+        let failed = match terminal_path(store, key).map_err(|failure| failure.to_string())? {
+            None => "Could not read tty from store".to_owned(),
+            Some(path) => match open(&path) {
+                Ok(terminal) => return Ok(terminal),
+                // One of a daemon that is gone: the next one will make another.
+                Err(error) => format!("Could not open tty `{path}': {error}"),
+            },
+        };
+        let left = patience.saturating_sub(started.elapsed());
         if left.is_zero() {
-            return Err("Could not read tty from store".into());
+            return Err(failed);
         }
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
         if store_is_ready(store, timeout) {

@@ -11,13 +11,12 @@ use crate::config::keys::{KEYS, Overrides, Shape};
 use crate::console::attach::Attachment;
 use crate::xend::protocol::{Request, Response};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const DEFAULT_PATH: &str = ".:/etc/xen";
 const DEFAULT_FILE: &str = "xmdefconfig";
 /// How long the console daemon may take.
 const CONSOLE_PATIENCE: Duration = Duration::from_secs(10);
-const GLANCE: Duration = Duration::from_millis(10);
 
 pub(super) fn create(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Failure> {
     if arguments.has("help_config") {
@@ -130,13 +129,8 @@ fn config(arguments: &Arguments, session: &mut Session<'_>) -> Result<DomainConf
 /// Attaches to the console of a domain that waits for it, unless it is to wait longer.
 fn console(domid: u16, stays_paused: bool, session: &mut Session<'_>) -> Result<(), Failure> {
     let key = terminal_key(domid, 0);
-    let began = Instant::now();
     // Before it runs: a guest that ends at once is shown all the same.
-    let mut opened = Attachment::open(&key);
-    while opened.is_err() && began.elapsed() < CONSOLE_PATIENCE {
-        std::thread::sleep(GLANCE);
-        opened = Attachment::open(&key);
-    }
+    let opened = Attachment::open(&key, CONSOLE_PATIENCE);
     if !stays_paused {
         session.ask(&Request::Unpause {
             domain: domid.to_string(),
