@@ -8,9 +8,12 @@ const COMMANDS: [&str; 4] = ["xm", "xm-evaluate", "xenstore", "xenconsole"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    // Only where `boot/build-tools` asks for static programs.
-    let features = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
-    if !features.split(',').any(|feature| feature == "crt-static") {
+    // Only where `boot/build-tools` asks for static programs, and with its library: others are static as they come, and
+    // have start files of their own for it.
+    let target = |what: &str| env::var(format!("CARGO_CFG_TARGET_{what}")).unwrap_or_default();
+    let is_known = target("OS") == "linux" && target("ENV") == "gnu" && target("ARCH") == "x86_64";
+    let features = target("FEATURE");
+    if !is_known || !features.split(',').any(|feature| feature == "crt-static") {
         return;
     }
     for command in COMMANDS {

@@ -123,6 +123,20 @@ fn whatever_a_file_computes_ends_in_a_sentence() {
 }
 
 #[test]
+fn commands_have_the_bounds_of_who_runs_them() {
+    let path = std::env::temp_dir().join(format!("bounded-{}", std::process::id()));
+    let text = "import os\nkernel = '/dev/null'\nname = 'n' + '-'.join(os.popen('ulimit -t; ulimit -v').read().split())\n";
+    fs::write(&path, text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xm"));
+    command.args(["create", "-n", "-q"]).arg(&path);
+    let output = command.env("XM_CONFIG_ALLOW", "commands").output().unwrap();
+    fs::remove_file(&path).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    // Seconds, and KiB.
+    assert!(said.contains("(name n10-524288)"), "{output:?}");
+}
+
+#[test]
 fn a_file_named_without_its_directory_includes_what_is_beside_it() {
     let directory = std::env::temp_dir().join(format!("beside-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
