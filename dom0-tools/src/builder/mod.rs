@@ -21,7 +21,7 @@ use guest_abi::shared_info::{LEGACY_MAX_VCPUS, SharedInfo, VcpuInfo};
 use guest_abi::start_of_day::{INITIAL_DR6, INITIAL_DR7};
 use guest_abi::vcpu_context::{ContextFlags, VcpuGuestContext};
 use hypervisor::image::command_line::CommandLine;
-use hypervisor::image::elf::Kernel;
+use hypervisor::image::elf::{Kernel, Notes};
 use hypervisor::image::layout::{Layout, Request};
 use hypervisor::image::start::{self, Devices, Ring};
 use hypervisor::image::{DomainKind, ImageError, tables};
@@ -51,6 +51,8 @@ pub struct Built {
     pub store: Ring,
     /// The console's ring.
     pub console: Ring,
+    /// What its kernel says of itself.
+    pub notes: Notes,
 }
 
 /// Pages of a MiB.
@@ -91,6 +93,7 @@ pub fn build(privcmd: &Privcmd, domain: DomId, plan: &Plan<'_>) -> Result<Built,
     let built = Built {
         store: ring(store_pfn, store_port),
         console: ring(console_pfn, console_port),
+        notes: *kernel.notes(),
     };
     let info = privcmd.domain_info(domain)?;
     let shared_info = Mfn(info.ok_or(BuildError::Vanished)?.shared_info_frame);

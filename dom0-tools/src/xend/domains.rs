@@ -249,14 +249,8 @@ impl Xend {
                 let renamed = self.table.rename(record.config.uuid, name);
                 renamed.map_err(|(Taken::Name(domid) | Taken::Uuid(_, domid))| taken(domid))?;
             }
-            let mut store = self.connect_store()?;
-            store.write(&format!("{}/name", home(domain)), name)?;
-            if let Some(record) = record {
-                store.write(
-                    &format!("{}/name", store_tree::vm(record.config.uuid)),
-                    name,
-                )?;
-            }
+            let uuid = record.map(|record| record.config.uuid);
+            store_tree::rename(&mut *self.connect_store()?, domain, uuid, name)?;
             Ok(Response::Done)
         })
     }

@@ -293,9 +293,8 @@ impl Xend {
         let _ = self.table.insert(&dead);
         self.table.put(&dead);
         let renamed = self.connect_store().and_then(|mut store| {
-            store.write(&format!("{}/name", home(domain)), &dead.config.name)?;
             store.write(&format!("{}/vm", home(domain)), &vm(uuid))?;
-            store.write(&format!("{}/name", vm(uuid)), &dead.config.name)
+            store_tree::rename(&mut *store, domain, Some(uuid), &dead.config.name)
         });
         if let Err(fault) = renamed {
             log::error!("{}: {fault}", dead.config.name);

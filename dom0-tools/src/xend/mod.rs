@@ -20,6 +20,7 @@ pub mod domains;
 pub mod dump;
 pub mod end;
 pub mod host;
+mod image_notes;
 pub mod kept;
 pub mod lifecycle;
 pub mod machine;
@@ -33,6 +34,8 @@ pub mod store_tree;
 pub mod table;
 pub mod view;
 
+#[cfg(test)]
+mod store_tree_tests;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -1,12 +1,17 @@
 //! The nodes of a domain in the store.
 
+use super::image_notes;
 use super::nodes::Nodes;
 use super::protocol::Fault;
 use super::record::Record;
 use crate::builder::Built;
 use crate::config::domain::Uuid;
+use crate::config::file::random_uuid;
 use crate::sxp::Sxp;
 use guest_abi::ids::DomId;
+
+/// The state of a device that nobody has connected yet.
+const INITIALISING: &str = "1";
 
 /// A domain's home.
 #[must_use]
@@ -18,6 +23,23 @@ pub fn home(domain: DomId) -> String {
 #[must_use]
 pub fn vm(uuid: Uuid) -> String {
     format!("/vm/{uuid}")
+}
+
+/// Where the first domain's half of a guest's console is described. The guest's own half is served by its rings, which
+/// are described elsewhere; tools look here.
+fn console_backend(domain: DomId) -> String {
+    format!("{CONSOLE_BACKENDS}/{}/0", domain.0)
+}
+
+/// Is there from the start, so that a guest leaves nothing that was not.
+const CONSOLE_BACKENDS: &str = "/local/domain/0/backend/console";
+
+type Pair<'p> = (&'p str, String);
+
+fn write(store: &mut dyn Nodes, directory: &str, pairs: &[Pair<'_>]) -> Result<(), Fault> {
+    pairs
+        .iter()
+        .try_for_each(|(name, value)| store.write(&format!("{directory}/{name}"), value))
 }
 
 /// Writes the nodes of a domain that is being built; `console_limit` are the bytes of its output that are kept while
@@ -33,23 +55,30 @@ pub fn describe(
     built: &Built,
     console_limit: u64,
 ) -> Result<(), Fault> {
-    let config = &record.config;
-    let (home, vm) = (home(domain), vm(config.uuid));
+    let vm = vm(record.config.uuid);
     let guest_reads = vec!["n0".to_owned(), format!("r{}", domain.0)];
-    let guest_owns = vec![format!("n{}", domain.0)];
     // What a domain of this number or identity has left is not this one's.
-    store.remove(&home)?;
-    store.remove(&vm)?;
+    for left in [&home(domain), &vm, &console_backend(domain)] {
+        store.remove(left)?;
+    }
+    describe_vm(store, record)?;
+    // Nothing else of it: where its kernel is in the first domain is not the guest's business.
+    for node in ["/uuid", "/image/cmdline"] {
+        store.set_perms(&format!("{vm}{node}"), &guest_reads)?;
+    }
+    describe_home(store, domain, record, built, console_limit, &guest_reads)?;
+    describe_console(store, domain, record, built, &guest_reads)?;
+    store.introduce(domain, built.store.mfn, built.store.port)
+}
 
+/// What stays of it over reboots.
+fn describe_vm(store: &mut dyn Nodes, record: &Record) -> Result<(), Fault> {
+    let config = &record.config;
     let image = config.sxp_image();
     let image = image.rest().iter().map(Sxp::flat).collect();
-    let mut write = |directory: &str, pairs: &[(&str, String)]| {
-        pairs
-            .iter()
-            .try_for_each(|(name, value)| store.write(&format!("{directory}/{name}"), value))
-    };
     write(
-        &vm,
+        store,
+        &vm(config.uuid),
         &[
             ("uuid", config.uuid.to_string()),
             ("name", config.name.clone()),
@@ -73,12 +102,28 @@ pub fn describe(
             ("xend/restart_count", record.restart_count.to_string()),
             ("rtc/timeoffset", config.rtc_timeoffset.to_string()),
         ],
-    )?;
+    )
+}
+
+/// What the guest reads, and where it writes.
+fn describe_home(
+    store: &mut dyn Nodes,
+    domain: DomId,
+    record: &Record,
+    built: &Built,
+    console_limit: u64,
+    guest_reads: &[String],
+) -> Result<(), Fault> {
+    let (config, home) = (&record.config, home(domain));
+    // What is written below a node gets the node's permissions.
+    store.write(&home, "")?;
+    store.set_perms(&home, guest_reads)?;
     let kib = |mib: u64| (mib << 10).to_string();
     write(
+        store,
         &home,
         &[
-            ("vm", vm.clone()),
+            ("vm", vm(config.uuid)),
             ("name", config.name.clone()),
             ("domid", domain.0.to_string()),
             ("description", config.description.clone()),
@@ -97,32 +142,23 @@ pub fn describe(
             ("control/platform-feature-xs_reset_watches", "1".to_owned()),
         ],
     )?;
-    for directory in [
-        "device",
-        "error",
-        "guest",
-        "data",
-        "hvmpv",
-        "control/shutdown",
-        "control/sysrq",
-    ] {
-        write(&home, &[(directory, String::new())])?;
-    }
     for vcpu in 0..config.vcpus {
-        let state = if vcpu < config.online_vcpus {
-            "online"
-        } else {
-            "offline"
-        };
-        write(
-            &home,
-            &[(&format!("cpu/{vcpu}/availability"), state.to_owned())],
-        )?;
+        let is_online = vcpu < config.online_vcpus;
+        let state = if is_online { "online" } else { "offline" };
+        store.write(&format!("{home}/cpu/{vcpu}/availability"), state)?;
     }
-
-    // Permissions last: what is written below a node gets the node's.
-    set_perms_below(store, &home, &guest_reads)?;
-    for directory in [
+    for (name, value) in image_notes::nodes(&built.notes) {
+        store.write(&format!("{home}/image/{name}"), &value)?;
+    }
+    for node in ["control/shutdown", "control/sysrq"] {
+        store.write(&format!("{home}/{node}"), "")?;
+    }
+    // Last: what is there by now stays the first domain's.
+    let guest_owns = [format!("n{}", domain.0)];
+    for node in ["device", "error", "guest", "data", "hvmpv"] {
+        store.write(&format!("{home}/{node}"), "")?;
+    }
+    for node in [
         "device",
         "control",
         "error",
@@ -133,22 +169,70 @@ pub fn describe(
         "control/shutdown",
         "control/sysrq",
     ] {
-        store.set_perms(&format!("{home}/{directory}"), &guest_owns)?;
-    }
-    store.set_perms(&format!("{home}/memory/target"), &guest_reads)?;
-    // Nothing else of it: where its kernel is in the first domain is not the guest's business.
-    for node in ["/uuid", "/image/cmdline"] {
-        store.set_perms(&format!("{vm}{node}"), &guest_reads)?;
-    }
-    store.introduce(domain, built.store.mfn, built.store.port)
-}
-
-fn set_perms_below(store: &mut dyn Nodes, path: &str, perms: &[String]) -> Result<(), Fault> {
-    store.set_perms(path, perms)?;
-    for child in store.children(path)? {
-        set_perms_below(store, &format!("{path}/{child}"), perms)?;
+        store.set_perms(&format!("{home}/{node}"), &guest_owns)?;
     }
     Ok(())
+}
+
+/// Its console, as devices are described.
+fn describe_console(
+    store: &mut dyn Nodes,
+    domain: DomId,
+    record: &Record,
+    built: &Built,
+    guest_reads: &[String],
+) -> Result<(), Fault> {
+    let config = &record.config;
+    let frontend = format!("{}/device/console/0", home(domain));
+    let backend = console_backend(domain);
+    let uuid = random_uuid().map_err(|error| Fault::text(format!("no random numbers: {error}")))?;
+    let of_both = [
+        ("backend", backend.clone()),
+        ("backend-id", DomId::DOM0.0.to_string()),
+    ];
+    let of_frontend = [
+        ("frontend", frontend.clone()),
+        ("frontend-id", domain.0.to_string()),
+    ];
+    let in_vm = format!("{}/device/console/0", vm(config.uuid));
+    write(store, &in_vm, &of_both)?;
+    write(store, &in_vm, &of_frontend)?;
+    // A device counts as soon as it has a state: kernels look at all else then.
+    let state = ("state", INITIALISING.to_owned());
+    write(store, &frontend, &of_both)?;
+    write(store, &frontend, std::slice::from_ref(&state))?;
+    store.write(&backend, "")?;
+    store.set_perms(&backend, guest_reads)?;
+    write(store, &backend, &of_frontend)?;
+    write(
+        store,
+        &backend,
+        &[
+            ("domain", config.name.clone()),
+            ("uuid", uuid.to_string()),
+            ("location", built.console.port.0.to_string()),
+            ("protocol", "vt100".to_owned()),
+            ("online", "1".to_owned()),
+            state,
+        ],
+    )
+}
+
+/// The name of a domain has changed.
+///
+/// # Errors
+///
+/// The store's.
+pub fn rename(
+    store: &mut dyn Nodes,
+    domain: DomId,
+    uuid: Option<Uuid>,
+    name: &str,
+) -> Result<(), Fault> {
+    store.write(&format!("{}/name", home(domain)), name)?;
+    let Some(uuid) = uuid else { return Ok(()) };
+    store.write(&format!("{}/name", vm(uuid)), name)?;
+    store.write(&format!("{}/domain", console_backend(domain)), name)
 }
 
 /// The first `online` bits, however many.
@@ -189,6 +273,7 @@ pub fn describe_first(store: &mut dyn Nodes, memory_kib: u64, vcpus: u32) -> Res
     store.write(&format!("{home}/name"), "Domain-0")?;
     store.write(&format!("{home}/domid"), "0")?;
     store.write(&format!("{home}/vm"), &vm)?;
+    store.write(CONSOLE_BACKENDS, "")?;
     // Its kernel reads the target and follows it: what it has is what it should have.
     if store.read(&format!("{home}/memory/target"))?.is_none() {
         store.write(&format!("{home}/memory/target"), &memory_kib.to_string())?;

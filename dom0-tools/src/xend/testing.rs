@@ -18,9 +18,11 @@ use crate::control::machine_info::{Topology, Version};
 use crate::core_dump::DumpError;
 use guest_abi::domctl_domain::{DomainInfo, DomainInfoFlags};
 use guest_abi::domctl_vcpu::{SchedulerCredit, VcpuState};
-use guest_abi::ids::{DomId, Mfn, Port};
+use guest_abi::features::Features;
+use guest_abi::ids::{DomId, Mfn, Port, Vaddr};
 use guest_abi::sysctl::PhysInfo;
 use guest_abi::sysctl_cpu::CreditSchedule;
+use hypervisor::image::elf::{NoteText, Notes};
 use hypervisor::image::start::Ring;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
@@ -323,6 +325,27 @@ impl World {
     }
 }
 
+/// What a Linux says of itself.
+pub(super) fn notes() -> Notes {
+    let text = |text: &str| NoteText::new(text.as_bytes());
+    Notes {
+        entry: Vaddr(0xFFFF_FFFF_8100_0040),
+        hypercall_page: None,
+        virt_base: Vaddr(0xFFFF_FFFF_8000_0000),
+        paddr_offset: 0,
+        required_features: Features::empty(),
+        supported_features: Features::empty(),
+        has_supported_features: false,
+        init_p2m: None,
+        takes_unmapped_initrd: true,
+        l1_mfn_valid: None,
+        suspend_cancel: true,
+        guest_os: text("linux"),
+        guest_version: text("2.6"),
+        loader: text("generic"),
+    }
+}
+
 /// A daemon with a guest that runs.
 pub(super) fn running(test: &str) -> (World, Arc<Xend>) {
     let world = World::default();
@@ -371,6 +394,7 @@ impl Machine for World {
         Ok(Built {
             store: ring(1),
             console: ring(2),
+            notes: notes(),
         })
     }
 

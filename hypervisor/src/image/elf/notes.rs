@@ -56,6 +56,8 @@ pub struct Notes {
     pub guest_os: NoteText,
     /// Version of the system, for people.
     pub guest_version: NoteText,
+    /// By what it says that it is loaded, for people.
+    pub loader: NoteText,
 }
 
 /// A test on a page-table entry: `entry & mask == value`.
@@ -75,7 +77,9 @@ pub struct NoteText {
 }
 
 impl NoteText {
-    fn new(text: &[u8]) -> Self {
+    /// The beginning of a text, up to a zero.
+    #[must_use]
+    pub fn new(text: &[u8]) -> Self {
         let mut result = Self::default();
         for (to, from) in result
             .bytes
@@ -155,6 +159,7 @@ struct Found {
     suspend_cancel: bool,
     guest_os: NoteText,
     guest_version: NoteText,
+    loader: NoteText,
 }
 
 impl Found {
@@ -175,6 +180,7 @@ impl Found {
             suspend_cancel: false,
             guest_os: NoteText::default(),
             guest_version: NoteText::default(),
+            loader: NoteText::default(),
         }
     }
 
@@ -218,6 +224,7 @@ impl Found {
                 return Err(ElfError::OtherInterface(NoteText::new(description)));
             }
             ElfNote::GuestOs => self.guest_os = NoteText::new(description),
+            ElfNote::Loader => self.loader = NoteText::new(description),
             ElfNote::GuestVersion => self.guest_version = NoteText::new(description),
             ElfNote::Features => self.take_features(description)?,
             ElfNote::SupportedFeatures => {
@@ -241,7 +248,6 @@ impl Found {
             // For people, for 32-bit kernels, or not offered.
             ElfNote::Info
             | ElfNote::InterfaceVersion
-            | ElfNote::Loader
             | ElfNote::PaeMode
             | ElfNote::BsdSymtab
             | ElfNote::HvStartLow => {}
@@ -301,6 +307,7 @@ impl Found {
             suspend_cancel: self.suspend_cancel,
             guest_os: self.guest_os,
             guest_version: self.guest_version,
+            loader: self.loader,
         })
     }
 }

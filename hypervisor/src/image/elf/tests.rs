@@ -40,6 +40,7 @@ fn a_linux_is_read_with_its_notes() {
         assert_eq!(notes.l1_mfn_valid, Some(MaskValue { mask: 1, value: 1 }));
         assert_eq!(notes.guest_os.to_string(), "linux");
         assert_eq!(notes.guest_version.as_bytes(), b"2.6");
+        assert_eq!(notes.loader.as_bytes(), b"generic");
         assert_eq!(kernel.pfns(), Pfns::new(Pfn(0x1000), Pfn(0x1027)));
         for kind in [DomainKind::Dom0, DomainKind::DomU] {
             assert_eq!(kernel.check_features(kind, OFFERED), Ok(()));
