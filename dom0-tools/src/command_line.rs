@@ -134,7 +134,7 @@ pub struct XenconsoledOptions {
     /// What to log into files
     #[arg(long, value_enum, default_value = "none")]
     pub log: ConsoleLog,
-    /// In which of these files lines begin with the time
+    /// In which of these files lines begin with the time, in UTC
     #[arg(short, long, value_enum, value_name = "LOG", default_value = "none")]
     pub timestamp: ConsoleLog,
     /// What happens when a guest has printed as much as is kept and nobody is attached
