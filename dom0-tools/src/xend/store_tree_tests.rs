@@ -1,6 +1,6 @@
 //! All nodes of a guest and who may do what with them, in a store that is one.
 
-use super::nodes::Nodes;
+use super::nodes::{NewNode, Nodes};
 use super::protocol::Fault;
 use super::record::Record;
 use super::store_tree::{describe, describe_first, forget, rename};
@@ -43,6 +43,16 @@ impl Real {
 impl Nodes for Real {
     fn write(&mut self, path: &str, value: &str) -> Result<(), Fault> {
         self.ask(MessageType::Write, &[path, value]).map(drop)
+    }
+
+    fn write_together(&mut self, nodes: &[NewNode]) -> Result<(), Fault> {
+        for node in nodes {
+            self.write(&node.path, &node.value)?;
+            if let Some(perms) = &node.perms {
+                self.set_perms(&node.path, perms)?;
+            }
+        }
+        Ok(())
     }
 
     fn read(&mut self, path: &str) -> Result<Option<String>, Fault> {

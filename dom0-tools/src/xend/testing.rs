@@ -154,7 +154,9 @@ impl State {
         let Some(backend) = path.strip_suffix("/state") else {
             return;
         };
-        if !backend.starts_with("/local/domain/0/backend/") {
+        // The daemon serves consoles, and no driver.
+        let kind = backend.strip_prefix("/local/domain/0/backend/");
+        if kind.is_none_or(|kind| kind.starts_with("console/")) {
             return;
         }
         match value {
