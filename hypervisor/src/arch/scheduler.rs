@@ -38,9 +38,10 @@ use crate::sched::credit::{Credit, Parameters, Unit};
 use crate::sched::run_state::{Change, PauseError};
 use crate::sched::{
     Attention, CpuId, CpuSet, Pick, Poke, Reasons, RunState, SchedError, SchedVcpu, Scheduler,
+    SleepTime,
 };
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use spin::Once;
 use x86_64::instructions::interrupts;
 
@@ -261,14 +262,14 @@ pub(crate) fn look_again() {
     ask(CpuId(percpu::current_cpu()), Reasons::PICK);
 }
 
-/// For how long each processor has slept, in ns.
-static IDLE_NS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+/// For how long each processor has slept.
+static SLEPT: [SleepTime; MAX_CPUS] = [const { SleepTime::new() }; MAX_CPUS];
 
 /// For how long processor `cpu` has slept, in ns.
 pub(crate) fn idle_ns(cpu: u32) -> u64 {
-    IDLE_NS
+    SLEPT
         .get(cpu as usize)
-        .map_or(0, |slept| slept.load(Ordering::Relaxed))
+        .map_or(0, |slept| slept.ns(clock::now_ns()))
 }
 
 /// System time in ns.
@@ -307,11 +308,14 @@ pub(super) fn work(info: &mut CpuInfo) {
     let others = look.into_iter().chain(irq::next_wake_ns());
     timers::arm(decision.until_ns.into_iter().chain(others).min());
     if info.running.is_none() && !info.has_work() {
-        let asleep = clock::now_ns();
+        let slept = SLEPT.get(info.cpu as usize);
+        if let Some(slept) = slept {
+            slept.begin(clock::now_ns());
+        }
         interrupts::enable_and_hlt();
         interrupts::disable();
-        if let Some(slept) = IDLE_NS.get(info.cpu as usize) {
-            slept.fetch_add(clock::now_ns().saturating_sub(asleep), Ordering::Relaxed);
+        if let Some(slept) = slept {
+            slept.end(clock::now_ns());
         }
     }
 }

@@ -32,12 +32,14 @@ mod credit_tests;
 mod loom_models;
 pub mod run_state;
 pub mod setup;
+pub mod sleep_time;
 #[cfg(test)]
 mod test_vcpu;
 
 pub use attention::{Attention, Reasons};
 pub use cpu_set::{CpuId, CpuSet};
 pub use run_state::RunState;
+pub use sleep_time::SleepTime;
 
 /// A vCPU, as a scheduler with entries of type `U` sees it. Cloning one is cheap and makes a second
 /// reference to the same.

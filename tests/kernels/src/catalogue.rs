@@ -322,6 +322,7 @@ cases! {
     "call/version-texts" = call::version_texts;
     "call/vm-assist" = call::vm_assist;
 
+    "domain/accounts" = domain::accounts, on_many(()), under("sched=credit");
     "domain/cap" = domain::cap, on_many(()), under("sched=credit");
     "domain/context" = domain::context, on_many(());
     "domain/create" = domain::create;
@@ -340,6 +341,7 @@ cases! {
     "domain/pinned" = domain::pinned, on_many(()), under("sched=credit");
     "domain/privileged-calls" = domain::privileged_calls;
     "domain/privileges" = domain::privileges;
+    "domain/round-trip" = domain::round_trip, under("sched=credit");
     "domain/shares" = domain::shares, on_many(()), under("sched=credit");
     "domain/shutdown" = domain::shutdown, on_many(());
     "domain/suspend" = domain::suspend, on_many(());

@@ -234,6 +234,11 @@ impl Guest {
     /// Page tables and code, and no vCPU hears of events yet.
     pub(crate) fn build(&self, code: *const u8) {
         self.fill(code);
+        self.seal();
+    }
+
+    /// Makes page tables of what was written there.
+    pub(crate) fn seal(&self) {
         self.mask_events();
         self.hide_tables();
         let (outcome, _) = self.pin(MmuextOp::PinL4Table, L4);

@@ -18,6 +18,31 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const TABLE: &str = "docs/PERFORMANCE.md";
+/// What a kernel is to measure.
+#[derive(Clone, Copy, Debug)]
+struct Subject {
+    /// The kernel's case.
+    test: &'static str,
+    /// More options of the hypervisor.
+    options: &'static str,
+}
+
+const SERVICES: Subject = Subject {
+    test: MEASUREMENTS[0].name,
+    options: "",
+};
+/// The reference has several schedulers; it is the one of this name that is comparable.
+const WAKE_UPS: Subject = Subject {
+    test: "domain/round-trip",
+    options: " sched=credit",
+};
+/// What it is to print.
+const WAKE_UP_ROWS: [&str; 4] = [
+    "round trip",
+    "round trip beside others",
+    "woken late by",
+    "woken late by beside others",
+];
 /// From QEMU's start to the verdict, on a machine with other work to do.
 const LIMIT: Duration = Duration::from_secs(240);
 
@@ -43,17 +68,58 @@ pub fn comparison() -> Case {
     })
 }
 
+/// How long a guest takes to answer an event, and how late the first domain is woken, beside others that always want to run:
+/// no later than on the reference.
+pub fn wake_ups() -> Case {
+    Case::new("costs/wake-ups-beside-others", |context| {
+        compare_wake_ups(context).unwrap_or_else(|verdict| verdict)
+    })
+}
+
+fn compare_wake_ups(context: &Context<'_>) -> Result<Verdict, Verdict> {
+    let ours = measure(context, Hypervisor::Paravane, WAKE_UPS)?;
+    let fetched = std::process::Command::new("tests/reference-hypervisor").output();
+    let fetched = fetched.map_err(|error| Verdict::NoVerdict(error.to_string()))?;
+    if !fetched.status.success() {
+        let why = String::from_utf8_lossy(&fetched.stderr).trim().to_string();
+        return Err(Verdict::Skipped(why));
+    }
+    let reference = measure(context, Hypervisor::Reference, WAKE_UPS)?;
+    let names = |rows: &[(String, u64)]| {
+        rows.iter()
+            .map(|(name, _)| name.clone())
+            .collect::<Vec<_>>()
+    };
+    if names(&ours) != WAKE_UP_ROWS || names(&reference) != WAKE_UP_ROWS {
+        return Ok(Verdict::Fail(format!(
+            "{ours:?} and {reference:?} were measured"
+        )));
+    }
+    let text: Vec<_> = ours
+        .iter()
+        .zip(&reference)
+        .map(|((name, ours), (_, reference))| format!("{name}: {ours} ns to {reference} ns"))
+        .collect();
+    let text = text.join(", ");
+    let is_no_later = |row: usize| ours[row].1 <= reference[row].1;
+    Ok(if is_no_later(1) && is_no_later(3) {
+        Verdict::Pass(text)
+    } else {
+        Verdict::Fail(text)
+    })
+}
+
 fn none_is_dearer_in(context: &Context<'_>) -> Result<Verdict, Verdict> {
     let text = std::fs::read_to_string(TABLE)
         .map_err(|error| Verdict::NoVerdict(format!("{TABLE}: {error}")))?;
     let table = rows_in(&text);
-    let measured = measure(context, Hypervisor::Paravane)?;
+    let measured = measure(context, Hypervisor::Paravane, SERVICES)?;
     Ok(judge(&table, &measured))
 }
 
 fn compare(context: &Context<'_>) -> Result<Verdict, Verdict> {
-    let ours = measure(context, Hypervisor::Paravane)?;
-    let reference = measure(context, Hypervisor::Reference)?;
+    let ours = measure(context, Hypervisor::Paravane, SERVICES)?;
+    let reference = measure(context, Hypervisor::Reference, SERVICES)?;
     if ours
         .iter()
         .map(|(name, _)| name)
@@ -117,18 +183,23 @@ fn rows_in(text: &str) -> Vec<Row> {
 }
 
 /// Boots the kernel that measures and reads what it prints.
-fn measure(context: &Context<'_>, hypervisor: Hypervisor) -> Result<Vec<(String, u64)>, Verdict> {
+fn measure(
+    context: &Context<'_>,
+    hypervisor: Hypervisor,
+    subject: Subject,
+) -> Result<Vec<(String, u64)>, Verdict> {
     let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
     let machine = Machine {
         extra: vec!["-icount".into(), "shift=0,sleep=off".into()],
         ..Machine::default()
     };
-    let line = format!("test={}", MEASUREMENTS[0].name);
+    let line = format!("test={}", subject.test);
     let module = PathBuf::from("build/kernels").join(Kernel::Plain.file_name());
-    let (image, options) = (hypervisor.image(), hypervisor.options());
+    let image = hypervisor.image();
+    let options = format!("{}{}", hypervisor.options(), subject.options);
     let mut run = match hypervisor {
         Hypervisor::Paravane => {
-            let mut recipe = Recipe::new(image, options);
+            let mut recipe = Recipe::new(image, &options);
             recipe.modules.push((module, line));
             context.boot(&qemu, &machine, &recipe)?
         }

@@ -65,6 +65,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));
     cases.extend(kernels::with_order_of_locks().0);
     cases.push(costs::none_is_dearer());
+    cases.push(costs::wake_ups());
     cases.push(pace::half_of_the_reference());
     cases
 }

@@ -1,5 +1,6 @@
 //! A second domain, made, run and destroyed by control operations.
 
+pub(crate) mod accounts;
 pub(crate) mod cap;
 pub(crate) mod context;
 pub(crate) mod create;
@@ -18,6 +19,7 @@ pub(crate) mod pause;
 pub(crate) mod pinned;
 pub(crate) mod privileged_calls;
 pub(crate) mod privileges;
+pub(crate) mod round_trip;
 pub(crate) mod shares;
 pub(crate) mod shutdown;
 pub(crate) mod suspend;

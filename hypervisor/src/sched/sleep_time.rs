@@ -1,0 +1,77 @@
+//! For how long a processor has slept, the sleep that it is in included.
+//!
+//! One word, so that whoever looks sees a sum and whether the processor sleeps of the same moment.
+#![forbid(unsafe_code)]
+
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// The lowest bit: it sleeps.
+const ASLEEP: u64 = 1;
+
+/// Above the lowest bit: the sum of all sleeps in ns, less the system time when this one began if it sleeps.
+#[derive(Debug)]
+pub struct SleepTime(AtomicU64);
+
+impl SleepTime {
+    /// It has not slept.
+    #[cfg(not(loom))]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// It has not slept.
+    #[cfg(loom)]
+    #[must_use]
+    pub fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// The calling processor, whose time this is, falls asleep.
+    pub fn begin(&self, now_ns: u64) {
+        let slept = self.0.load(Ordering::Relaxed) >> 1;
+        let word = slept.wrapping_sub(now_ns) << 1 | ASLEEP;
+        self.0.store(word, Ordering::Relaxed);
+    }
+
+    /// It is awake again.
+    pub fn end(&self, now_ns: u64) {
+        self.0.store(self.ns(now_ns) << 1, Ordering::Relaxed);
+    }
+
+    /// For how long it has slept, in ns.
+    #[must_use]
+    pub fn ns(&self, now_ns: u64) -> u64 {
+        let word = self.0.load(Ordering::Relaxed);
+        if word & ASLEEP == 0 {
+            return word >> 1;
+        }
+        (word >> 1).wrapping_add(now_ns) & (u64::MAX >> 1)
+    }
+}
+
+impl Default for SleepTime {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sleep_that_has_not_ended_counts() {
+        let time = SleepTime::new();
+        assert_eq!(time.ns(1000), 0);
+        time.begin(1000);
+        assert_eq!(time.ns(1000), 0);
+        assert_eq!(time.ns(1700), 700);
+        time.end(2000);
+        assert_eq!(time.ns(5000), 1000);
+        time.begin(5000);
+        assert_eq!(time.ns(5001), 1001);
+        time.end(5500);
+        assert_eq!(time.ns(u64::MAX >> 2), 1500);
+    }
+}
