@@ -48,6 +48,12 @@ impl CpuMask {
             .is_some_and(|(word, bit)| word.load(Ordering::SeqCst) & bit != 0)
     }
 
+    /// Whether none has the mark.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| word.load(Ordering::SeqCst) == 0)
+    }
+
     pub(super) fn all(&self) -> CpuSet {
         let mut words = [0; crate::sched::cpu_set::WORDS];
         for (to, from) in words.iter_mut().zip(&self.0) {

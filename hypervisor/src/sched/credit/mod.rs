@@ -151,7 +151,7 @@ struct Locked<'a, V> {
 
 impl<V> Drop for Locked<'_, V> {
     fn drop(&mut self) {
-        self.cpu.publish(&self.queue);
+        self.cpu.publish(&mut self.queue);
     }
 }
 
@@ -264,10 +264,11 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 .is_some_and(|cpu| cpu.is_online.load(Ordering::Acquire))
     }
 
-    /// Whether it may run everywhere.
-    fn is_free(&self, unit: &Unit) -> bool {
+    /// Notes whether it may run everywhere.
+    fn note_free(&self, unit: &Unit) {
         let online = self.online.all();
-        !unit.is_bound() && unit.hard().intersection(&online) == online
+        let is_free = !unit.is_bound() && unit.hard().intersection(&online) == online;
+        unit.is_free.store(is_free, Ordering::Relaxed);
     }
 
     /// The level of a queue for one that comes to it. That may have been made by vCPUs that are bound to its
@@ -277,7 +278,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         let bound = unit.share.charge(BOUND_NS);
         let level = later(queue.level, free.wrapping_sub(bound));
         let level = earlier(level, free.wrapping_add(bound));
-        if level != queue.level && self.is_free(unit) {
+        if level != queue.level && unit.is_free() {
             level
         } else {
             queue.level
@@ -309,7 +310,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 // A processor may have passed over it, and gone idle, while it was not runnable for a moment.
                 Place::Waiting | Place::Boosted => {
                     drop(locked);
-                    return self.poke_idle(home, &unit.hard(), &unit.soft());
+                    return self.poke_idle(home, unit);
                 }
             }
             if !self.is_fit(unit, home) {
@@ -328,12 +329,12 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             let is_woken = !unit.is_counted.load(Ordering::Relaxed);
             let is_idle = self.idle.contains(home);
             let queue = &mut *locked.queue;
+            self.note_free(unit);
             let mut level = self.level_for(queue, unit);
             if is_woken && is_idle && !unit.is_bound() {
                 level = later(level, self.free_level.load(Ordering::Relaxed));
             }
             queue.admit(unit, level);
-            unit.is_free.store(self.is_free(unit), Ordering::Relaxed);
             let is_boosted = is_woken && Queue::<V>::is_under(unit, level);
             let is_crowded = queue.nr_boosted() > 0 || queue.is_running_boosted;
             if is_boosted
@@ -363,7 +364,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 queue.push_waiting(vcpu);
             }
             drop(locked);
-            let poke = self.poke_idle(home, &unit.hard(), &unit.soft());
+            let poke = self.poke_idle(home, unit);
             return if is_boosted && poke == Poke(None) {
                 Poke(Some(home))
             } else {
@@ -374,15 +375,22 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
 
     /// An idle processor that should look at a vCPU that was put into the queue of `home`. A processor that is not
     /// idle looks again by itself.
-    fn poke_idle(&self, home: CpuId, hard: &CpuSet, soft: &CpuSet) -> Poke {
+    fn poke_idle(&self, home: CpuId, unit: &Unit) -> Poke {
         // The mark "idle" is set before its owner looks at the queues, and read after this one changed. It
         // is taken off by who pokes, so that the next one to wait is offered to somebody else.
         crate::sync::model_fence();
+        if self.idle.is_empty() {
+            return Poke(None);
+        }
+        self.claim_idle(home, &unit.hard(), &unit.soft())
+    }
+
+    /// The same, of one that may run on `hard` and likes to on `soft`.
+    fn claim_idle(&self, home: CpuId, hard: &CpuSet, soft: &CpuSet) -> Poke {
         if soft.contains(home) && self.idle.clear(home) {
             return Poke(Some(home));
         }
-        let liked = hard.intersection(soft);
-        let claimed = self.idle.claim(&liked);
+        let claimed = self.idle.claim(&hard.intersection(soft));
         Poke(claimed.or_else(|| self.idle.claim(hard)))
     }
 
@@ -420,6 +428,7 @@ impl<V: SchedVcpu<Unit>> Scheduler<V> for Credit<V> {
         let unit = vcpu.unit();
         unit.set_home(home);
         unit.set_hard(&affinity);
+        self.note_free(unit);
         Ok(())
     }
 
@@ -488,6 +497,7 @@ impl<V: SchedVcpu<Unit>> Scheduler<V> for Credit<V> {
             locked.queue.take(unit);
         }
         unit.set_hard(&affinity);
+        self.note_free(unit);
         unit.comes_from_elsewhere();
         if is_queued {
             drop(locked);

@@ -66,6 +66,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         let mut decision = self.decide(cpu, now_ns, current);
         // Else whoever is poked picks, and comes to do this.
         if decision.poke == Poke(None)
+            && !self.has_parked.is_empty()
             && let Some(victim) = self.has_parked.claim(&CpuSet::ALL)
             && self.idle.clear(victim)
         {
@@ -210,7 +211,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
 
     /// Those that compete for this processor, as far as others keep close to them.
     fn anchors(&self, queue: &Queue<V>, current: Option<&Unit>) -> Anchors {
-        let current = current.filter(|unit| !self.is_free(unit));
+        let current = current.filter(|unit| !unit.is_free());
         let waiting = queue.first_pinned();
         let least = match (current, waiting) {
             (Some(own), Some(other)) if is_before(other.charged(), own.charged()) => Some(other),
@@ -239,7 +240,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
     /// Bounds what one that gets the processor is owed before others that compete for it: charges of the two have grown apart
     /// while they did not compete.
     fn lift(&self, unit: &Unit, anchors: Anchors) {
-        let anchor = if self.is_free(unit) {
+        let anchor = if unit.is_free() {
             anchors.of_free
         } else {
             anchors.of_pinned
@@ -254,7 +255,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
 
     /// Bounds what one that is pinned is owed before others that wait for another processor and might run here.
     fn keep_close(&self, cpu: CpuId, unit: &Unit) {
-        if self.is_free(unit) {
+        if unit.is_free() {
             return;
         }
         let allowed = unit.share.charge(self.allowed_ns());
@@ -302,7 +303,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
     /// Keeps charges together where nobody contends, and bounds what those that may run everywhere are owed where somebody
     /// does.
     fn follow_level(&self, queue: &Queue<V>, cpu: CpuId, unit: &Unit) {
-        let is_free = self.is_free(unit);
+        let is_free = unit.is_free();
         if !is_free {
             self.keep_comparable(unit);
             if !queue.waiters.is_empty() {
@@ -429,7 +430,11 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             let unit = waiting.find(|waiter| waiter.is_movable)?.vcpu.unit();
             Some((unit.hard(), unit.soft()))
         });
-        sets.map_or(Poke(None), |(hard, soft)| self.poke_idle(cpu, &hard, &soft))
+        // As in `poke_idle`.
+        crate::sync::model_fence();
+        sets.map_or(Poke(None), |(hard, soft)| {
+            self.claim_idle(cpu, &hard, &soft)
+        })
     }
 
     /// Goes on with the present vCPU for another slice.

@@ -73,6 +73,10 @@ pub(super) struct Queue<V> {
     pub(super) has_yielded: bool,
     /// The vCPU that runs was woken just now.
     pub(super) is_running_boosted: bool,
+    /// Who waits has changed, and others have not been shown it.
+    is_changed: bool,
+    /// What others were shown of `is_running_boosted`.
+    shown_boosted: bool,
     /// The last search for somebody to run has parked so many that it has stopped before its end.
     pub(super) is_unfinished: bool,
 }
@@ -109,6 +113,8 @@ impl<V> Cpu<V> {
                 next_relief_ns: 0,
                 has_yielded: false,
                 is_running_boosted: false,
+                is_changed: false,
+                shown_boosted: false,
                 is_unfinished: false,
             }),
             nr_waiting: AtomicU32::new(0),
@@ -120,8 +126,17 @@ impl<V> Cpu<V> {
         }
     }
 
-    /// Shows others what is in the queue.
-    pub(super) fn publish(&self, queue: &Queue<V>) {
+    /// Shows others what is in the queue, if it has changed.
+    #[inline]
+    pub(super) fn publish(&self, queue: &mut Queue<V>) {
+        if core::mem::take(&mut queue.is_changed) || queue.is_running_boosted != queue.shown_boosted
+        {
+            queue.shown_boosted = queue.is_running_boosted;
+            self.show(queue);
+        }
+    }
+
+    fn show(&self, queue: &Queue<V>) {
         let waiting = u32::try_from(queue.nr_boosted + queue.nr_waiting).unwrap_or(u32::MAX);
         let boosted = u32::try_from(queue.nr_boosted).unwrap_or(u32::MAX);
         self.nr_urgent.store(boosted, Ordering::Relaxed);
@@ -235,13 +250,14 @@ impl<V: SchedVcpu<Unit>> Queue<V> {
         debug_assert!(self.waiters.len() < self.waiters.capacity());
         let unit = vcpu.unit();
         unit.set_place(place);
+        self.is_changed = true;
         match place {
             Place::Boosted => self.nr_boosted += 1,
             Place::Waiting => self.nr_waiting += 1,
             Place::Parked | Place::Nowhere => {}
         }
         let is_movable = !unit.is_bound();
-        let is_pinned = place == Place::Waiting && !unit.is_free.load(Ordering::Relaxed);
+        let is_pinned = place == Place::Waiting && !unit.is_free();
         self.nr_pinned += u32::from(is_pinned);
         if place != Place::Parked && is_movable {
             self.nr_movable += 1;
@@ -294,6 +310,7 @@ impl<V: SchedVcpu<Unit>> Queue<V> {
             ..
         } = self.waiters.remove(at)?;
         self.nr_pinned -= u32::from(is_pinned);
+        self.is_changed = true;
         let unit = vcpu.unit();
         let was = unit.place();
         match was {

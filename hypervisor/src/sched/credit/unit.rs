@@ -48,7 +48,7 @@ pub struct Unit {
     soft: [AtomicU64; WORDS],
     /// It may run on one processor only.
     pub(super) is_bound: AtomicBool,
-    /// It may run on all that are on line, when it came to a queue last.
+    /// It may run on all that were on line when it came to a queue last.
     pub(super) is_free: AtomicBool,
     /// What it has been charged, compared by [`is_before`](super::queue::is_before).
     pub(super) charged: AtomicU64,
@@ -161,6 +161,11 @@ impl Unit {
 
     pub(super) fn is_bound(&self) -> bool {
         self.is_bound.load(Ordering::Acquire)
+    }
+
+    /// Whether it may run everywhere.
+    pub(super) fn is_free(&self) -> bool {
+        self.is_free.load(Ordering::Relaxed)
     }
 
     pub(super) fn charged(&self) -> u64 {
