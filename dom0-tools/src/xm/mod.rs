@@ -18,6 +18,7 @@ pub mod help;
 pub mod host;
 pub mod output;
 pub mod pool_output;
+mod pools;
 pub mod progress;
 pub mod run;
 mod scheduler;

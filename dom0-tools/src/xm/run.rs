@@ -2,10 +2,10 @@
 
 use super::arguments::Arguments;
 use super::client::Xend;
-use super::commands::{Command, Found, find};
+use super::commands::{Command, Found, Group, find};
 use super::failure::{Failure, Usage};
 use super::progress::{Measure, Progress};
-use super::{create, device, domain, help, host, scheduler, wait};
+use super::{create, device, domain, help, host, pools, scheduler, wait};
 use crate::config::file::Evaluate;
 use crate::xend::protocol::{Fault, Request, Response};
 use std::io::Write;
@@ -151,7 +151,10 @@ fn dispatch(
     }
     if !command.is_offered {
         let name = command.name;
-        return Err(Failure::error(format!("xm {name} is not there yet.")));
+        return Err(Failure::error(match command.group {
+            Group::Cpupool => format!("xm {name} is not offered: all processors are in Pool-0."),
+            _ => format!("xm {name} is not there yet."),
+        }));
     }
     let arguments = Arguments::parse(command, words).map_err(Failure::with_usage)?;
     match command.name {
@@ -161,6 +164,7 @@ fn dispatch(
         "dmesg" | "debug-keys" | "info" | "log" => host::run(command.name, &arguments, session),
         "block-attach" | "block-detach" | "block-list" | "network-attach" | "network-detach"
         | "network-list" => device::run(command.name, &arguments, session),
+        "cpupool-list" => pools::list(&arguments, session),
         "sched-credit" => scheduler::run(&arguments, session),
         name => domain::run(name, &arguments, session),
     }

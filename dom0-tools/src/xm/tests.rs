@@ -104,6 +104,7 @@ impl Xend for Stub {
             }),
             Request::Host => Ok(Response::Host(Box::new(HostView {
                 fields: vec![("host".into(), "talon".into())],
+                cpu_topology: vec![(0, 0, 0), (1, 0, 0)],
                 ..HostView::default()
             }))),
             Request::Dmesg { .. } | Request::Log => Ok(Response::Text("(XEN) booted\n".into())),
@@ -220,6 +221,36 @@ fn the_machine_is_printed() {
     assert_eq!(typed("log").0, "(XEN) booted\n");
     assert_eq!(typed("dmesg x").1, "Error: No parameter required\n");
     assert_eq!(asked("debug R"), [Request::DebugKeys { keys: "R".into() }]);
+}
+
+#[test]
+fn there_is_one_pool_of_processors() {
+    let header = "Name               CPUs   Sched     Active   Domain count\n";
+    let row = "Pool-0               2    credit       y          3\n";
+    assert_eq!(typed("cpupool-list").0, format!("{header}{row}"));
+    assert_eq!(typed("cpupool-list Pool-0").0, format!("{header}{row}"));
+    let cpus = typed("cpupool-list -c").0;
+    assert_eq!(cpus.lines().nth(1), Some("Pool-0           0,1"));
+    assert_eq!(
+        typed("cpupool-list Pool-1").1,
+        "Error: Pool 'Pool-1' does not exist.\n"
+    );
+    for other in [
+        "cpupool-create f",
+        "cpupool-destroy Pool-0",
+        "cpupool-migrate etch Pool-0",
+    ] {
+        let name = other.split(' ').next().unwrap();
+        let (out, err, status) = typed(other);
+        assert_eq!(
+            (&*out, err, status),
+            (
+                "",
+                format!("Error: xm {name} is not offered: all processors are in Pool-0.\n"),
+                1
+            )
+        );
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Subcommands about the machine, and about what domains share of it.
 
-use super::{Command, Group, JSON, host, later, opt};
+use super::{Command, Group, JSON, host, later, opt, pool};
 
 /// The machine and its hypervisor.
 pub(super) const HOST: &[Command] = &[
@@ -185,12 +185,14 @@ pub(super) const CPUPOOL: &[Command] = &[
         Group::Cpupool,
         false,
     ),
-    later(
+    pool(
         "cpupool-list",
-        "[<CPU Pool>] [-l|--long] [-c|--cpus]",
+        "[<CPU Pool>] [-c|--cpus]",
         "List CPU pools on host.",
-        Group::Cpupool,
-        false,
+        &[
+            opt(Some('c'), "cpus", "", "Output list of CPUs used by a pool"),
+            JSON,
+        ],
     ),
     later(
         "cpupool-destroy",

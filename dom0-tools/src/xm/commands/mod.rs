@@ -103,6 +103,17 @@ const fn host(
     command
 }
 
+const fn pool(
+    name: &'static str,
+    arguments: &'static str,
+    help: &'static str,
+    options: &'static [Opt],
+) -> Command {
+    let mut command = offered(name, arguments, help, options, false);
+    command.group = Group::Cpupool;
+    command
+}
+
 const fn later(
     name: &'static str,
     arguments: &'static str,
