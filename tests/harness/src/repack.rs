@@ -5,9 +5,9 @@
 //! emulated boot where it is packed by xz. And there are formats that the distribution does not use, in which others pack
 //! theirs.
 
+use lzma_rust2::Read as _;
 use std::collections::HashMap;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -89,9 +89,10 @@ fn repacked(image: &[u8], packing: Packing) -> Option<Vec<u8>> {
     let start = setup.checked_add(field(PAYLOAD_OFFSET)?)?;
     let payload = image.get(start..)?.get(..field(PAYLOAD_BYTES)?)?;
     let (packed, _) = payload.split_at_checked(payload.len().checked_sub(TRAILER)?)?;
-    let mut kernel = Vec::new();
+    let bytes = payload.last_chunk::<TRAILER>()?;
+    let mut kernel = vec![0; usize::try_from(u32::from_le_bytes(*bytes)).ok()?];
     lzma_rust2::XzReader::new(packed, false)
-        .read_to_end(&mut kernel)
+        .read_exact(&mut kernel)
         .ok()?;
     let mut payload = pack(&kernel, packing);
     payload.extend(u32::try_from(kernel.len()).ok()?.to_le_bytes());
@@ -135,7 +136,7 @@ fn pack(kernel: &[u8], packing: Packing) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::{PAYLOAD_BYTES, PAYLOAD_OFFSET, Packing, SECTOR, SETUP_SECTORS, repacked};
-    use std::io::Write;
+    use lzma_rust2::Write as _;
 
     #[test]
     fn what_is_no_image_is_none() {
