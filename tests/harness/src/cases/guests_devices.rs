@@ -1,8 +1,8 @@
 //! Disks and networks of guests: stock drivers at both ends, and what goes wrong with them.
 
 use super::guests::{GUEST_LIMIT, GUEST_PROMPT, case, create, leave, nothing_is_left};
-use super::pattern;
 use super::shell::Shell;
+use super::{Extent, pattern};
 use crate::suite::Case;
 use crate::verdict::Verdict;
 use std::time::Duration;
@@ -13,15 +13,20 @@ const WRITTEN: u64 = 24 << 20;
 const TRANSFER_LIMIT: Duration = Duration::from_secs(240);
 
 /// All cases.
-pub fn cases() -> Vec<Case> {
-    vec![
+pub fn cases(extent: Extent) -> Vec<Case> {
+    let mut cases = vec![
         case("disk-and-network", 2, disk_and_network),
-        case("devices-attached", 2, attached),
         case("device-refusals", 2, refusals),
-        case("killed-while-plugging", 1, killed_while_plugging),
-        case("devices-under-load", 2, under_load),
-        case("route", 1, route),
-    ]
+    ];
+    if extent == Extent::WholeProduct {
+        cases.extend([
+            case("devices-attached", 2, attached),
+            case("killed-while-plugging", 1, killed_while_plugging),
+            case("devices-under-load", 2, under_load),
+            case("route", 1, route),
+        ]);
+    }
+    cases
 }
 
 /// Runs a command in the guest, on whose console one is, and returns what it prints.

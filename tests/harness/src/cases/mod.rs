@@ -57,7 +57,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(devices::cases(extent));
     cases.extend(keys::cases());
     cases.extend(guests::cases());
-    cases.extend(guests_devices::cases());
+    cases.extend(guests_devices::cases(extent));
     cases.extend(guests_many::cases(extent));
     cases.extend(guests_speed::cases());
     cases.extend(stock_tools::cases());
