@@ -11,6 +11,7 @@
 //!
 //! It is dead then, and stays on the list, its number taken, until the last reference on a frame of it and the
 //! last use of a grant of it are gone: [`Domains::reap`] looks at each of those moments.
+#![forbid(unsafe_code)]
 
 use super::context::Context;
 use super::domains::{Domain, Domains};

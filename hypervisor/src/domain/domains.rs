@@ -1,6 +1,7 @@
 //! A domain, and the list of all of them.
 //!
 //! Order of locks: the list of domains before any domain's own locks; it is only held for a look.
+#![forbid(unsafe_code)]
 
 use super::charge::{Charge, OverLimit};
 use super::control::ControlState;

@@ -1,4 +1,5 @@
 //! A domain's physical interrupts: from the numbers that it knows to the machine's lines and messages, and to its events.
+#![forbid(unsafe_code)]
 
 use super::domains::{Domain, Domains};
 use crate::arch::irq::{self, lines};

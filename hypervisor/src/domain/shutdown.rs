@@ -1,4 +1,5 @@
 //! How a domain ends, and what the machine does when the first one does.
+#![forbid(unsafe_code)]
 
 use super::audit;
 use super::domains::{Domain, Domains};
