@@ -34,4 +34,6 @@ pub mod sched;
 pub mod speculation;
 pub mod symbols;
 pub mod sync;
+#[cfg(test)]
+mod test_cases;
 pub mod time;

@@ -1,5 +1,7 @@
 //! Arithmetic against the processor that runs the test.
 
+#[path = "../src/test_cases.rs"]
+mod test_cases;
 #[path = "../src/emulate/test_random.rs"]
 #[allow(dead_code)]
 mod test_random;
@@ -7,7 +9,8 @@ mod test_random;
 use hypervisor::emulate::alu::{ARITHMETIC_FLAGS, modify};
 use hypervisor::emulate::insn::{Modify, Width};
 use std::arch::asm;
-use test_random::{Random, cases};
+use test_cases::cases;
+use test_random::Random;
 
 const CF: u64 = 1;
 const AF: u64 = 1 << 4;
@@ -223,7 +226,7 @@ fn bytes_are_computed_as_the_processor_does_for_all_operands() {
 #[test]
 fn wide_operands_are_computed_as_the_processor_does() {
     let mut random = Random::new(2);
-    for _ in 0..cases(20_000) {
+    for _ in 0..cases(20_000_u64) {
         for op in ALL {
             let width = Width::ALL[1 + (random.next() % 3) as usize];
             let (a, mut b) = (random.edgy() & width.mask(), random.edgy() & width.mask());

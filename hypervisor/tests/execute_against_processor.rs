@@ -4,6 +4,8 @@
 //! Instructions are random bytes that the decoder accepts, with addresses bent to point into a buffer.
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
+#[path = "../src/test_cases.rs"]
+mod test_cases;
 #[path = "../src/emulate/test_random.rs"]
 mod test_random;
 
@@ -13,7 +15,8 @@ use hypervisor::emulate::insn::{CodeSize, Insn, Modify, Op, Place, Segment, Sour
 use hypervisor::emulate::machine::{CodeSegment, DataSegment, ShortFetch};
 use hypervisor::emulate::{Exchange, Gpr, GuestContext, Outcome, Stop, Width, execute};
 use std::arch::{asm, global_asm};
-use test_random::{Random, cases};
+use test_cases::cases;
+use test_random::Random;
 
 const AF: u64 = 1 << 4;
 const DF: u64 = 1 << 10;
@@ -280,7 +283,7 @@ fn instructions_do_what_they_do_on_the_processor() {
     let mut random = Random::new(3);
     let mut compared = 0;
     let mut seen = std::collections::BTreeMap::new();
-    let total = cases(40_000);
+    let total = cases(40_000_u64);
     for _ in 0..total {
         let Some((bytes, insn)) = generate(&mut random) else {
             continue;

@@ -117,7 +117,7 @@ impl Hpet {
     /// The HPET at `address`, counting; `None` if what is there is not one.
     ///
     /// # Safety
-    /// ACPI says that an HPET is at `address`.
+    /// ACPI says that an HPET is at `address`, and firmware's map that no memory is there.
     unsafe fn start(address: u64) -> Option<Self> {
         // SAFETY: a device by ACPI's word, and no memory by firmware's map.
         let registers = unsafe { paging::map_device(address, HPET_BYTES) };
@@ -223,7 +223,7 @@ pub(super) fn calibrate(
 ) -> Result<Reference, NoClock> {
     let by_hpet = || {
         let address = hpet?;
-        // SAFETY: ACPI's HPET table names the address.
+        // SAFETY: the caller got the address from ACPI's HPET table, and has looked whether memory is there.
         let counter = unsafe { Hpet::start(address) }?;
         Some((measured_khz(&counter, &msr::tsc)?, Reference::Hpet(address)))
     };

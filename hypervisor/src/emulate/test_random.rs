@@ -1,13 +1,5 @@
 //! Reproducible random numbers for tests.
 
-/// How many cases a random test runs: `default`, or what `PARAVANE_PROPTEST_CASES` says.
-pub(super) fn cases(default: u64) -> u64 {
-    std::env::var("PARAVANE_PROPTEST_CASES")
-        .ok()
-        .and_then(|cases| cases.parse().ok())
-        .unwrap_or(default)
-}
-
 /// SplitMix64.
 pub(super) struct Random(u64);
 

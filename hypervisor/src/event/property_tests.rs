@@ -515,14 +515,6 @@ fn compare(domains: &TestDomains, model: &Model) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn cases() -> u32 {
-    let factor = std::env::var("PARAVANE_PROPTEST_CASES")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(1);
-    64 * factor
-}
-
 /// Each call does to the domains what it does to the model.
 fn agree(ops: Vec<Op>) -> Result<(), TestCaseError> {
     let domains = TestDomains(
@@ -555,7 +547,7 @@ fn a_poll_of_port_0_ends_by_no_other_port() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::test_cases::cases(64), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn three_domains_agree_with_the_model(ops in proptest::collection::vec(op(), 1..300)) {

@@ -359,17 +359,8 @@ fn domains() -> impl Strategy<Value = Domain> {
         )
 }
 
-/// `default` cases, multiplied by `PARAVANE_PROPTEST_CASES` when that is set.
-fn cases(default: u32) -> ProptestConfig {
-    let factor = std::env::var("PARAVANE_PROPTEST_CASES")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(1);
-    ProptestConfig::with_cases(default.saturating_mul(factor))
-}
-
 proptest! {
-    #![proptest_config(cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(crate::test_cases::cases(100)))]
 
     #[test]
     fn any_domain_boots_or_is_refused(domain in domains()) {

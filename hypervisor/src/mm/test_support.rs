@@ -1,5 +1,8 @@
 //! Randomness for the tests of this room: seeded, so that a failure names the seed that repeats it.
 
+#[cfg(test)]
+pub(crate) use crate::test_cases::cases;
+
 /// SplitMix64.
 pub(crate) struct Rng(u64);
 
@@ -24,13 +27,4 @@ impl Rng {
     pub(crate) fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
-}
-
-/// How many random cases to run: `default`, multiplied by `PARAVANE_PROPTEST_CASES` when that is set.
-pub(crate) fn cases(default: u64) -> u64 {
-    let factor = std::env::var("PARAVANE_PROPTEST_CASES")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(1);
-    default * factor
 }

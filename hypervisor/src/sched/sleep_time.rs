@@ -46,7 +46,10 @@ impl SleepTime {
         if word & ASLEEP == 0 {
             return word >> 1;
         }
-        (word >> 1).wrapping_add(now_ns) & (u64::MAX >> 1)
+        // Who looks from elsewhere may have asked for the time before this one fell asleep: the sum of 63 bits is then a
+        // little less than nothing.
+        let twice = (word & !ASLEEP).wrapping_add(now_ns << 1) as i64;
+        u64::try_from(twice >> 1).unwrap_or(0)
     }
 }
 
@@ -67,10 +70,13 @@ mod tests {
         time.begin(1000);
         assert_eq!(time.ns(1000), 0);
         assert_eq!(time.ns(1700), 700);
+        // Looked at with a time from before it fell asleep.
+        assert_eq!(time.ns(990), 0);
         time.end(2000);
         assert_eq!(time.ns(5000), 1000);
         time.begin(5000);
         assert_eq!(time.ns(5001), 1001);
+        assert_eq!(time.ns(4990), 990);
         time.end(5500);
         assert_eq!(time.ns(u64::MAX >> 2), 1500);
     }

@@ -1,17 +1,6 @@
 //! Subcommands about devices and networks.
 
-use super::{Command, Group, JSON, Opt, later, offered, opt};
-
-const fn device(
-    name: &'static str,
-    arguments: &'static str,
-    help: &'static str,
-    options: &'static [Opt],
-) -> Command {
-    let mut command = offered(name, arguments, help, options, false);
-    command.group = Group::Device;
-    command
-}
+use super::{Command, Group, JSON, Opt, later, of_group, opt};
 
 const FORCE: &[Opt] = &[opt(
     Some('f'),
@@ -31,19 +20,22 @@ const LIST: &[Opt] = &[
 
 /// Devices of domains.
 pub(super) const DEVICE: &[Command] = &[
-    device(
+    of_group(
+        Group::Device,
         "block-attach",
         "<Domain> <BackDev> <FrontDev> <Mode> [BackDomain]",
         "Create a new virtual block device.",
         &[],
     ),
-    device(
+    of_group(
+        Group::Device,
         "block-detach",
         "<Domain> <DevId> [-f|--force]",
         "Destroy a domain's virtual block device.",
         FORCE,
     ),
-    device(
+    of_group(
+        Group::Device,
         "block-list",
         "<Domain> [--long]",
         "List virtual block devices for a domain.",
@@ -56,19 +48,22 @@ pub(super) const DEVICE: &[Command] = &[
         Group::Device,
         false,
     ),
-    device(
+    of_group(
+        Group::Device,
         "network-attach",
         "<Domain> [type=<type>] [mac=<mac>] [bridge=<bridge>] ...",
         "Create a new virtual network device.",
         &[],
     ),
-    device(
+    of_group(
+        Group::Device,
         "network-detach",
         "<Domain> <DevId|mac> [-f|--force]",
         "Destroy a domain's virtual network device.",
         FORCE,
     ),
-    device(
+    of_group(
+        Group::Device,
         "network-list",
         "<Domain> [--long]",
         "List virtual network interfaces for a domain.",

@@ -1,6 +1,6 @@
 //! Subcommands about the machine, and about what domains share of it.
 
-use super::{Command, Group, JSON, host, later, opt, pool};
+use super::{Command, Group, JSON, later, of_group, opt};
 
 /// The machine and its hypervisor.
 pub(super) const HOST: &[Command] = &[
@@ -11,7 +11,8 @@ pub(super) const HOST: &[Command] = &[
         Group::Host,
         true,
     ),
-    host(
+    of_group(
+        Group::Host,
         "dmesg",
         "[-c|--clear]",
         "Read and/or clear Xend's message buffer.",
@@ -25,13 +26,15 @@ pub(super) const HOST: &[Command] = &[
             JSON,
         ],
     ),
-    host(
+    of_group(
+        Group::Host,
         "debug-keys",
         "<Keys>",
         "Send debug keys to the hypervisor.",
         &[],
     ),
-    host(
+    of_group(
+        Group::Host,
         "info",
         "[-c|--config] [-n|--numa]",
         "Get information about Xen host.",
@@ -51,7 +54,7 @@ pub(super) const HOST: &[Command] = &[
             JSON,
         ],
     ),
-    host("log", "", "Print Xend log.", &[JSON]),
+    of_group(Group::Host, "log", "", "Print Xend log.", &[JSON]),
     later(
         "serve",
         "",
@@ -61,34 +64,31 @@ pub(super) const HOST: &[Command] = &[
     ),
 ];
 
-const SCHED_CREDIT: Command = {
-    let mut command = host(
-        "sched-credit",
-        "[-d <Domain> [-w[=WEIGHT]|-c[=CAP]]]",
-        "Get/set credit scheduler parameters.",
-        &[
-            opt(Some('d'), "domain", "DOMAIN", "Domain to see or to change."),
-            opt(Some('w'), "weight", "WEIGHT", "Weight (int)."),
-            opt(
-                Some('c'),
-                "cap",
-                "CAP",
-                "Cap (int), in percent of a processor.",
-            ),
-            opt(
-                Some('s'),
-                "schedparam",
-                "",
-                "See or change the scheduler itself.",
-            ),
-            opt(Some('t'), "tslice_ms", "MS", "With -s: the time slice."),
-            opt(Some('r'), "ratelimit_us", "US", "With -s: the rate limit."),
-            JSON,
-        ],
-    );
-    command.group = Group::Scheduler;
-    command
-};
+const SCHED_CREDIT: Command = of_group(
+    Group::Scheduler,
+    "sched-credit",
+    "[-d <Domain> [-w[=WEIGHT]|-c[=CAP]]]",
+    "Get/set credit scheduler parameters.",
+    &[
+        opt(Some('d'), "domain", "DOMAIN", "Domain to see or to change."),
+        opt(Some('w'), "weight", "WEIGHT", "Weight (int)."),
+        opt(
+            Some('c'),
+            "cap",
+            "CAP",
+            "Cap (int), in percent of a processor.",
+        ),
+        opt(
+            Some('s'),
+            "schedparam",
+            "",
+            "See or change the scheduler itself.",
+        ),
+        opt(Some('t'), "tslice_ms", "MS", "With -s: the time slice."),
+        opt(Some('r'), "ratelimit_us", "US", "With -s: the rate limit."),
+        JSON,
+    ],
+);
 
 /// Its processors' time.
 pub(super) const SCHEDULER: &[Command] = &[
@@ -185,7 +185,8 @@ pub(super) const CPUPOOL: &[Command] = &[
         Group::Cpupool,
         false,
     ),
-    pool(
+    of_group(
+        Group::Cpupool,
         "cpupool-list",
         "[<CPU Pool>] [-c|--cpus]",
         "List CPU pools on host.",

@@ -92,25 +92,16 @@ const fn offered(
     }
 }
 
-const fn host(
+/// One of another group than the domains'.
+const fn of_group(
+    group: Group,
     name: &'static str,
     arguments: &'static str,
     help: &'static str,
     options: &'static [Opt],
 ) -> Command {
     let mut command = offered(name, arguments, help, options, false);
-    command.group = Group::Host;
-    command
-}
-
-const fn pool(
-    name: &'static str,
-    arguments: &'static str,
-    help: &'static str,
-    options: &'static [Opt],
-) -> Command {
-    let mut command = offered(name, arguments, help, options, false);
-    command.group = Group::Cpupool;
+    command.group = group;
     command
 }
 

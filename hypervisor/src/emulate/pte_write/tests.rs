@@ -7,7 +7,8 @@ use crate::emulate::machine::{
 };
 use crate::emulate::test_assembler::*;
 use crate::emulate::test_machine::*;
-use crate::emulate::test_random::{Random, cases};
+use crate::emulate::test_random::Random;
+use crate::test_cases::cases;
 use guest_abi::ids::Vaddr;
 use iced_x86::code_asm::*;
 
@@ -394,7 +395,7 @@ fn nearly_frequent(random: &mut Random) -> Vec<u8> {
 fn the_frequent_path_does_what_the_general_one_does() {
     let mut random = Random::new(5);
     let mut taken = 0;
-    let total = cases(20_000);
+    let total = cases(20_000_u64);
     for _ in 0..total {
         let code = nearly_frequent(&mut random);
         let mut machine = Machine::new(&code);

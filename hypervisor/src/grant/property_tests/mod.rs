@@ -317,12 +317,8 @@ fn machine() -> TestMachine {
 }
 
 fn config() -> ProptestConfig {
-    let factor = std::env::var("PARAVANE_PROPTEST_CASES")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(1);
     ProptestConfig {
-        cases: 24 * factor,
+        cases: crate::test_cases::cases(24),
         failure_persistence: None,
         ..ProptestConfig::default()
     }

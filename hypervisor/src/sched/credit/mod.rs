@@ -72,6 +72,7 @@ mod simulator;
 #[cfg(all(test, not(loom)))]
 mod step_tests;
 mod steps;
+mod together;
 mod unit;
 
 pub use share::{DEFAULT_WEIGHT, Share};

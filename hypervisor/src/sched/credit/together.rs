@@ -1,0 +1,155 @@
+//! How charges of those that compete are kept together.
+//!
+//! Charges grow apart where vCPUs do not compete: one runs alone, others are bound to a processor that is crowded. When they meet,
+//! what one is owed before the others is bounded, so that nobody waits for long because of what was long ago.
+#![forbid(unsafe_code)]
+
+use super::Credit;
+use super::queue::{BOUND_NS, Cpu, Queue, earlier, is_before, later};
+use super::unit::Unit;
+use crate::sched::SchedVcpu;
+use crate::sched::cpu_set::CpuId;
+use crate::sync::atomic::Ordering;
+
+/// What a vCPU is owed at most that may run everywhere, in charges: a second at the usual weight. More and more is owed to one whose
+/// weight entitles it to more than a whole processor, which can't be had.
+const MOST_OWED: u64 = 1_000_000_000 * super::share::USUAL_PRICE;
+
+/// Charges so far apart are brought closer, whatever they are owed for: if they grew apart for ever, at some time less would be more.
+const FARTHEST: u64 = 1 << 60;
+
+/// Charges of somebody, and by how much those of others that compete with it can be less.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Anchor {
+    charged: u64,
+    allowed: u64,
+}
+
+/// To whom those keep close that get a processor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Anchors {
+    /// One that may run everywhere: to whoever may not and has been charged least.
+    of_free: Option<Anchor>,
+    /// One that may not: to whoever has been charged most of those that wait.
+    of_pinned: Option<Anchor>,
+}
+
+impl<V: SchedVcpu<Unit>> Credit<V> {
+    /// Those that compete for this processor, as far as others keep close to them.
+    pub(super) fn anchors(&self, queue: &Queue<V>, current: Option<&Unit>) -> Anchors {
+        let current = current.filter(|unit| !unit.is_free());
+        let waiting = queue.first_pinned();
+        let least = match (current, waiting) {
+            (Some(own), Some(other)) if is_before(other.charged(), own.charged()) => Some(other),
+            (Some(own), _) => Some(own),
+            (None, other) => other,
+        };
+        Anchors {
+            of_free: least.map(|unit| self.anchor(unit)),
+            of_pinned: queue.last_waiting().map(|unit| self.anchor(unit)),
+        }
+    }
+
+    fn anchor(&self, unit: &Unit) -> Anchor {
+        Anchor {
+            charged: unit.charged(),
+            allowed: unit.share.charge(self.allowed_ns()),
+        }
+    }
+
+    /// By how much running somebody may be owed more than another one if either is pinned: more than slices come to.
+    fn allowed_ns(&self) -> u64 {
+        let slice_ns = self.slice_ns.load(Ordering::Relaxed);
+        BOUND_NS.max(slice_ns.saturating_mul(2))
+    }
+
+    /// Bounds what one that gets the processor is owed before others that compete for it: charges of the two have grown apart
+    /// while they did not compete.
+    pub(super) fn lift(&self, unit: &Unit, anchors: Anchors) {
+        let anchor = if unit.is_free() {
+            anchors.of_free
+        } else {
+            anchors.of_pinned
+        };
+        let Some(anchor) = anchor else {
+            return;
+        };
+        let allowed = anchor.allowed.max(unit.share.charge(self.allowed_ns()));
+        let charged = later(unit.charged(), anchor.charged.wrapping_sub(allowed));
+        unit.charged.store(charged, Ordering::Relaxed);
+    }
+
+    /// Bounds what one that is pinned is owed before others that wait for another processor and might run here.
+    pub(super) fn keep_close(&self, cpu: CpuId, unit: &Unit) {
+        if unit.is_free() {
+            return;
+        }
+        let allowed = unit.share.charge(self.allowed_ns());
+        for (other, peer) in self.others(cpu) {
+            let first = peer.first.load(Ordering::Relaxed);
+            let is_far = is_before(unit.charged(), first.wrapping_sub(allowed));
+            if peer.nr_movable.load(Ordering::Relaxed) == 0 || !is_far {
+                continue;
+            }
+            let waiting = self.lock(other).and_then(|locked| {
+                let waiting = locked.queue.first_waiting_for(cpu)?;
+                Some(self.anchor(waiting))
+            });
+            self.lift(
+                unit,
+                Anchors {
+                    of_free: None,
+                    of_pinned: waiting,
+                },
+            );
+        }
+    }
+
+    /// Keeps charges together where nobody contends, and bounds what those that may run everywhere are owed where somebody
+    /// does.
+    pub(super) fn follow_level(&self, queue: &Queue<V>, cpu: CpuId, unit: &Unit) {
+        let is_free = unit.is_free();
+        if !is_free {
+            self.keep_comparable(unit);
+            if !queue.waiters.is_empty() {
+                return;
+            }
+        }
+        let level = self.free_level.load(Ordering::Relaxed);
+        let charged = unit.charged();
+        let waits = |(_, peer): (CpuId, &Cpu<V>)| peer.nr_movable.load(Ordering::Relaxed) != 0;
+        match queue.first_charged() {
+            Some(first) => {
+                let bound = level.wrapping_sub(MOST_OWED);
+                let charged = later(charged, bound);
+                unit.charged.store(charged, Ordering::Relaxed);
+                let here = later(level, earlier(charged, first));
+                self.free_level.store(here, Ordering::Relaxed);
+            }
+            None if self.others(cpu).any(waits) => {
+                if !is_free {
+                    return;
+                }
+                let bound = level.wrapping_sub(MOST_OWED);
+                unit.charged.store(later(charged, bound), Ordering::Relaxed);
+            }
+            None => {
+                let together = later(charged, level);
+                unit.charged.store(together, Ordering::Relaxed);
+                self.free_level.store(together, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Ends what one that is pinned is owed, or owes, before its charges and others' are half of all numbers apart, which takes
+    /// weeks.
+    fn keep_comparable(&self, unit: &Unit) {
+        let (level, charged) = (self.free_level.load(Ordering::Relaxed), unit.charged());
+        let kept = later(charged, level.wrapping_sub(FARTHEST));
+        unit.charged.store(kept, Ordering::Relaxed);
+        let least = kept.wrapping_sub(FARTHEST);
+        if is_before(level, least) {
+            self.free_level.store(least, Ordering::Relaxed);
+        }
+    }
+}
