@@ -83,7 +83,10 @@ pub(crate) fn bind(pirq: u32, flags: BindPirqFlags) -> Result<Port, Errno> {
     Ok(wish.port)
 }
 
-/// Moves a port's events to a vCPU.
+/// Moves a port's events to a vCPU. Masked meanwhile, as Linux has it: an event between the move and the handlers' hearing
+/// of it would call a vCPU that leaves it to the other one.
 pub(crate) fn move_to(port: Port, vcpu: VcpuId) {
+    event::mask(port);
     assert_eq!(event::bind_vcpu(port, vcpu), Ok(0));
+    assert_eq!(event::unmask(port), Ok(0));
 }
