@@ -56,6 +56,8 @@ pub struct Run {
     monitor: Option<PathBuf>,
     /// When it said something.
     heard: Instant,
+    /// How long processors have worked for it, as was last seen.
+    work: Duration,
     /// Lines up to here have been seen by a wait.
     seen: usize,
     /// Set when the process is known to be gone: its number may belong to another one from then on.
@@ -126,6 +128,7 @@ impl Run {
             log_path,
             monitor: None,
             heard: started,
+            work: Duration::ZERO,
             seen: 0,
             ending: None,
         })
@@ -284,6 +287,7 @@ impl Run {
         if let Some(ending) = self.ending {
             return ending;
         }
+        self.look_at_work();
         let deadline = Instant::now() + EXIT_GRACE;
         let status = loop {
             match self.child.try_wait() {
@@ -310,10 +314,28 @@ impl Run {
     /// Ends the process, if it has not ended.
     fn stop(&mut self) {
         if self.ending.is_none() {
+            self.look_at_work();
             self.kill_group();
             let _ = self.child.wait();
             self.end(Ending::TimedOut);
         }
+    }
+
+    /// Learns how long processors have worked for the process, which has not been waited for yet.
+    fn look_at_work(&mut self) {
+        /// Of user space's clock, in a second: what Linux says on x86.
+        const TICKS: u64 = 100;
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(path).unwrap_or_default();
+        // After the name, which may hold blanks, there are eleven other fields before these two (proc(5)).
+        let fields = stat.rsplit(") ").next().unwrap_or_default();
+        let ticks: u64 = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<u64>().ok())
+            .sum();
+        self.work = Duration::from_millis(ticks * 1000 / TICKS);
     }
 
     fn kill_group(&self) {
@@ -324,8 +346,9 @@ impl Run {
         self.ending = Some(ending);
         let _ = writeln!(
             self.log,
-            "\n- after {:.3} s: {ending}",
-            self.started.elapsed().as_secs_f64()
+            "\n- after {:.3} s, {:.2} s of work: {ending}",
+            self.started.elapsed().as_secs_f64(),
+            self.work.as_secs_f64()
         );
     }
 }
