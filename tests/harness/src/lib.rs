@@ -16,3 +16,4 @@ pub mod run;
 pub mod serial;
 pub mod suite;
 pub mod verdict;
+pub mod work;

@@ -7,6 +7,7 @@ use crate::machine::{Machine, Medium};
 use crate::qemu::Qemu;
 use crate::serial::{Line, Serial};
 use crate::verdict::Ending;
+use crate::work;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use regex_lite::Regex;
@@ -267,11 +268,6 @@ impl Run {
         &self.log_path
     }
 
-    /// The machine's process, which heads a process group of the same number.
-    pub fn process_id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Takes what has come, or waits for more until `deadline`.
     fn receive(&mut self, deadline: Instant) -> Result<(), RecvTimeoutError> {
         let remaining = deadline.saturating_duration_since(Instant::now());
@@ -321,21 +317,20 @@ impl Run {
         }
     }
 
-    /// Learns how long processors have worked for the process, which has not been waited for yet.
+    /// The machine's process, which heads a process group of the same number.
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How long processors have worked for the machine so far.
+    pub fn work(&self) -> io::Result<Duration> {
+        work::of_process(self.child.id())
+    }
+
+    /// Remembers [`Self::work`], for when the process is gone.
     fn look_at_work(&mut self) {
-        /// Of user space's clock, in a second: what Linux says on x86.
-        const TICKS: u64 = 100;
-        let path = format!("/proc/{}/stat", self.child.id());
-        let stat = std::fs::read_to_string(path).unwrap_or_default();
-        // After the name, which may hold blanks, there are eleven other fields before these two (proc(5)).
-        let fields = stat.rsplit(") ").next().unwrap_or_default();
-        let ticks: u64 = fields
-            .split(' ')
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<u64>().ok())
-            .sum();
-        self.work = Duration::from_millis(ticks * 1000 / TICKS);
+        // A log without it is still a log.
+        self.work = self.work().unwrap_or_default();
     }
 
     fn kill_group(&self) {

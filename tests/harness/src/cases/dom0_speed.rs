@@ -20,8 +20,6 @@ const MOST_WORK: f64 = 1.0;
 const MOST_TIME: f64 = 1.1;
 /// How often both are tried, if it takes that: the shortest times count.
 const ROUNDS: usize = 2;
-/// What `/proc/PID/stat` counts processor time in (USER_HZ, which is part of Linux's ABI), a second.
-const TICKS: f64 = 100.0;
 
 /// All cases.
 pub fn cases() -> Vec<Case> {
@@ -117,30 +115,7 @@ fn measure(context: &Context<'_>, hypervisor: Hypervisor) -> Result<Seconds, Ver
 
 /// Seconds of processor time that the emulator has used.
 pub(super) fn work_of(run: &Run) -> Result<f64, Verdict> {
-    let path = format!("/proc/{}/stat", run.process_id());
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| Verdict::NoVerdict(format!("{path}: {error}")))?;
-    ticks_in(&text)
-        .map(|ticks| ticks / TICKS)
-        .ok_or_else(|| Verdict::NoVerdict(format!("{path}: {text}")))
-}
-
-/// User and system time in `/proc/PID/stat`: the 14th and the 15th field. The second one is a name in parentheses.
-fn ticks_in(stat: &str) -> Option<f64> {
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let user: f64 = fields.next()?.parse().ok()?;
-    let system: f64 = fields.next()?.parse().ok()?;
-    Some(user + system)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ticks_in;
-
-    #[test]
-    fn processor_time_is_read() {
-        let stat = "7 (a (b) c) S 1 7 7 0 -1 4194304 100 0 0 0 250 17 0 0 20 0 3 0 100 0 0";
-        assert_eq!(ticks_in(stat), Some(267.0));
-        assert_eq!(ticks_in("7 (a"), None);
-    }
+    run.work()
+        .map(|work| work.as_secs_f64())
+        .map_err(|error| Verdict::NoVerdict(error.to_string()))
 }
