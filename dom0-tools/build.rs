@@ -4,7 +4,12 @@ use std::env;
 
 /// What is started anew for every command, by whom it serves. At an address of their own they have nothing to relocate
 /// then, and an emulator that keeps translated code finds it again. The daemons, which others talk to, lie anywhere.
-const COMMANDS: [&str; 4] = ["xm", "xm-evaluate", "xenstore", "xenconsole"];
+const COMMANDS: [(&str, &str); 4] = [
+    ("dom0-tools", "xm"),
+    ("dom0-tools", "xenstore"),
+    ("dom0-tools", "xenconsole"),
+    ("evaluator", "xm-evaluate"),
+];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -16,11 +21,9 @@ fn main() {
     if !is_known || !features.split(',').any(|feature| feature == "crt-static") {
         return;
     }
-    for command in COMMANDS {
-        // A program that is not built here, for its features, is none to cargo.
-        if command == "xm-evaluate" && env::var_os("CARGO_FEATURE_EVALUATOR").is_none() {
-            continue;
-        }
+    // Both packages have this script.
+    let package = env::var("CARGO_PKG_NAME").unwrap_or_default();
+    for (_, command) in COMMANDS.iter().filter(|(of, _)| *of == package) {
         for option in ["-static", "-no-pie"] {
             println!("cargo::rustc-link-arg-bin={command}={option}");
         }

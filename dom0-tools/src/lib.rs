@@ -8,7 +8,7 @@
 //! * [`builder`] builds domains, [`control`] has what is asked of the hypervisor;
 //! * [`core_dump`] writes what is left of a domain;
 //! * [`xend`] owns their life cycle, [`xm`] is what administrators type;
-//! * [`command_line`] says how the daemons are called;
+//! * [`command_line`] says how the daemons are called, [`panics`] what a mistake of ours does to a program;
 //! * [`device`] is the only room that touches the kernel's devices, and has all `unsafe`.
 #![deny(unsafe_code)]
 
@@ -23,6 +23,7 @@ pub mod control;
 pub mod core_dump;
 pub mod daemon;
 pub mod device;
+pub mod panics;
 pub mod store;
 #[cfg(feature = "domains")]
 pub mod sxp;

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 const BAD_COMMAND_LINE: u8 = 22;
 
 fn main() -> ExitCode {
+    dom0_tools::panics::end_the_program();
     let key = match XenconsoleOptions::parse().terminal_key() {
         Ok(key) => key,
         Err(complaint) => {

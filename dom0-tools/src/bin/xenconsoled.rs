@@ -30,6 +30,7 @@ const OPEN_FILES: u64 = 16384;
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
+    dom0_tools::panics::end_the_program();
     let options = XenconsoledOptions::parse();
     let result = if options.interactive || options.is_background {
         run(&options)

@@ -34,6 +34,7 @@ const NOT_SERVING: u8 = 7;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
+    dom0_tools::panics::end_the_program();
     let options = XendOptions::parse();
     if !nix::unistd::geteuid().is_root() {
         eprintln!("Xend must be run as root.");

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    dom0_tools::panics::end_the_program();
     let mut words: Vec<OsString> = std::env::args_os().collect();
     let name = words
         .first()

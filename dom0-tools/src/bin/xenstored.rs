@@ -18,6 +18,7 @@ const BOOT_ID_FILE: &str = "/proc/sys/kernel/random/boot_id";
 const OPEN_FILES: u64 = 16384;
 
 fn main() -> ExitCode {
+    dom0_tools::panics::end_the_program();
     let options = XenstoredOptions::parse();
     let result = if options.no_fork || options.is_background {
         run(&options)

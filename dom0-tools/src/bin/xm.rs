@@ -9,6 +9,7 @@ use std::io;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    dom0_tools::panics::end_the_program();
     let words: Vec<String> = std::env::args_os()
         .skip(1)
         .map(|word| word.to_string_lossy().into_owned())

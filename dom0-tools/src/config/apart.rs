@@ -21,11 +21,11 @@ use std::time::Duration;
 /// The program that reads files, beside the one that runs. The file's name and the command line's variables follow.
 const PROGRAM: &str = "xm-evaluate";
 /// Processor time; a file that computes much takes half a second where the processor is emulated.
-pub(super) const MOST_SECONDS: u64 = 10;
+pub const MOST_SECONDS: u64 = 10;
 /// Who has computed for so long was not only waiting.
 const MUCH: Duration = Duration::from_secs(1);
 /// From the start to the end, in seconds: a file may also wait, for a file that is a pipe say.
-pub(super) const MOST_WAITING_SECONDS: u32 = 30;
+pub const MOST_WAITING_SECONDS: u32 = 30;
 
 /// Has the file read.
 fn output(path: &Path, overrides: &Overrides) -> io::Result<Output> {

@@ -55,7 +55,7 @@ pub fn find(name: &str, directories: &str) -> Option<PathBuf> {
 }
 
 /// The text of a file, which may be a pipe: administrators write `xm create <(...)`.
-pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
+pub fn read(path: &Path) -> Result<String, ConfigError> {
     let name = path.display();
     let failed = |_| ConfigError::Sentence(format!("Unable to open config file: {name}"));
     let file = fs::File::open(path).map_err(failed)?;

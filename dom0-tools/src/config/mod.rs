@@ -1,6 +1,6 @@
 //! Domain configuration: from the files that administrators have to what is to be built.
 //!
-//! Files are programs of Python 2: `program` runs them, in a process that [`apart`] starts and that bounds itself,
+//! Files are programs of Python 2: the package `evaluator` runs them, in a process that [`apart`] starts and that bounds itself,
 //! [`evaluated`] is what they assign. [`options`] knows what [`keys`] mean, [`domain`] is what comes of it, and
 //! [`file`](mod@file) does all of it. [`disk`], [`vif`] and [`vfb`] read what devices are described by.
 #![forbid(unsafe_code)]
@@ -18,12 +18,7 @@ pub mod keys;
 pub mod mac;
 pub mod options;
 pub mod pairs;
-#[cfg(feature = "evaluator")]
-pub mod program;
 pub mod rate;
 pub mod value;
 pub mod vfb;
 pub mod vif;
-
-#[cfg(all(test, feature = "evaluator"))]
-mod tests;

@@ -25,5 +25,5 @@ mod scheduler;
 pub mod scheduler_output;
 pub mod wait;
 
-#[cfg(all(test, feature = "evaluator"))]
+#[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use super::client::Xend;
 use super::progress::Progress;
 use super::run::{Session, run};
-use crate::config::program::script::evaluate_file;
+use crate::config::error::ConfigError;
 use crate::xend::protocol::{Fault, Request, Response};
 use crate::xend::view::{CreditRow, DomainView, HostView, VcpuView};
 use std::io;
@@ -132,7 +132,12 @@ fn typed_with(line: &str, stub: &mut Stub) -> (String, String, u8) {
         &words,
         &mut Session {
             xend: stub,
-            evaluate: &evaluate_file,
+            evaluate: &|path, _| {
+                Err(ConfigError::Failed {
+                    origin: None,
+                    reason: format!("{} is not to be read", path.display()),
+                })
+            },
             progress: Progress::Hidden,
             out: &mut out,
             err: &mut err,
@@ -415,51 +420,4 @@ fn shutdowns_are_asked_for_and_waited_for() {
         typed("shutdown a b").1,
         "Error: No multiple domain parameters allowed\n"
     );
-}
-
-#[test]
-fn domains_are_created_from_files() {
-    let directory = std::env::temp_dir().join(format!("xm-create-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let file = directory.join("etch.cfg");
-    let kernel = std::env::current_exe().unwrap().display().to_string();
-    std::fs::write(&file, format!("kernel = '{kernel}'\nmemory = 64\n")).unwrap();
-    let path = file.display();
-    let (out, err, status) = typed(&format!("create -q --dryrun --defconfig {path}"));
-    assert_eq!((&*err, status), ("", 0));
-    assert!(
-        out.lines().any(|line| line.trim() == "(name etch)"),
-        "{out}"
-    );
-    let (out, _, _) = typed(&format!("create -n {path} name=woody"));
-    assert!(
-        out.starts_with(&format!("Using config file \"{path}\".\n(vm\n")),
-        "{out}"
-    );
-    assert!(out.contains("(name woody)"));
-    let (_, err, status) = typed(&format!("create {path} kernel=/nonexistent/vmlinuz"));
-    assert_eq!(
-        (&*err, status),
-        ("Error: Cannot find kernel \"/nonexistent/vmlinuz\"\n", 1)
-    );
-    let (_, err, status) = typed("create /nonexistent/etch");
-    assert_eq!(
-        (&*err, status),
-        ("Error: Unable to open config file: /nonexistent/etch\n", 1)
-    );
-    let (out, _, status) = typed("create --help_config");
-    assert!(status == 0 && out.contains("memory=NUMBER\n"));
-    std::fs::write(&file, "memory = \n").unwrap();
-    let (_, err, status) = typed(&format!("create -q {path}"));
-    assert_eq!(
-        (&*err, status),
-        (
-            &*format!(
-                "Error: Errors were found at line 1 while processing {path}:\n\tmemory =\n\
-                 there is nothing after the equals sign\n"
-            ),
-            1
-        )
-    );
-    std::fs::remove_dir_all(&directory).unwrap();
 }

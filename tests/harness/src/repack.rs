@@ -1,5 +1,6 @@
 //! Kernels packed in another way than their packages have them: what is in a `bzImage` is unpacked and packed again, and
-//! the image's header says so. The kernel itself stays as it is.
+//! the image's header says so. The kernel itself stays as it is. And RAM disks that are packed at all, which are half as much
+//! for the boot loader to read.
 //!
 //! Most machines that boot a stock kernel here are about something else than unpacking it, which is a third of an
 //! emulated boot where it is packed by xz. And there are formats that the distribution does not use, in which others pack
@@ -41,7 +42,14 @@ const GZIP_HEADER: [u8; 10] = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255];
 /// How hard `miniz_oxide` tries, of 10.
 const GZIP_LEVEL: u8 = 1;
 
-type Made = HashMap<(PathBuf, Packing), Result<PathBuf, String>>;
+/// What is packed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum What {
+    Kernel,
+    RamDisk,
+}
+
+type Made = HashMap<(PathBuf, What, Packing), Result<PathBuf, String>>;
 static MADE: LazyLock<Mutex<Made>> = LazyLock::new(Mutex::default);
 
 /// The kernel of the file `stock`, packed in this way: a file in `directory`, which is made if there is none or an older one.
@@ -49,18 +57,31 @@ static MADE: LazyLock<Mutex<Made>> = LazyLock::new(Mutex::default);
 /// # Errors
 ///
 /// A sentence on what is wrong with the image or the files.
-pub fn packed(stock: &Path, packing: Packing, directory: &Path) -> Result<PathBuf, String> {
+pub fn kernel(stock: &Path, packing: Packing, directory: &Path) -> Result<PathBuf, String> {
+    packed(stock, What::Kernel, packing, directory)
+}
+
+/// The same of a RAM disk, which is not packed in the file `stock`.
+///
+/// # Errors
+///
+/// As above.
+pub fn ram_disk(stock: &Path, packing: Packing, directory: &Path) -> Result<PathBuf, String> {
+    packed(stock, What::RamDisk, packing, directory)
+}
+
+fn packed(stock: &Path, what: What, packing: Packing, directory: &Path) -> Result<PathBuf, String> {
     if packing == Packing::Stock {
         return Ok(stock.to_path_buf());
     }
     // Whoever wants it meanwhile waits.
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    made.entry((stock.to_path_buf(), packing))
-        .or_insert_with(|| make(stock, packing, directory))
+    made.entry((stock.to_path_buf(), what, packing))
+        .or_insert_with(|| make(stock, what, packing, directory))
         .clone()
 }
 
-fn make(stock: &Path, packing: Packing, directory: &Path) -> Result<PathBuf, String> {
+fn make(stock: &Path, what: What, packing: Packing, directory: &Path) -> Result<PathBuf, String> {
     let name = stock.to_string_lossy().replace('/', "-");
     let path = directory.join(format!("{name}-{packing:?}").to_lowercase());
     let changed = |path: &Path| -> Option<SystemTime> { fs::metadata(path).ok()?.modified().ok() };
@@ -68,12 +89,15 @@ fn make(stock: &Path, packing: Packing, directory: &Path) -> Result<PathBuf, Str
         return Ok(path);
     }
     let error = |error: std::io::Error| format!("{}: {error}", stock.display());
-    let image = fs::read(stock).map_err(error)?;
-    let image = repacked(&image, packing)
-        .ok_or_else(|| format!("{}: no bzImage with an xz payload", stock.display()))?;
+    let bytes = fs::read(stock).map_err(error)?;
+    let packed = match what {
+        What::Kernel => repacked(&bytes, packing)
+            .ok_or_else(|| format!("{}: no bzImage with an xz payload", stock.display()))?,
+        What::RamDisk => pack(&bytes, packing),
+    };
     let unfinished = path.with_extension("unfinished");
     fs::create_dir_all(directory)
-        .and_then(|()| fs::write(&unfinished, image))
+        .and_then(|()| fs::write(&unfinished, packed))
         .and_then(|()| fs::rename(&unfinished, &path))
         .map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(path)

@@ -4,7 +4,7 @@ use super::Extent;
 use super::machines::UEFI;
 use super::shell::{Boot, Kernel, Shell};
 use super::{no_line, pattern};
-use crate::machine::{Board, Machine};
+use crate::machine::{Board, Machine, Reader};
 use crate::pairwise;
 use crate::repack::Packing;
 use crate::suite::{Case, Context};
@@ -98,6 +98,10 @@ fn works(
     let boot = Boot {
         kernel,
         packing: Packing::Stock,
+        reader: match host {
+            Host::Pc => Reader::Virtio,
+            Host::Q35 | Host::Uefi => Reader::Drive,
+        },
         ..Boot::of(&machine)
     };
     let mut shell = boot.shell(context)?;

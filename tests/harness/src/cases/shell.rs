@@ -5,7 +5,7 @@
 use super::kernels::Hypervisor;
 use super::{no_line, pattern};
 use crate::iso::Recipe;
-use crate::machine::{Machine, Threads};
+use crate::machine::{Machine, Reader, Threads};
 use crate::qemu::Qemu;
 use crate::repack::{self, Packing};
 use crate::run::Run;
@@ -97,13 +97,16 @@ pub(super) struct Boot<'a> {
     pub(super) options: &'a str,
     /// More of the kernel's command line, each word after a blank.
     pub(super) words: &'a str,
-    /// How the kernel is packed on our hypervisor; on the reference it is as it is in its package.
+    /// How the kernel is packed on our hypervisor, and its own RAM disk if it is by lz4; on the reference they are as they
+    /// are in the package.
     pub(super) packing: Packing,
     /// Another RAM disk than the kernel's, which must be there.
     pub(super) initrd: Option<&'a Path>,
     /// How the processors are emulated, whatever the machine says. On threads of their own they execute, once in many
     /// boots, code that the kernel has replaced, under any hypervisor (`emulator/patched-code` shows it).
     pub(super) threads: Threads,
+    /// What reads the disc, whatever the machine says.
+    pub(super) reader: Reader,
 }
 
 impl<'a> Boot<'a> {
@@ -118,6 +121,7 @@ impl<'a> Boot<'a> {
             packing: Packing::Lz4,
             initrd: None,
             threads: Threads::One,
+            reader: Reader::Virtio,
         }
     }
 
@@ -130,21 +134,27 @@ impl<'a> Boot<'a> {
         let options = format!("console=com1 loglvl=all dom0_mem=512M{}", self.options);
         let mut recipe = Recipe::new(image, options);
         let line = format!("{KERNEL_LINE}{}", self.words);
-        let stock = self.kernel.file("vmlinuz")?;
-        let kernel = match self.hypervisor {
-            Hypervisor::Paravane => repack::packed(&stock, self.packing, Path::new(REPACKED))
-                .map_err(Verdict::NoVerdict)?,
-            Hypervisor::Reference => stock,
+        let packing = match self.hypervisor {
+            Hypervisor::Paravane => self.packing,
+            Hypervisor::Reference => Packing::Stock,
         };
+        let repacked = Path::new(REPACKED);
+        let kernel = repack::kernel(&self.kernel.file("vmlinuz")?, packing, repacked)
+            .map_err(Verdict::NoVerdict)?;
         recipe.modules.push((kernel, line));
-        let initrd = match self.initrd {
-            Some(path) => path.to_path_buf(),
-            None => self.kernel.file("initrd")?,
+        let initrd = match (self.initrd, packing) {
+            (Some(path), _) => path.to_path_buf(),
+            (None, Packing::Lz4) => {
+                repack::ram_disk(&self.kernel.file("initrd")?, packing, repacked)
+                    .map_err(Verdict::NoVerdict)?
+            }
+            (None, _) => self.kernel.file("initrd")?,
         };
         recipe.modules.push((initrd, String::new()));
         let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
         let machine = Machine {
             threads: self.threads,
+            reader: self.reader,
             ..self.machine.clone()
         };
         context.boot(&qemu, &machine, &recipe)

@@ -1,12 +1,17 @@
 //! Configuration files as administrators have them, and what is told of wrong ones.
 
-use super::domain::{Action, DomainConfig, Uuid};
-use super::keys::{KEYS, Overrides};
-use super::options::Options;
-use super::program::Commands;
-use super::program::evaluate::{Source, evaluate};
-use super::program::script::evaluate_file;
+use dom0_tools::config::domain::{Action, DomainConfig, Uuid};
+use dom0_tools::config::keys::{KEYS, Overrides};
+use dom0_tools::config::options::Options;
+use dom0_tools::xend::protocol::{Request, Response};
+use dom0_tools::xm::client::Xend;
+use dom0_tools::xm::progress::Progress;
+use dom0_tools::xm::run::{Session, run};
+use evaluator::Commands;
+use evaluator::evaluate::{Source, evaluate};
+use evaluator::script::evaluate_file;
 use std::collections::BTreeMap;
+use std::io;
 
 const UUID: Uuid = Uuid([0x11; 16]);
 
@@ -221,7 +226,8 @@ fn files_include_what_is_beside_them() {
         "etch.cfg",
         format!("execfile('{}')\nvif = ('',)\n", common.display()),
     );
-    let loaded = super::file::load(&path, &Overrides::default(), &evaluate_file).unwrap();
+    let loaded =
+        dom0_tools::config::file::load(&path, &Overrides::default(), &evaluate_file).unwrap();
     assert_eq!(
         (&*loaded.config.name, loaded.config.memory_mib),
         ("etch", 77)
@@ -231,7 +237,7 @@ fn files_include_what_is_beside_them() {
         ["vif is a tuple, and ignored; write a string, a number or a list"]
     );
     let path = write("other.cfg", "execfile('/etc/passwd')\n".into());
-    let refused = super::file::load(&path, &Overrides::default(), &evaluate_file)
+    let refused = dom0_tools::config::file::load(&path, &Overrides::default(), &evaluate_file)
         .unwrap_err()
         .to_string();
     assert!(refused.contains("set XM_CONFIG_ALLOW=files"), "{refused}");
@@ -264,6 +270,83 @@ fn a_dry_run_is_read_back() {
     assert!(text.starts_with("(vm\n"), "{text}");
     let path = std::env::temp_dir().join(format!("dryrun-{}.sxp", std::process::id()));
     std::fs::write(&path, text).unwrap();
-    assert_eq!(super::file::load_sxp(&path), Ok(config));
+    assert_eq!(dom0_tools::config::file::load_sxp(&path), Ok(config));
     std::fs::remove_file(&path).unwrap();
+}
+
+/// A `xend` that is not to be asked.
+struct Nobody;
+
+impl Xend for Nobody {
+    fn ask(&mut self, request: &Request) -> io::Result<Response> {
+        Err(io::Error::other(format!("{request:?} is asked")))
+    }
+}
+
+/// `xm` with this command line: standard output, standard error, status.
+fn typed(line: &str) -> (String, String, u8) {
+    let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let status = run(
+        &words,
+        &mut Session {
+            xend: &mut Nobody,
+            evaluate: &evaluate_file,
+            progress: Progress::Hidden,
+            out: &mut out,
+            err: &mut err,
+        },
+    );
+    (
+        String::from_utf8(out).unwrap(),
+        String::from_utf8(err).unwrap(),
+        status,
+    )
+}
+
+#[test]
+fn domains_are_created_from_files() {
+    let directory = std::env::temp_dir().join(format!("xm-create-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = directory.join("etch.cfg");
+    let kernel = std::env::current_exe().unwrap().display().to_string();
+    std::fs::write(&file, format!("kernel = '{kernel}'\nmemory = 64\n")).unwrap();
+    let path = file.display();
+    let (out, err, status) = typed(&format!("create -q --dryrun --defconfig {path}"));
+    assert_eq!((&*err, status), ("", 0));
+    assert!(
+        out.lines().any(|line| line.trim() == "(name etch)"),
+        "{out}"
+    );
+    let (out, _, _) = typed(&format!("create -n {path} name=woody"));
+    assert!(
+        out.starts_with(&format!("Using config file \"{path}\".\n(vm\n")),
+        "{out}"
+    );
+    assert!(out.contains("(name woody)"));
+    let (_, err, status) = typed(&format!("create {path} kernel=/nonexistent/vmlinuz"));
+    assert_eq!(
+        (&*err, status),
+        ("Error: Cannot find kernel \"/nonexistent/vmlinuz\"\n", 1)
+    );
+    let (_, err, status) = typed("create /nonexistent/etch");
+    assert_eq!(
+        (&*err, status),
+        ("Error: Unable to open config file: /nonexistent/etch\n", 1)
+    );
+    let (out, _, status) = typed("create --help_config");
+    assert!(status == 0 && out.contains("memory=NUMBER\n"));
+    std::fs::write(&file, "memory = \n").unwrap();
+    let (_, err, status) = typed(&format!("create -q {path}"));
+    assert_eq!(
+        (&*err, status),
+        (
+            &*format!(
+                "Error: Errors were found at line 1 while processing {path}:\n\tmemory =\n\
+                 there is nothing after the equals sign\n"
+            ),
+            1
+        )
+    );
+    std::fs::remove_dir_all(&directory).unwrap();
 }

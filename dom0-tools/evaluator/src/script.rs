@@ -2,10 +2,10 @@
 
 use super::Commands;
 use super::evaluate::{Source, evaluate};
-use crate::config::error::ConfigError;
-use crate::config::evaluated::Evaluated;
-use crate::config::file::read;
-use crate::config::keys::Overrides;
+use dom0_tools::config::error::ConfigError;
+use dom0_tools::config::evaluated::Evaluated;
+use dom0_tools::config::file::read;
+use dom0_tools::config::keys::Overrides;
 use std::fs;
 use std::path::Path;
 

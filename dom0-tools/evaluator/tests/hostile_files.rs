@@ -1,10 +1,9 @@
 //! Configuration files that mean harm, or nothing: whatever is in one, it is read or refused in a sentence, in a moment,
 //! in bounded memory, and without a look into files that are none of its business.
-#![cfg(feature = "evaluator")]
 
 use dom0_tools::config::file::load;
 use dom0_tools::config::keys::Overrides;
-use dom0_tools::config::program::script::evaluate_file;
+use evaluator::script::evaluate_file;
 use nix::sys::resource::{UsageWho, getrusage};
 use proptest::prelude::*;
 use std::fs;
@@ -61,10 +60,17 @@ fn must_be_harmless(text: &str) {
     assert!(peak < MOST_KIB, "{peak} KiB:\n{text}");
 }
 
+/// `xm`, which is built beside what it starts (`cargo test --package dom0-tools --package evaluator`).
+fn xm() -> Command {
+    let path = Path::new(env!("CARGO_BIN_EXE_xm-evaluate")).with_file_name("xm");
+    assert!(path.exists(), "{} is to be built first", path.display());
+    Command::new(path)
+}
+
 /// Runs `xm create -n`, and looks how long it takes.
 fn create(path: &Path, text: &str) -> (Output, Duration) {
     fs::write(path, text).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xm"));
+    let mut command = xm();
     command.args(["create", "-n", "-q"]).arg(path);
     let began = Instant::now();
     let output = command.output().unwrap();
@@ -127,7 +133,7 @@ fn commands_have_the_bounds_of_who_runs_them() {
     let path = std::env::temp_dir().join(format!("bounded-{}", std::process::id()));
     let text = "import os\nkernel = '/dev/null'\nname = 'n' + '-'.join(os.popen('ulimit -t; ulimit -v').read().split())\n";
     fs::write(&path, text).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xm"));
+    let mut command = xm();
     command.args(["create", "-n", "-q"]).arg(&path);
     let output = command.env("XM_CONFIG_ALLOW", "commands").output().unwrap();
     fs::remove_file(&path).unwrap();
@@ -142,7 +148,7 @@ fn a_file_named_without_its_directory_includes_what_is_beside_it() {
     fs::create_dir_all(&directory).unwrap();
     fs::write(directory.join("common"), "kernel = '/dev/null'\n").unwrap();
     fs::write(directory.join("etch"), "execfile('common')\n").unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xm"));
+    let mut command = xm();
     command.args(["create", "-n", "-q", "etch"]);
     let output = command.current_dir(&directory).output().unwrap();
     fs::remove_dir_all(&directory).unwrap();

@@ -1,10 +1,10 @@
-//! The process that reads a configuration file: it bounds itself, for [`apart`](crate::config::apart).
+//! The process that reads a configuration file: it bounds itself, for [`apart`](dom0_tools::config::apart).
 
 use super::script::evaluate_file;
-use crate::config::apart::{MOST_SECONDS, MOST_WAITING_SECONDS};
-use crate::config::error::{ConfigError, Origin};
-use crate::config::evaluated::Evaluated;
-use crate::config::keys::Overrides;
+use dom0_tools::config::apart::{MOST_SECONDS, MOST_WAITING_SECONDS};
+use dom0_tools::config::error::{ConfigError, Origin};
+use dom0_tools::config::evaluated::Evaluated;
+use dom0_tools::config::keys::Overrides;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::alarm;
 use std::fs;

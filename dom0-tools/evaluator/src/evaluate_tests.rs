@@ -2,9 +2,9 @@
 
 use super::evaluate::{Source, evaluate};
 use super::native_modules::Commands;
-use crate::config::error::{ConfigError, Origin};
-use crate::config::evaluated::Evaluated;
-use crate::config::value::Value;
+use dom0_tools::config::error::{ConfigError, Origin};
+use dom0_tools::config::evaluated::Evaluated;
+use dom0_tools::config::value::Value;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 

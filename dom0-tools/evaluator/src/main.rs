@@ -1,7 +1,7 @@
 //! Reads a configuration file for `xm`, which starts it: nobody else understands what it writes.
 #![forbid(unsafe_code)]
 
-use dom0_tools::config::program::process::serve;
+use evaluator::process::serve;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
