@@ -135,6 +135,14 @@ impl VcpuInfoPlace {
             .store(value, Ordering::SeqCst);
     }
 
+    /// Makes it that of a vCPU that has had none: nothing has happened, and upcalls are masked.
+    pub(crate) fn clear(self) {
+        for offset in (0..core::mem::size_of::<VcpuInfo>()).step_by(8) {
+            self.0.u64(offset).store(0, Ordering::SeqCst);
+        }
+        self.set_upcall_mask(1);
+    }
+
     /// Copies another one here, word by word. Either may change meanwhile.
     pub(crate) fn copy_from(self, other: Self) {
         for offset in (0..core::mem::size_of::<VcpuInfo>()).step_by(8) {

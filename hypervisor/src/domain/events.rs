@@ -3,7 +3,7 @@
 use super::charge::OverLimit;
 use super::domains::{Domain, Domains};
 use crate::arch::shared::{SharedInfoPlace, SharedPlace, VcpuInfoPlace};
-use crate::arch::{percpu, scheduler};
+use crate::arch::{memory, percpu, scheduler};
 use crate::event::{EventDomain, EventDomains, EventError, PortTable, SharedInfo, wait};
 use crate::sched::run_state::Change;
 use alloc::sync::Arc;
@@ -24,12 +24,11 @@ impl DomainBits {
         SharedInfoPlace(unsafe { SharedPlace::from_raw(self.0.load(Ordering::Acquire)) })
     }
 
-    /// Where the `vcpu_info` of a vCPU is that has registered no place of its own.
+    /// Where the `vcpu_info` of a vCPU is that has registered no place of its own: nobody looks there if it has none.
     pub(super) fn vcpu_info(&self, id: VcpuId) -> VcpuInfoPlace {
-        let shared = self.shared();
-        shared
+        self.shared()
             .vcpu_info(id.0)
-            .or_else(|| shared.vcpu_info(0))
+            .or_else(|| memory::nobodys_shared_info().vcpu_info(0))
             .expect("the first vCPU has a place")
     }
 

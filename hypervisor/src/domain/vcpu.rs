@@ -154,6 +154,11 @@ impl Vcpu {
         Ok(())
     }
 
+    /// Whether its guest sees its `vcpu_info`: of itself, or because it has registered a place. It runs only then.
+    pub(crate) fn has_info(&self) -> bool {
+        self.id.0 < LEGACY_MAX_VCPUS as u32 || self.has_own_info()
+    }
+
     /// Whether the guest has registered a place of its own for `vcpu_info`.
     pub(crate) fn has_own_info(&self) -> bool {
         self.has_own_info.load(Ordering::Acquire)
@@ -282,7 +287,7 @@ impl Vcpu {
 
     /// Writes the clock into the `vcpu_info`, if it has one that is its own.
     pub(crate) fn publish_clock(&self) {
-        if self.id.0 < LEGACY_MAX_VCPUS as u32 || self.has_own_info() {
+        if self.has_info() {
             let time = clock::vcpu_time();
             // The hypervisor's own mapping of the frame does not fault.
             let _ = self.clock.lock().info.publish(&self.info(), &time);

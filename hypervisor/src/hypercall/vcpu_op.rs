@@ -67,10 +67,16 @@ fn try_vcpu_op(
             if vcpu.is_initialised() {
                 return Err(Errno::EEXIST.into());
             }
+            if !vcpu.has_info() {
+                return Err(Errno::EINVAL.into());
+            }
             let wish: Box<VcpuGuestContext> = super::read_boxed(argument)?;
             initialise(guest.domain, &vcpu, &wish)?;
         }
         VcpuOp::Up => {
+            if !vcpu.has_info() {
+                return Err(Errno::EINVAL.into());
+            }
             let Ok(change) = vcpu.bring_up() else {
                 // It may have been up for a moment.
                 scheduler::follow_change(&vcpu, Change::BecameIdle);
@@ -173,7 +179,11 @@ fn register_info(guest: &Guest<'_>, vcpu: &Vcpu, wish: &RegisterVcpuInfo) -> Res
         .get_writable_frame(wish.mfn, id, id)
         .map_err(|_| Errno::EINVAL)?;
     let place = memory::vcpu_info_in(&frame, wish.offset);
-    place.copy_from(vcpu.info());
+    if vcpu.has_info() {
+        place.copy_from(vcpu.info());
+    } else {
+        place.clear();
+    }
     if !vcpu.set_info(place) {
         mm().put_writable_frame(frame);
         return Err(Errno::EINVAL);

@@ -331,6 +331,7 @@ cases! {
     "domain/destroy-long" = domain::destroy_long, on_many(());
     "domain/destroy-mapped" = domain::destroy_mapped, on_many(());
     "domain/events" = domain::events, on_many(());
+    "domain/far-vcpus" = domain::far_vcpus;
     "domain/grants" = domain::grants;
     "domain/info" = domain::info;
     "domain/many" = domain::many;

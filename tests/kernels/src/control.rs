@@ -35,7 +35,7 @@ const STACK: usize = 5;
 /// The page by which the two talk.
 pub(crate) const DATA: usize = 6;
 /// Where in the window its shared page is for a moment.
-const SHARED: usize = 511;
+pub(crate) const SHARED: usize = 511;
 /// Frames of an ordinary one.
 pub(crate) const FRAMES: usize = 16;
 

@@ -31,6 +31,10 @@ pub(super) fn set(guest: &Guest<'_>, wish: &Domctl, domain: &Arc<Domain>) -> Ans
         0 => None,
         at => Some(read_boxed(at)?),
     };
+    let is_online = |image: &VcpuGuestContext| image.flags.contains(ContextFlags::ONLINE);
+    if image.as_deref().is_some_and(is_online) && !vcpu.has_info() {
+        return Err(Errno::EINVAL);
+    }
     let _stopped = match Stopped::wait(vcpu) {
         Ok(stopped) => stopped,
         Err(Wanted) => return Ok(Done::Again),

@@ -9,6 +9,7 @@ pub(crate) mod cycles;
 pub(crate) mod destroy_long;
 pub(crate) mod destroy_mapped;
 pub(crate) mod events;
+pub(crate) mod far_vcpus;
 pub(crate) mod grants;
 pub(crate) mod info;
 pub(crate) mod many;
