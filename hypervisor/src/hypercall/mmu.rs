@@ -372,12 +372,11 @@ fn one(guest: &mut Guest<'_>, target: &Owner<'_>, op: &MmuextOperation) -> Resul
         }
         MmuextOp::TlbFlushAll | MmuextOp::InvlpgAll => flush(guest, &Scope::Everywhere, None),
         MmuextOp::FlushCache | MmuextOp::FlushCacheGlobal => {
-            if !guest.domain.is_hardware_domain() {
-                return Err(Errno::EACCES.into());
-            }
-            match kind {
-                MmuextOp::FlushCacheGlobal => tlb::write_back_all_caches(),
-                _ => tlb::write_back_caches(),
+            match (kind, guest.domain.is_hardware_domain()) {
+                (MmuextOp::FlushCacheGlobal, true) => tlb::write_back_all_caches(),
+                (MmuextOp::FlushCacheGlobal, false) => return Err(Errno::EINVAL.into()),
+                (_, true) => tlb::write_back_caches(),
+                (_, false) => return Err(Errno::EACCES.into()),
             }
         }
         MmuextOp::SetLdt => super::descriptors::set_ldt(guest, op.linear_addr(), op.nr_ents())?,

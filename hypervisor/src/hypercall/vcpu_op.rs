@@ -7,12 +7,13 @@ use super::{Answer, Outcome, read};
 use crate::arch::guest::running::Guest;
 use crate::arch::guest::{access, areas};
 use crate::arch::memory::{self, mm};
-use crate::arch::{guest, scheduler, timers};
+use crate::arch::{guest, processors, scheduler, timers};
 use crate::domain::{Domain, Vcpu};
 use crate::event::EventDomain;
 use crate::sched::run_state::Change;
 use crate::time::vcpu_timers::{self, Action, VcpuTimers};
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::mem::size_of;
 use guest_abi::errno::Errno;
 use guest_abi::ids::{PAGE_SIZE, Vaddr, VcpuId};
@@ -20,7 +21,8 @@ use guest_abi::shared_info::VcpuInfo;
 use guest_abi::time::{RunstateInfo, VcpuTimeInfo};
 use guest_abi::vcpu_context::VcpuGuestContext;
 use guest_abi::vcpu_op::{
-    RegisterArea, RegisterTimeArea, RegisterVcpuInfo, SetPeriodicTimer, SetSingleshotTimer, VcpuOp,
+    GetPhysid, RegisterArea, RegisterTimeArea, RegisterVcpuInfo, SetPeriodicTimer,
+    SetSingleshotTimer, VcpuOp,
 };
 
 /// Old single-shot timer: an absolute time in ns, 0 for none.
@@ -101,6 +103,10 @@ fn try_vcpu_op(
             set_single(guest, vcpu_timers::set_singleshot(wish.timeout_abs_ns, now));
         }
         VcpuOp::SendNmi => {
+            // There is nothing to say about one.
+            if argument != 0 {
+                return Err(Errno::EINVAL.into());
+            }
             vcpu.send_nmi();
             // Blocked, it wakes.
             guest.domain.kick(vcpu.id());
@@ -125,9 +131,25 @@ fn try_vcpu_op(
             vcpu.set_clock_area(usable::<VcpuTimeInfo>(wish.address)?);
             areas::publish_clock(&vcpu);
         }
-        VcpuOp::GetPhysid => return Err(Errno::EINVAL.into()),
+        VcpuOp::GetPhysid => {
+            let phys_id = physical_number(guest.domain, &vcpu).ok_or(Errno::EINVAL)?;
+            super::write(argument, &GetPhysid { phys_id })?;
+        }
     }
     Ok(0)
+}
+
+/// The numbers of the processor that a vCPU is on for good, if it is: one of the hardware domain's that may run nowhere
+/// else.
+fn physical_number(domain: &Domain, vcpu: &Arc<Vcpu>) -> Option<u64> {
+    let affinity = scheduler::affinity(vcpu);
+    let mut allowed = affinity.iter();
+    let (only, other) = (allowed.next()?, allowed.next());
+    if other.is_some() || !domain.is_hardware_domain() {
+        return None;
+    }
+    let ids = processors::find(only.0)?;
+    Some(u64::from(ids.apic) | u64::from(ids.acpi) << 32)
 }
 
 /// Sets a vCPU up that never was. Preempted, it has taken nothing, but for what is validated by now.

@@ -12,8 +12,7 @@ use guest_abi::features::Features;
 use guest_abi::ids::{PAGE_SIZE, Vaddr};
 use guest_abi::version::{
     BuildId, CAPABILITIES_SIZE, CAPABILITY_64BIT, CHANGESET_SIZE, COMMAND_LINE_SIZE, CompileInfo,
-    EXTRA_VERSION_SIZE, FeatureInfo, GUEST_HANDLE_SIZE, MAJOR, MINOR, PlatformParameters,
-    VersionOp,
+    EXTRA_VERSION_SIZE, FeatureInfo, MAJOR, MINOR, PlatformParameters, VersionOp,
 };
 use zerocopy::FromZeros;
 
@@ -99,7 +98,7 @@ pub(super) fn version(guest: &Guest<'_>, operation: u64, argument: u64) -> Answe
             }
             write(argument, &info)?;
         }
-        VersionOp::GuestHandle => write(argument, &[0u8; GUEST_HANDLE_SIZE])?,
+        VersionOp::GuestHandle => write(argument, &guest.domain.settings().handle)?,
         // How the machine was booted is none of an ordinary domain's business, nor which build it is.
         VersionOp::CommandLine if !guest.domain.is_privileged() => {
             write(argument, &text::<COMMAND_LINE_SIZE>("<denied>"))?;

@@ -9,7 +9,15 @@ use guest_abi::payload::Payload;
 use guest_abi::sysctl::{DomainInfoList, SysctlOp};
 use guest_abi::sysctl_cpu::PciTopologyInfo;
 
-user_code!(spins_described, "2: pause", "jmp 2b");
+// Asks who it is, has the answer put where RSI points to, and spins.
+user_code!(
+    asks_who_it_is,
+    "mov eax, 17", // xen_version
+    "mov edi, 8",  // guest_handle
+    "syscall",
+    "2: pause",
+    "jmp 2b",
+);
 
 /// Of devices that are not there no node is known, however many are asked about.
 fn device_nodes() {
@@ -64,11 +72,13 @@ pub(crate) fn run() {
     assert_eq!(set, Ok(0));
     assert_eq!(guest.info().handle, handle);
 
-    guest.build(spins_described());
+    guest.build(asks_who_it_is());
     assert_eq!(guest.set_context(0, &guest.context(0)), Ok(0));
     assert_eq!(guest.info().nr_online_vcpus, 1);
     guest.start();
     smp::wait_until("the guest", || guest.info().cpu_time != 0);
+    guest.wait_for(0, u64::from_ne_bytes([7; 8]));
+    guest.wait_for(1, u64::from_ne_bytes([7; 8]));
     assert!(
         !guest
             .info()

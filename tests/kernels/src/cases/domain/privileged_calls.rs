@@ -381,6 +381,19 @@ fn other_calls(list: &mut List<'_>) {
             );
         }
     }
+    // Caches matter to devices only.
+    for (op, answer) in [
+        (MmuextOp::FlushCache, Errno::EACCES),
+        (MmuextOp::FlushCacheGlobal, Errno::EINVAL),
+    ] {
+        list.add(
+            Hypercall::MmuextOp,
+            [list.content_at(), 1, 0, DomId::SELF.0.into()],
+            &[op.number().into(), 0, 0],
+            op.number().into(),
+            answer.to_return(),
+        );
+    }
     for op in [ConsoleIo::Write, ConsoleIo::Read] {
         let arguments = [op.number().into(), 1, list.content_at(), 0];
         list.add(

@@ -33,6 +33,11 @@ pub(crate) fn run() {
     smp::need(2);
     trap::set_handler(NMI, handle);
     smp::start(VcpuId(1), sleeper);
+    // Nothing can be said about one.
+    assert_eq!(
+        smp::operate(VcpuOp::SendNmi, VcpuId(1), &NMIS),
+        Err(Errno::EINVAL)
+    );
     for round in 1..=20 {
         smp::wait_until("it to sleep", || is_blocked(VcpuId(1)));
         let blocks = BLOCKS.load(SeqCst);
