@@ -2,7 +2,8 @@
 //!
 //! Devices and their drivers are the first domain's. The hypervisor reads and writes configuration space for two
 //! reasons: the domain's accesses by ports are done on its behalf, and message-signalled interrupts are programmed
-//! here, because a message that a domain could write would be an interrupt of any vector on any processor.
+//! here, because a message that a domain writes by mistake would be an interrupt of any vector on any processor. It is no
+//! boundary: whoever drives a device can have it write any message, and can reach configuration space by memory.
 #![forbid(unsafe_code)]
 
 pub mod capability;

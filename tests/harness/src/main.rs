@@ -6,6 +6,7 @@ use harness::cases;
 use harness::iso::Isos;
 use harness::suite::{Case, Suite};
 use harness::verdict::Verdict;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::{Mutex, PoisonError};
@@ -50,6 +51,16 @@ fn main() -> ExitCode {
         cases::Extent::AllPairs
     };
     let mut cases = cases::all(extent);
+    let nr_more = match extent {
+        cases::Extent::WholeProduct => 0,
+        cases::Extent::AllPairs => {
+            let names: BTreeSet<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+            let all = cases::all(cases::Extent::WholeProduct);
+            all.iter()
+                .filter(|case| !names.contains(case.name.as_str()))
+                .count()
+        }
+    };
     if !filters.is_empty() {
         cases.extend(cases::on_request());
     }
@@ -71,7 +82,8 @@ fn main() -> ExitCode {
         eprintln!("systest: {what} has failed");
         return ExitCode::from(2);
     }
-    match run(&cases) {
+    let is_whole = filters.is_empty();
+    match run(&cases, if is_whole { nr_more } else { 0 }) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("systest: {error}");
@@ -97,7 +109,8 @@ fn build() -> Result<(), String> {
     Ok(())
 }
 
-fn run(cases: &[Case]) -> std::io::Result<ExitCode> {
+/// Runs `cases`, and says how many more there are.
+fn run(cases: &[Case], nr_more: usize) -> std::io::Result<ExitCode> {
     std::fs::create_dir_all(LOG_DIRECTORY)?;
     let isos = Isos::new("build/isos")?;
     let asked = std::env::var("JOBS")
@@ -127,6 +140,9 @@ fn run(cases: &[Case]) -> std::io::Result<ExitCode> {
     let skipped = skipped.into_inner().unwrap_or_else(PoisonError::into_inner);
     if !skipped.is_empty() {
         println!("SKIPPED, nothing is known of: {}", skipped.join(" "));
+    }
+    if nr_more != 0 {
+        println!("{nr_more} more cases, and longer ones, with FULL=1");
     }
     println!("{summary}");
     Ok(if summary.nr_failed == 0 {

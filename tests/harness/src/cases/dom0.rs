@@ -2,6 +2,7 @@
 //!
 //! `boot/make-dom0` makes what is booted. Where that can't be had, the cases say so and are skipped.
 
+use super::Extent;
 use super::pattern;
 use super::shell::{Boot, Shell};
 use crate::machine::{Board, Machine};
@@ -18,9 +19,20 @@ const STAY: Duration = Duration::from_secs(3);
 const SWITCH: &str = "\x01\x01\x01";
 
 /// All cases.
-pub fn cases() -> Vec<Case> {
+pub fn cases(extent: Extent) -> Vec<Case> {
     let mut cases = Vec::new();
     let q35 = Board::Q35;
+    if extent == Extent::WholeProduct {
+        // More than the shared page has a place for, and than there are processors.
+        cases.push(case(
+            "many-vcpus",
+            q35,
+            2,
+            " dom0_max_vcpus=40",
+            Packing::Lz4,
+            many_vcpus,
+        ));
+    }
     // One machine for what leaves it as it was: a boot is most of a case's time.
     cases.push(case(
         "life",
@@ -183,6 +195,18 @@ fn hot_unplug(shell: &mut Shell) -> Result<(), Verdict> {
         shell.must_print(&format!("taskset {mask} sh -c 'echo there'"), "there")?;
     }
     Ok(())
+}
+
+/// The last of many vCPUs comes and goes, and runs what is to run there.
+fn many_vcpus(shell: &mut Shell) -> Result<(), Verdict> {
+    const LAST: &str = "/sys/devices/system/cpu/cpu39/online";
+    shell.must_print("nproc", "40")?;
+    shell.must_print("taskset 0x8000000000 sh -c 'echo there'", "there")?;
+    shell.output(&format!("echo 0 > {LAST}"))?;
+    shell.must_print("nproc", "39")?;
+    shell.output(&format!("echo 1 > {LAST}"))?;
+    shell.must_print("nproc", "40")?;
+    shell.must_print("taskset 0x8000000000 sh -c 'echo there'", "there")
 }
 
 /// The store answers the kernel and processes, and the kernel does not notice that its daemon is killed.

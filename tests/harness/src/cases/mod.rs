@@ -50,7 +50,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(options::cases());
     cases.extend(death::cases());
     cases.extend(dom0_matrix::cases(extent));
-    cases.extend(dom0::cases());
+    cases.extend(dom0::cases(extent));
     cases.extend(dom0_load::cases(extent));
     cases.extend(dom0_disk::cases(extent));
     cases.extend(dom0_speed::cases());
