@@ -9,7 +9,7 @@ use crate::arch::processors;
 use core::mem::{offset_of, size_of};
 use guest_abi::errno::Errno;
 use guest_abi::mca::{
-    Fetch, INTERFACE_VERSION, LogicalCpu, McOp, McOperation, McResult, PhysCpuInfo,
+    Fetch, FetchFlags, INTERFACE_VERSION, LogicalCpu, McOp, McOperation, McResult, PhysCpuInfo,
 };
 use zerocopy::FromZeros;
 
@@ -23,11 +23,7 @@ pub(super) fn mca(guest: &Guest<'_>, argument: u64) -> Answer {
     }
     let mut content = operation.u;
     match McOp::try_from(operation.cmd) {
-        Ok(McOp::Fetch) => {
-            let mut fetch: Fetch = content.read();
-            fetch.flags = McResult::NO_DATA.bits();
-            content.write(&fetch);
-        }
+        Ok(McOp::Fetch) => content.write(&nothing_for(content.read())?),
         Ok(McOp::PhysCpuInfo) => content.write(&processors_for(content.read())?),
         Ok(_) => return Err(Errno::ENOSYS),
         Err(_) => return Err(Errno::EINVAL),
@@ -36,15 +32,37 @@ pub(super) fn mca(guest: &Guest<'_>, argument: u64) -> Answer {
     write(at, &content).map(|()| 0)
 }
 
-/// Describes as many processors as there is room for, and says how many there are.
+/// There is no record, whichever of the two lists of them is asked for.
+fn nothing_for(mut wish: Fetch) -> Result<Fetch, Errno> {
+    let flags = FetchFlags::from_bits_retain(wish.flags);
+    let wants_one = flags.contains(FetchFlags::URGENT) != flags.contains(FetchFlags::NONURGENT);
+    // To acknowledge one, nothing is written.
+    let has_place = wish.data.0 != 0 || flags.contains(FetchFlags::ACK);
+    if !wants_one || !has_place {
+        return Err(Errno::EINVAL);
+    }
+    if !flags.contains(FetchFlags::ACK) {
+        (wish.flags, wish.fetch_id) = (McResult::NO_DATA.bits(), 0);
+    }
+    Ok(wish)
+}
+
+/// Describes as many processors as there is room for, and says how many; without a place for them, how many there are.
 fn processors_for(mut wish: PhysCpuInfo) -> Result<PhysCpuInfo, Errno> {
-    let room = wish.ncpus;
+    let room = match wish.info.0 {
+        0 => u32::MAX,
+        _ if wish.ncpus == 0 => return Err(Errno::EINVAL),
+        _ => wish.ncpus,
+    };
     let mut count = 0;
     for cpu in 0..=processors::highest() {
         let Some(ids) = processors::find(cpu) else {
             continue;
         };
-        if wish.info.0 != 0 && count < room {
+        if count == room {
+            break;
+        }
+        if wish.info.0 != 0 {
             let offset = u64::from(count) * size_of::<LogicalCpu>() as u64;
             let at = wish.info.0.checked_add(offset).ok_or(Errno::EFAULT)?;
             write(at, &describe(cpu, ids.apic))?;

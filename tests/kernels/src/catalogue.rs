@@ -304,6 +304,7 @@ cases! {
     "call/console" = call::console;
     "call/console-refusals" = call::console_refusals;
     "call/from-user-mode" = call::from_user_mode;
+    "call/machine-check" = call::machine_check;
     "call/multicall" = call::multicall;
     "call/multicall-long" = call::multicall_long;
     "call/multicall-refusals" = call::multicall_refusals;
@@ -371,6 +372,7 @@ cases! {
     "memory/map-of-domain" = memory::map_of_domain;
     "memory/other-guests" = memory::other_guests;
     "memory/populate" = memory::populate;
+    "memory/sizes" = memory::sizes, under("dom0_mem=max:96M");
     "memory/table-frames" = memory::table_frames;
 
     "iret/event-on-return" = iret::event_on_return;

@@ -46,6 +46,7 @@ pub(crate) struct SharedInfo {
     pub(crate) wc_sec: AtomicU32,
     pub(crate) wc_nsec: AtomicU32,
     pub(crate) wc_sec_hi: AtomicU32,
+    pub(crate) max_pfn: AtomicU64,
 }
 
 const _: () = {
@@ -59,6 +60,7 @@ const _: () = {
     assert!(offset_of!(SharedInfo, mask) == offset_of!(abi::SharedInfo, evtchn_mask));
     assert!(offset_of!(SharedInfo, wc_version) == offset_of!(abi::SharedInfo, wc_version));
     assert!(offset_of!(SharedInfo, wc_sec_hi) == offset_of!(abi::SharedInfo, wc_sec_hi));
+    assert!(offset_of!(SharedInfo, max_pfn) == offset_of!(abi::SharedInfo, arch));
 };
 
 static SHARED_INFO: AtomicU64 = AtomicU64::new(0);

@@ -5,6 +5,7 @@ pub(crate) mod callbacks;
 pub(crate) mod console;
 pub(crate) mod console_refusals;
 pub(crate) mod from_user_mode;
+pub(crate) mod machine_check;
 pub(crate) mod multicall;
 pub(crate) mod multicall_long;
 pub(crate) mod multicall_refusals;

@@ -8,6 +8,7 @@
 mod arena;
 mod calls;
 mod code;
+mod control;
 mod dice;
 mod memory;
 
@@ -65,8 +66,9 @@ pub(crate) fn run() {
 fn report() {
     let done: [u32; 4] = core::array::from_fn(|vcpu| DONE[vcpu].load(Ordering::Relaxed));
     println!(
-        "operations by vCPU: {done:?}; {} exceptions",
-        TRAPS.load(Ordering::Relaxed)
+        "operations by vCPU: {done:?}; {} exceptions; {} control operations that were done",
+        TRAPS.load(Ordering::Relaxed),
+        control::successes()
     );
 }
 
@@ -112,7 +114,7 @@ fn own_info(vcpu: VcpuId) {
 }
 
 fn operate(dice: &mut Dice, space: &UserSpace) {
-    match dice.below(64) {
+    match dice.below(68) {
         0..8 => memory::mmu_update(dice),
         8..16 => memory::update_va_mapping(dice),
         16..22 => memory::mmuext(dice),
@@ -131,6 +133,7 @@ fn operate(dice: &mut Dice, space: &UserSpace) {
         59 => code::load_selector(dice),
         60 => code::random_code(dice, space),
         61 => code::odd_return(dice, space),
+        62..66 => control::operate(dice),
         _ => code::kernel_iret(dice),
     }
     event::unmask_upcalls();

@@ -2,8 +2,10 @@
 //! to. The table can be read and not be written.
 
 use super::*;
+use crate::control::is_reference;
 use crate::nvme::Controller;
 use guest_abi::event_channel::BindPirqFlags;
+use guest_abi::physdev::{PciDevice, PhysdevOp};
 
 const MSIX: u8 = 0x11;
 const ROUNDS: u32 = 1000;
@@ -13,7 +15,7 @@ pub(crate) fn run() {
     let tables = memory::Tables::hook(memory::SPARE);
     let controller = Controller::find(&tables);
     let device = controller.device;
-    pirq::announce(device);
+    give_table_and_take_it_back(device);
     let capability = device.capability(MSIX).expect("it has a table");
     let entries = i32::from(device.read_u16(capability + 2) & 0x7ff) + 1;
     let table = device.read(capability + 4);
@@ -68,4 +70,35 @@ pub(crate) fn run() {
         assert_eq!(pirq::unmap(number), Ok(0));
     }
     stop_others(count);
+}
+
+/// The table is lent to another domain's driver and comes back, if the device is known and has one.
+fn give_table_and_take_it_back(device: Device) {
+    let call = |op, device: Device| {
+        let mut wish = PciDevice::new_zeroed();
+        wish.devfn = device.devfn();
+        pirq::operate(op, &mut wish)
+    };
+    let both = [PhysdevOp::PrepareMsix, PhysdevOp::ReleaseMsix];
+    // Nothing is there; a host bridge has no table; nobody knows of this one.
+    let refused = [Device { slot: 0x1c }, Device { slot: 0 }, device];
+    for op in both {
+        for device in refused {
+            assert_eq!(call(op, device), Err(Errno::ENODEV), "{op:?} of {device:?}");
+        }
+        let outcome = hypercall!(PhysdevOp, op.number(), NON_CANONICAL);
+        assert_eq!(outcome, Err(Errno::EFAULT), "{op:?}");
+    }
+    pirq::announce(Device { slot: 0 });
+    pirq::announce(device);
+    if is_reference() {
+        // It dies of a null pointer.
+        return;
+    }
+    for op in both {
+        assert_eq!(call(op, Device { slot: 0 }), Err(Errno::ENODEV), "{op:?}");
+    }
+    for op in both.into_iter().chain(both) {
+        assert_eq!(call(op, device), Ok(0), "{op:?}");
+    }
 }

@@ -9,4 +9,5 @@ pub(crate) mod exchange_refusals;
 pub(crate) mod map_of_domain;
 pub(crate) mod other_guests;
 pub(crate) mod populate;
+pub(crate) mod sizes;
 pub(crate) mod table_frames;
