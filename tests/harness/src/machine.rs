@@ -116,6 +116,8 @@ pub enum Medium {
         module: PathBuf,
         /// The module's command line, without commas.
         line: String,
+        /// A second module.
+        ram_disk: Option<PathBuf>,
     },
 }
 
@@ -150,9 +152,14 @@ impl Medium {
                 options,
                 module,
                 line,
+                ram_disk,
             } => {
                 let mut initrd = OsString::from(module);
                 initrd.push(format!(" {line}"));
+                if let Some(file) = ram_disk {
+                    initrd.push(",");
+                    initrd.push(file);
+                }
                 vec![
                     "-kernel".into(),
                     image.into(),

@@ -7,7 +7,7 @@ pub enum Kernel {
     Plain,
     /// The one with a page of hypercall stubs.
     HypercallPage,
-    /// The one whose list of frames is mapped outside of the initial mapping.
+    /// The one whose list of frames is mapped outside of the initial mapping, and whose RAM disk is not mapped.
     InitP2m,
 }
 
@@ -66,10 +66,21 @@ pub struct Case {
     /// What it is about, older emulators get wrong: a newer one is taken if there is one. On an older one the case says
     /// that it is skipped, when it has tried what that gets right.
     pub wants_right_interrupts: bool,
+    /// Bytes of the RAM disk that it is given, of [`ram_disk_word`]s; 0 for none.
+    pub ram_disk: u32,
     /// It runs on one, two and four processors, always.
     pub is_about_processors: bool,
     #[cfg(target_os = "none")]
     pub(crate) run: fn(),
+}
+
+/// Bytes of a RAM disk: whole pages, a part of one, and a part of a word.
+pub const RAM_DISK_BYTES: u32 = 21 * 4096 + 1234;
+
+/// A word of a RAM disk: no two are equal.
+#[must_use]
+pub const fn ram_disk_word(index: u64) -> u64 {
+    (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl Case {
@@ -95,6 +106,11 @@ impl Case {
 
     const fn under(mut self, options: &'static str) -> Self {
         self.options = options;
+        self
+    }
+
+    const fn with_ram_disk(mut self, (): ()) -> Self {
+        self.ram_disk = RAM_DISK_BYTES;
         self
     }
 
@@ -128,6 +144,7 @@ macro_rules! cases {
                 options: "",
                 cpu: None,
                 wants_right_interrupts: false,
+                ram_disk: 0,
                 is_about_processors: false,
                 #[cfg(target_os = "none")]
                 run: crate::cases::$($path)::+::run,
@@ -161,6 +178,8 @@ cases! {
     /// All cases.
     CASES:
     "start/initial-state" = start::initial_state;
+    "start/ram-disk" = start::ram_disk, with_ram_disk(());
+    "start/ram-disk-unmapped" = start::ram_disk, with_ram_disk(()), in_kernel(Kernel::InitP2m);
     "start/start-of-day" = start::start_of_day;
     "start/boot-mapping" = start::boot_mapping;
     "start/frame-list" = start::frame_list;
@@ -470,6 +489,7 @@ cases! {
     "sched/mask-race" = sched::mask_race, on_many(());
     "sched/moving" = sched::moving, on_many(());
     "sched/nmi-wakes" = sched::nmi_wakes, on_many(());
+    "sched/parameters" = sched::parameters, under("sched=credit sched_credit_tslice_ms=300 sched_ratelimit_us=2500");
     "sched/pin-override" = sched::pin_override;
     "sched/poll" = sched::poll, on_many(());
     "sched/poll-wake" = sched::poll_wake, on_many(());

@@ -224,6 +224,7 @@ fn measure(
                 options,
                 module,
                 line,
+                ram_disk: None,
             };
             context.boot_from(&qemu, &machine, &medium)?
         }

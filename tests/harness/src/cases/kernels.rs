@@ -203,10 +203,17 @@ fn judge(
         // It would fill the console with its mistakes.
         options += " guest_loglvl=none/error";
     }
+    let ram_disk = match case.ram_disk {
+        0 => None,
+        bytes => Some(ram_disk(bytes).map_err(Verdict::NoVerdict)?),
+    };
     let mut run = match hypervisor {
         Hypervisor::Paravane => {
             let mut recipe = Recipe::new(image, options.clone());
             recipe.modules.push((module, line));
+            recipe
+                .modules
+                .extend(ram_disk.map(|file| (file, String::new())));
             context.boot(&qemu, &machine, &recipe)?
         }
         Hypervisor::Reference => {
@@ -215,6 +222,7 @@ fn judge(
                 options: options.clone(),
                 module,
                 line,
+                ram_disk,
             };
             context.boot_from(&qemu, &machine, &medium)?
         }
@@ -243,9 +251,51 @@ fn judge(
         Verdict::Fail(format!("the domain ended before its verdict: '{text}'"))
     };
     if hypervisor == Hypervisor::Paravane && !verdict.is_failure() {
+        if case.ram_disk != 0 {
+            taken_over(&run)?;
+        }
         audited(&mut run)?;
     }
     Ok(verdict)
+}
+
+/// A file of the bytes that a kernel expects in its RAM disk.
+fn ram_disk(bytes: u32) -> Result<PathBuf, String> {
+    let path = PathBuf::from(format!("build/kernels/ram-disk-{bytes}"));
+    let content: Vec<u8> = (0..bytes.div_ceil(8))
+        .flat_map(|index| catalogue::ram_disk_word(index.into()).to_le_bytes())
+        .take(bytes as usize)
+        .collect();
+    // Others may be reading it.
+    if !std::fs::read(&path).is_ok_and(|found| found == content) {
+        let unfinished = path.with_extension(format!("{}", std::process::id()));
+        std::fs::write(&unfinished, content)
+            .and_then(|()| std::fs::rename(&unfinished, &path))
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(path)
+}
+
+/// Whether the kernel has found its RAM disk in the frames into which the boot loader had put the second module.
+fn taken_over(run: &Run) -> Result<(), Verdict> {
+    let find = |wanted: &str| -> Result<Option<u64>, Verdict> {
+        let wanted = super::pattern(wanted)?;
+        let mut found = run
+            .lines()
+            .iter()
+            .filter_map(|line| wanted.captures(&line.text));
+        let digits = found.next().and_then(|found| found.get(1));
+        Ok(digits.and_then(|digits| u64::from_str_radix(digits.as_str(), 16).ok()))
+    };
+    // The kernel has a command line, the RAM disk has none.
+    let loaded = find(r"module at 0x([0-9a-f]+)-0x[0-9a-f]+: *$")?;
+    let found = find(r"RAM disk at machine address 0x([0-9a-f]+)")?;
+    match (loaded, found) {
+        (Some(loaded), Some(found)) if loaded == found => Ok(()),
+        other => Err(Verdict::Fail(format!(
+            "the RAM disk was loaded to, and is at: {other:x?}"
+        ))),
+    }
 }
 
 /// Whether the books of memory were right when the domain had ended.

@@ -5,6 +5,7 @@ use super::{IMAGE, no_line, pattern};
 use crate::iso::Recipe;
 use crate::machine::{Board, Machine};
 use crate::qemu::Qemu;
+use crate::run::{Missing, Run};
 use crate::suite::{Case, Context};
 use crate::verdict::Verdict;
 use std::path::PathBuf;
@@ -111,6 +112,17 @@ pub fn cases() -> Vec<Case> {
     }));
     cases.push(Case::new("options/dom0-max-vcpus", |context| {
         has_many_vcpus(context).unwrap_or_else(|verdict| verdict)
+    }));
+    for (name, line_of_guest, heard) in [
+        ("options/quiet-and-deaf", QUIET, false),
+        ("options/loud-and-polled", LOUD, true),
+    ] {
+        cases.push(Case::new(name, move |context| {
+            obeys(context, line_of_guest, heard).unwrap_or_else(|verdict| verdict)
+        }));
+    }
+    cases.push(Case::new("options/console-none", |context| {
+        says_nothing(context).unwrap_or_else(|verdict| verdict)
     }));
     for (name, options, screen) in [
         ("options/vga", "console=com1,vga", Screen::Released),
@@ -237,6 +249,79 @@ fn has_many_vcpus(context: &Context<'_>) -> Result<Verdict, Verdict> {
         Domain::EndsAtOnce,
         &[r"First domain: .*, 8192 vCPUs", LAST],
     )
+}
+
+/// Messages that guests cause are not wanted, and the serial line's interrupt is not what it is: what is typed is
+/// not heard. More virtual processors than there are processors.
+const QUIET: &str = "guest_loglvl=none com1=115200,8n1,0x3f8,3 dom0_max_vcpus=3-5";
+/// All messages are wanted, the line is looked at, and there are fewer virtual processors than processors.
+const LOUD: &str = "guest_loglvl=all com1=,,,0 dom0_max_vcpus=-1";
+/// How long nothing must come of what is typed: it takes some milliseconds where it is heard.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// Boots a kernel that makes mistakes on two processors, and types when it has made them. Whether its mistakes are told, and
+/// whether what is typed is heard, is `heard`.
+fn obeys(context: &Context<'_>, options: &str, heard: bool) -> Result<Verdict, Verdict> {
+    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let machine = Machine {
+        processors: 2,
+        ..Machine::default()
+    };
+    let options = format!("console=com1 loglvl=all noreboot dom0_mem=64M {options}");
+    let mut recipe = Recipe::new(IMAGE, options);
+    recipe.modules.push((
+        PathBuf::from("build/kernels/kernel"),
+        "test=call/unknown-numbers end=none".into(),
+    ));
+    let mut run = context.boot(&qemu, &machine, &recipe)?;
+    let vcpus = if heard { 1 } else { 3 };
+    for line in [&format!("First domain: .*, {vcpus} vCPUs"), "VERDICT: PASS"] {
+        run.wait_for(&pattern(line)?, DOMAIN_LIMIT)
+            .map_err(|missing| no_line(line, &missing))?;
+    }
+    let has = |run: &Run, wanted: &str| -> Result<bool, Verdict> {
+        let wanted = pattern(wanted)?;
+        Ok(run.lines().iter().any(|line| wanted.is_match(&line.text)))
+    };
+    if has(&run, "there is no hypercall")? != heard {
+        return Ok(Verdict::Fail(format!(
+            "the kernel's mistakes should be told: {heard}"
+        )));
+    }
+    if has(&run, "com1: no interrupt")? != heard {
+        return Ok(Verdict::Fail(format!(
+            "the line should be looked at: {heard}"
+        )));
+    }
+    run.send("\x01\x01\x01")
+        .map_err(|error| Verdict::NoVerdict(format!("nothing can be typed: {error}")))?;
+    let limit = if heard { DOMAIN_LIMIT } else { SILENCE };
+    Ok(match run.wait_for(&pattern("Input goes to")?, limit) {
+        Ok(_) if heard => Verdict::Pass(String::new()),
+        Ok(_) => Verdict::Fail("what is typed is heard by another interrupt".into()),
+        Err(missing) if heard => no_line("an answer to what is typed", &missing),
+        Err(Missing::TimedOut) => Verdict::Pass(String::new()),
+        Err(missing) => no_line("nothing", &missing),
+    })
+}
+
+/// Nothing is said, by the hypervisor or for the first domain, and both run all the same.
+fn says_nothing(context: &Context<'_>) -> Result<Verdict, Verdict> {
+    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let mut recipe = Recipe::new(IMAGE, "console=none loglvl=all noreboot dom0_mem=64M");
+    // It ends the machine by itself, with a status that says that it is content.
+    recipe.modules.push((
+        PathBuf::from("build/kernels/kernel"),
+        "test=call/unknown-numbers".into(),
+    ));
+    let mut run = context.boot(&qemu, &Machine::default(), &recipe)?;
+    let verdict = Verdict::of_ending(run.wait_for_end(DOMAIN_LIMIT));
+    let said = pattern(r"\(PV\)|VERDICT")?;
+    let unwanted = run.lines().iter().find(|line| said.is_match(&line.text));
+    Ok(match unwanted {
+        Some(line) => Verdict::Fail(format!("this must not come: '{}'", line.text)),
+        None => verdict,
+    })
 }
 
 /// What becomes of the screen when the first domain starts.

@@ -59,6 +59,7 @@ fn compare(context: &Context<'_>) -> Result<Verdict, Verdict> {
             options: Hypervisor::Reference.options(),
             module: MODULE.into(),
             line: LINE.into(),
+            ram_disk: None,
         };
         let run = context.boot_from(&qemu, &Machine::default(), &medium)?;
         quickest[1] = quickest[1].min(stretch(run, REFERENCE_FIRST, REFERENCE_BOOTED)?);

@@ -10,6 +10,7 @@ pub(crate) mod last_down;
 pub(crate) mod mask_race;
 pub(crate) mod moving;
 pub(crate) mod nmi_wakes;
+pub(crate) mod parameters;
 pub(crate) mod pin_override;
 pub(crate) mod poll;
 pub(crate) mod poll_wake;

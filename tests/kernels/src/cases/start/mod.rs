@@ -6,4 +6,5 @@ pub(crate) mod frame_list;
 pub(crate) mod hypercall_page;
 pub(crate) mod init_p2m;
 pub(crate) mod initial_state;
+pub(crate) mod ram_disk;
 pub(crate) mod start_of_day;
