@@ -31,19 +31,6 @@ impl SharedPlace {
         Mfn::of_address(paging::machine_address(self.0))
     }
 
-    /// The place as a number, to be kept in an atomic.
-    pub(crate) const fn raw(self) -> u64 {
-        self.0
-    }
-
-    /// The place that [`Self::raw`] gave.
-    ///
-    /// # Safety
-    /// `raw` is from [`Self::raw`] of a place that is still valid.
-    pub(crate) const unsafe fn from_raw(raw: u64) -> Self {
-        Self(raw)
-    }
-
     /// The address of what lies `offset` bytes further in the same frame.
     const fn at(self, offset: usize) -> u64 {
         self.0.wrapping_add(offset as u64)
@@ -64,6 +51,29 @@ impl SharedPlace {
         debug_assert!(self.at(offset).is_multiple_of(8));
         // SAFETY: as `u32`.
         unsafe { AtomicU64::from_ptr(self.at(offset) as *mut u64) }
+    }
+}
+
+/// A place that is exchanged for another while others use it. Each that is given keeps what [`SharedPlace::new`] asks
+/// for as long as it is here, and for as long as somebody may use what was here.
+pub(crate) struct AtomicPlace(AtomicU64);
+
+impl AtomicPlace {
+    pub(crate) const fn new(SharedPlace(at): SharedPlace) -> Self {
+        Self(AtomicU64::new(at))
+    }
+
+    pub(crate) fn get(&self) -> SharedPlace {
+        SharedPlace(self.0.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn set(&self, SharedPlace(at): SharedPlace) {
+        self.0.store(at, Ordering::Release);
+    }
+
+    /// Sets it; returns what was here.
+    pub(crate) fn swap(&self, SharedPlace(at): SharedPlace) -> SharedPlace {
+        SharedPlace(self.0.swap(at, Ordering::AcqRel))
     }
 }
 

@@ -2,26 +2,25 @@
 
 use super::charge::OverLimit;
 use super::domains::{Domain, Domains};
-use crate::arch::shared::{SharedInfoPlace, SharedPlace, VcpuInfoPlace};
+use crate::arch::shared::{AtomicPlace, SharedInfoPlace, VcpuInfoPlace};
 use crate::arch::{memory, percpu, scheduler};
 use crate::event::{EventDomain, EventDomains, EventError, PortTable, SharedInfo, wait};
 use crate::sched::run_state::Change;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 use guest_abi::ids::{DomId, Port, VcpuId};
 
 /// The bits of one domain.
-pub(crate) struct DomainBits(AtomicU64);
+pub(crate) struct DomainBits(AtomicPlace);
 
 impl DomainBits {
     pub(super) fn new(shared: SharedInfoPlace) -> Self {
-        Self(AtomicU64::new(shared.0.raw()))
+        Self(AtomicPlace::new(shared.0))
     }
 
     /// Where they are.
     pub(crate) fn shared(&self) -> SharedInfoPlace {
-        // SAFETY: only `raw` of places is stored whose frames are kept for as long as they are stored.
-        SharedInfoPlace(unsafe { SharedPlace::from_raw(self.0.load(Ordering::Acquire)) })
+        SharedInfoPlace(self.0.get())
     }
 
     /// Where the `vcpu_info` of a vCPU is that has registered no place of its own: nobody looks there if it has none.
@@ -34,9 +33,7 @@ impl DomainBits {
 
     /// The domain's own are not used from here on: who still looks at some looks at those of nobody.
     pub(super) fn leave(&self, nobodys: SharedInfoPlace) -> SharedInfoPlace {
-        let was = self.0.swap(nobodys.0.raw(), Ordering::AcqRel);
-        // SAFETY: as in `shared`.
-        SharedInfoPlace(unsafe { SharedPlace::from_raw(was) })
+        SharedInfoPlace(self.0.swap(nobodys.0))
     }
 }
 

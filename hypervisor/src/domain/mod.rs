@@ -1,4 +1,5 @@
 //! Domains and their virtual processors: what they are made of, how they begin and end.
+#![forbid(unsafe_code)]
 
 #[cfg(target_os = "none")]
 pub(crate) mod audit;

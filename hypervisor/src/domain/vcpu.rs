@@ -4,7 +4,7 @@ use super::context::Context;
 use super::domains::Domain;
 use super::history::History;
 use crate::arch::FpuArea;
-use crate::arch::shared::{SharedPlace, VcpuInfoPlace};
+use crate::arch::shared::{AtomicPlace, VcpuInfoPlace};
 use crate::arch::timers::Timers;
 use crate::arch::{clock, scheduler};
 use crate::lock::IrqLock;
@@ -30,8 +30,8 @@ pub(crate) struct Vcpu {
     pub(crate) run: RunState,
     /// Its state; `None` while a processor runs it and holds the state.
     context: IrqLock<Option<Box<Context>>>,
-    /// Place of its `vcpu_info`, as `SharedPlace::raw`.
-    info: AtomicU64,
+    /// Place of its `vcpu_info`. Its frame stays referenced while this vCPU exists.
+    info: AtomicPlace,
     /// Whether the guest has registered a place of its own.
     has_own_info: AtomicBool,
     /// Whether it has a context.
@@ -77,7 +77,7 @@ impl Vcpu {
             owner: Arc::downgrade(owner),
             run: RunState::down(),
             context: IrqLock::new(None),
-            info: AtomicU64::new(info.0.raw()),
+            info: AtomicPlace::new(info.0),
             has_own_info: AtomicBool::new(false),
             setup: Setup::new(),
             nmi_pending: AtomicBool::new(false),
@@ -101,8 +101,7 @@ impl Vcpu {
 
     /// Its `vcpu_info`.
     pub(crate) fn info(&self) -> VcpuInfoPlace {
-        // SAFETY: only `raw` of valid places is stored; their frames stay referenced while the vCPU exists.
-        VcpuInfoPlace(unsafe { SharedPlace::from_raw(self.info.load(Ordering::Acquire)) })
+        VcpuInfoPlace(self.info.get())
     }
 
     /// Moves the `vcpu_info`. `false` if the guest has done so before.
@@ -110,7 +109,7 @@ impl Vcpu {
         if self.has_own_info.swap(true, Ordering::AcqRel) {
             return false;
         }
-        self.info.store(place.0.raw(), Ordering::Release);
+        self.info.set(place.0);
         true
     }
 
@@ -181,7 +180,7 @@ impl Vcpu {
     /// on which a writable reference is held. Not while the guest may register one.
     pub(super) fn forget_info(&self, info: VcpuInfoPlace) -> Option<Mfn> {
         let was = self.info();
-        self.info.store(info.0.raw(), Ordering::Release);
+        self.info.set(info.0);
         let had_own = self.has_own_info.swap(false, Ordering::AcqRel);
         had_own.then(|| was.0.mfn())
     }

@@ -111,6 +111,7 @@
 //! | [`ownership`], [`exchange`] | a domain's frames, their exchange, and their end |
 //! | [`verify`] | the audit |
 //! | [`platform`], [`lock`], [`error`] | what the room needs, asks for, and answers |
+#![forbid(unsafe_code)]
 
 pub mod block;
 pub mod buddy;
