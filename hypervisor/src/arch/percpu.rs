@@ -165,12 +165,12 @@ pub(super) fn cpu_of_stack() -> usize {
 }
 
 /// Number of the processor that asks; 0 before the first one has its own stack.
+#[inline(always)]
 pub(super) fn current_cpu() -> u32 {
-    let Some(offset) = stack_pointer().checked_sub(STACKS_START) else {
-        return 0;
-    };
-    if offset < MAX_CPUS as u64 * STACK_BLOCK {
-        (offset / STACK_BLOCK) as u32
+    // Below the first block, it is a very large number.
+    let block = stack_pointer().wrapping_sub(STACKS_START) / STACK_BLOCK;
+    if block < MAX_CPUS as u64 {
+        block as u32
     } else {
         0
     }

@@ -8,7 +8,8 @@
 //!
 //! A vCPU becomes runnable by one change of its `RunState`, and who made it calls [`wake`]. It is put into a queue
 //! then, or, if a processor still holds it, when that one has put it away (`descheduled` looks at the word again).
-//! The queue's processor, or an idle one, is asked. The argument that it looks before it sleeps is in
+//! The queue's processor, or an idle one, is asked; or, if that is the caller's own and nothing is to be decided there yet, has
+//! its timer set for when something is. The argument that it looks before it sleeps is in
 //! [`crate::sched::attention`], the one about queues in [`crate::sched::credit`]; both are checked by models.
 //!
 //! An event for a vCPU that is not blocked must interrupt the processor that runs it. The sender sets the pending
@@ -143,8 +144,9 @@ pub(crate) fn follow_change(vcpu: &Arc<Vcpu>, change: Change) {
     match change {
         Change::BecameRunnable => wake(vcpu),
         Change::BecameIdle => {
-            vcpu.account();
-            follow(policy().sleep(vcpu, clock::now_ns()));
+            let now = clock::now_ns();
+            vcpu.account(now);
+            follow(policy().sleep(vcpu, now));
         }
         Change::None => {}
     }
@@ -152,10 +154,16 @@ pub(crate) fn follow_change(vcpu: &Arc<Vcpu>, change: Change) {
 
 /// `vcpu` has become runnable.
 pub(crate) fn wake(vcpu: &Arc<Vcpu>) {
-    vcpu.account();
-    match policy().wake(vcpu, clock::now_ns()) {
+    let now = clock::now_ns();
+    vcpu.account(now);
+    match policy().wake(vcpu, now) {
         // Held by a processor: parked, or about to be put away.
         Poke(None) if vcpu.run.is_running() => ask(CpuId(vcpu.processor()), Reasons::PICK),
+        Poke(Some(cpu)) if cpu.0 == percpu::current_cpu() => match policy().settled_until(cpu) {
+            // What runs here goes on until then: there is nothing to decide yet.
+            then_ns if then_ns > now => timers::look_at(then_ns),
+            _ => ask(cpu, Reasons::PICK),
+        },
         poke => follow(poke),
     }
 }
@@ -285,28 +293,35 @@ pub(super) fn work(info: &mut CpuInfo) {
         // The way to the guest looks at its events anyway.
         return;
     }
+    if why.contains(Reasons::TIMER) {
+        let now = clock::now_ns();
+        irq::wake_due(now);
+        let running = info.running.as_ref();
+        timers::expire(now, running.map(|running| &running.vcpu));
+        // Whom that has woken is looked at below. So is all else that has been asked for; and who has set a timer meanwhile did
+        // so before this processor arms its own.
+        let _ = attention(info.cpu).take();
+    }
     rendezvous::attend(info);
     console_input::pump(info);
     let now = clock::now_ns();
-    if why.contains(Reasons::TIMER) {
-        irq::wake_due(now);
-        timers::expire(now);
-    }
     let current = info.running.as_ref().or(info.parked.as_ref());
     let decision = policy().pick_next(CpuId(info.cpu), now, current.map(|running| &running.vcpu));
     follow(decision.poke);
     match decision.pick {
         Pick::Stay => {
             if let Some(running) = info.parked.take() {
-                switch::unpark(info, running);
+                switch::unpark(info, running, now);
             }
         }
         Pick::Switch(vcpu) => switch_to(info, vcpu, now),
         Pick::Idle => go_idle(info, now),
     }
-    let look = console_input::next_look(info.cpu);
-    let others = look.into_iter().chain(irq::next_wake_ns());
-    timers::arm(decision.until_ns.into_iter().chain(others).min());
+    timers::arm(
+        decision.until_ns,
+        console_input::next_look(info.cpu),
+        irq::next_wake_ns(),
+    );
     if info.running.is_none() && !info.has_work() {
         let slept = SLEPT.get(info.cpu as usize);
         if let Some(slept) = slept {
@@ -367,13 +382,13 @@ fn switch_to(info: &mut CpuInfo, vcpu: Arc<Vcpu>, now_ns: u64) {
         ask(CpuId(info.cpu), Reasons::PICK);
         return;
     };
-    let before = switch::save(info);
+    let before = switch::save(info, now_ns);
     let running = Running {
         domain,
         vcpu,
         context,
     };
-    switch::enter(info, before.as_ref(), running);
+    switch::enter(info, before.as_ref(), running, now_ns);
     // Not before nothing of it is in use here.
     if let Some(before) = before {
         put_away(info.cpu, before, now_ns);
@@ -388,11 +403,11 @@ fn go_idle(info: &mut CpuInfo, now_ns: u64) {
     let vcpu = &running.vcpu;
     if vcpu.run.is_only_blocked() && policy().affinity(vcpu).contains(CpuId(info.cpu)) {
         if let Some(running) = info.running.take() {
-            info.parked = Some(switch::park(info, running));
+            info.parked = Some(switch::park(running, now_ns));
         }
         return;
     }
-    if let Some(before) = switch::save(info) {
+    if let Some(before) = switch::save(info, now_ns) {
         switch::load_nobody(info);
         put_away(info.cpu, before, now_ns);
     }
@@ -407,5 +422,5 @@ fn put_away(cpu: u32, running: Running, now_ns: u64) {
 
 fn release(cpu: u32, vcpu: &Arc<Vcpu>, now_ns: u64) {
     follow(policy().descheduled(CpuId(cpu), vcpu, now_ns));
-    vcpu.account();
+    vcpu.account(now_ns);
 }

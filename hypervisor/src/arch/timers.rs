@@ -1,9 +1,10 @@
 //! Timers of vCPUs and domains, and the processor's own timer behind them.
 //!
 //! Each processor has a queue of what is due when, and keeps its local APIC timer armed for the first of it, for
-//! the end of the slice of the vCPU that runs, and for the watchdog. A vCPU has one entry, for the next of its
-//! timers, in the queue of the processor that runs it or ran it last: it moves along when the vCPU does, so
-//! that a timer interrupts the processor that has to raise the guest's interrupt. Queues have room for every
+//! the end of the slice of the vCPU that runs, and for the watchdog. A vCPU has one entry, for the next of the
+//! timers that it has set, in the queue of the processor that runs it or ran it last: it moves along when the vCPU does, so
+//! that a timer interrupts the processor that has to raise the guest's interrupt. The periodic timer, which every turn of a
+//! vCPU starts and stops, is noted beside the queue. Queues have room for every
 //! vCPU and watchdog there is, so setting and moving them never needs memory; it is made before there is one more, with
 //! no lock held ([`growth`]).
 //!
@@ -17,7 +18,7 @@ use super::{apic, clock, scheduler, watchdog};
 use crate::domain::{Domain, Vcpu};
 use crate::event::{self, wait};
 use crate::growth::{self, OutOfMemory};
-use crate::lock::IrqLock;
+use crate::lock::{InterruptsOff, IrqLock};
 use crate::sched::run_state::Change;
 use crate::sched::{CpuId, Reasons};
 use crate::sync::rank;
@@ -46,10 +47,11 @@ static QUEUES: [IrqLock<TimerQueue<Entry>>; MAX_CPUS] =
     [const { IrqLock::new(TimerQueue::new()) }; MAX_CPUS];
 /// Entries for which every queue has room.
 static ROOM: AtomicUsize = AtomicUsize::new(0);
+/// When the periodic timer of the vCPU that each processor runs is due: every turn starts and stops that, and a queue would be
+/// dearer. Written with the lock of that vCPU's timers held.
+static TICKS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(NEVER) }; MAX_CPUS];
 /// For when each processor's timer is armed; touched by that processor alone.
 static ARMED: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(NEVER) }; MAX_CPUS];
-/// When the slice ends that each processor has given; as `ARMED`.
-static SLICE_ENDS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(NEVER) }; MAX_CPUS];
 
 /// Where an entry is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub(crate) struct Timers {
     place: Option<Place>,
     /// What the entry is set to.
     set_to: Option<u64>,
+    /// What its processor knows of the periodic one.
+    tick: Option<u64>,
 }
 
 impl Timers {
@@ -73,6 +77,7 @@ impl Timers {
             timers: VcpuTimers::new(),
             place: None,
             set_to: None,
+            tick: None,
         }
     }
 
@@ -81,15 +86,24 @@ impl Timers {
         (self.timers, self.place.map(|place| place.cpu))
     }
 
-    /// Sets the entry to what is due next.
+    /// Sets the entry to what is due next, and tells the processor that runs the vCPU of its tick.
     fn settle(&mut self) {
-        let next = self.timers.next_ns();
-        if next == self.set_to {
-            return;
-        }
         let Some(place) = self.place else { return };
-        self.set_to = next;
-        set(place, next);
+        let tick = self.timers.next_tick_ns();
+        if tick != self.tick {
+            self.tick = tick;
+            if let Some(shown) = TICKS.get(place.cpu as usize) {
+                shown.store(tick.unwrap_or(NEVER), Ordering::Relaxed);
+            }
+            if let Some(tick_ns) = tick {
+                see_to(place.cpu, tick_ns);
+            }
+        }
+        let next = self.timers.next_set_ns();
+        if next != self.set_to {
+            self.set_to = next;
+            set(place, next);
+        }
     }
 }
 
@@ -107,10 +121,15 @@ fn set(place: Place, deadline_ns: Option<u64>) {
     };
     queue.set(place.id, deadline_ns);
     drop(queue);
-    if place.cpu == percpu::current_cpu() {
+    see_to(place.cpu, deadline_ns);
+}
+
+/// Sees to it that a processor's timer fires in time.
+fn see_to(cpu: u32, deadline_ns: u64) {
+    if cpu == percpu::current_cpu() {
         arm_for(deadline_ns);
     } else {
-        scheduler::ask(CpuId(place.cpu), Reasons::TIMER);
+        scheduler::ask(CpuId(cpu), Reasons::TIMER);
     }
 }
 
@@ -201,9 +220,15 @@ pub(crate) fn act(vcpu: &Vcpu, due: Due) {
     }
 }
 
-/// Does all that is due on the calling processor, which is on its way to a guest with interrupts off.
-pub(super) fn expire(now_ns: u64) {
+/// Does all that is due on the calling processor, which is on its way to a guest with interrupts off and has `running`.
+pub(super) fn expire(now_ns: u64, running: Option<&Arc<Vcpu>>) {
     let cpu = percpu::current_cpu();
+    if let Some(vcpu) = running
+        && tick_of(cpu) <= now_ns
+    {
+        let due = change(vcpu, |timers| timers.expire(now_ns));
+        act(vcpu, due);
+    }
     loop {
         let Some((id, entry)) = queue(cpu).lock().expire(now_ns) else {
             return;
@@ -230,6 +255,13 @@ pub(super) fn expire(now_ns: u64) {
     }
 }
 
+/// When the tick is due of the vCPU that processor `cpu` runs.
+fn tick_of(cpu: u32) -> u64 {
+    TICKS
+        .get(cpu as usize)
+        .map_or(NEVER, |tick| tick.load(Ordering::Relaxed))
+}
+
 /// The calling processor's timer has fired.
 pub(super) fn fired() {
     if let Some(armed) = ARMED.get(percpu::current_cpu() as usize) {
@@ -237,17 +269,23 @@ pub(super) fn fired() {
     }
 }
 
-/// Arms the calling processor's timer for all that it looks after, and for the end of what the scheduler has
-/// decided.
-pub(super) fn arm(slice_end_ns: Option<u64>) {
+/// Sees to it that the calling processor looks for work at `deadline_ns`, or before.
+pub(super) fn look_at(deadline_ns: u64) {
+    let _off = InterruptsOff::new();
+    arm_for(deadline_ns);
+}
+
+/// Arms the calling processor's timer for all that it looks after, for the end of what the scheduler has
+/// decided, and for when it looks at its line and at sources of interrupts.
+pub(super) fn arm(slice_end_ns: Option<u64>, look_ns: Option<u64>, wake_ns: Option<u64>) {
     let cpu = percpu::current_cpu();
-    let slice_end_ns = slice_end_ns.unwrap_or(NEVER);
-    if let Some(end) = SLICE_ENDS.get(cpu as usize) {
-        end.store(slice_end_ns, Ordering::Relaxed);
-    }
-    let first = queue(cpu).lock().next_deadline().unwrap_or(NEVER);
-    let beat = watchdog::next_beat().unwrap_or(NEVER);
-    arm_for(first.min(beat).min(slice_end_ns));
+    let never = |at: Option<u64>| at.unwrap_or(NEVER);
+    let first = queue(cpu).lock().next_deadline();
+    let first = never(first)
+        .min(tick_of(cpu))
+        .min(never(watchdog::next_beat()));
+    let look = never(look_ns).min(never(wake_ns));
+    arm_for(first.min(look).min(never(slice_end_ns)));
 }
 
 /// Arms the timer for `deadline_ns`, unless it fires before that anyway. Interrupts are off.

@@ -250,15 +250,15 @@ impl Vcpu {
 
     /// Enters in its account what it does from now on. Called after every change of `run`: whoever comes last
     /// sees the final state.
-    pub(crate) fn account(&self) {
+    pub(crate) fn account(&self, now_ns: u64) {
         let mut account = self.runstate.lock();
-        account.change(self.run.activity(), scheduler::now_ns());
+        account.change(self.run.activity(), now_ns);
     }
 
     /// Enters in its account what it will be doing when the processor has put it away.
-    pub(crate) fn account_as_stopped(&self) {
+    pub(crate) fn account_as_stopped(&self, now_ns: u64) {
         let mut account = self.runstate.lock();
-        account.change(self.run.activity_when_stopped(), scheduler::now_ns());
+        account.change(self.run.activity_when_stopped(), now_ns);
     }
 
     /// Its account now.

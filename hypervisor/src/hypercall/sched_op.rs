@@ -58,11 +58,20 @@ fn poll(guest: &Guest<'_>, argument: u64) -> Result<(), Errno> {
     if count > MAX_POLLED {
         return Err(Errno::EINVAL);
     }
+    // Mostly there is one, and no room for many has to be cleared.
+    if count <= 1 {
+        let mut port = [Port(0)];
+        return poll_ports(guest, &wish, port.get_mut(..count).unwrap_or(&mut []));
+    }
     let mut ports = [Port(0); MAX_POLLED];
-    for (index, port) in (0u64..).zip(ports.iter_mut().take(count)) {
+    poll_ports(guest, &wish, ports.get_mut(..count).unwrap_or(&mut []))
+}
+
+/// Reads the ports into `ports`, which has as many places, and waits for them.
+fn poll_ports(guest: &Guest<'_>, wish: &Poll, ports: &mut [Port]) -> Result<(), Errno> {
+    for (index, port) in (0u64..).zip(ports.iter_mut()) {
         *port = read(wish.ports.0.checked_add(4 * index).ok_or(Errno::EFAULT)?)?;
     }
-    let ports = ports.get(..count).unwrap_or(&[]);
     let end_ns = match vcpu_timers::poll_timeout(wish.timeout, scheduler::now_ns()) {
         Action::Disarm => None,
         Action::Arm(end_ns) => Some(end_ns),

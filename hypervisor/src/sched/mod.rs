@@ -15,7 +15,8 @@
 //! * When it has saved all that it held of the vCPU it ran before, and only then, it calls
 //!   [`Scheduler::descheduled`]. From there on another processor may run that vCPU.
 //! * Calls that return a [`Poke`] ask the caller to make that processor pick again: by an interrupt, or
-//!   by a flag if it is the caller's own.
+//!   by a flag if it is the caller's own. After a wake-up that one may wait with it
+//!   [until something can come of it](Scheduler::settled_until).
 //!
 //! # Locks
 //!
@@ -94,6 +95,9 @@ pub trait Scheduler<V> {
     fn remove(&self, vcpu: &V, now_ns: u64);
     /// It became runnable.
     fn wake(&self, vcpu: &V, now_ns: u64) -> Poke;
+    /// Until when no vCPU that is woken takes the place of the one that `cpu` runs, in ns of system time. Asked by `cpu`
+    /// itself when [`wake`](Self::wake) has told it to poke itself: it need not pick before that time.
+    fn settled_until(&self, cpu: CpuId) -> u64;
     /// It stopped being runnable.
     fn sleep(&self, vcpu: &V, now_ns: u64) -> Poke;
     /// The vCPU that runs on `cpu` gives way to those that wait there. The processor picks again.

@@ -117,8 +117,6 @@ impl<T: Clone> TimerQueue<T> {
 
     /// Sets a timer, whether or not it is set already. A deadline in the past is due at once.
     pub fn set(&mut self, timer: TimerId, deadline_ns: u64) {
-        self.cancel(timer);
-        let index = self.heap.len() as u32;
         let Some(slot) = self
             .slots
             .get_mut(timer.0 as usize)
@@ -128,12 +126,19 @@ impl<T: Clone> TimerQueue<T> {
         };
         slot.deadline_ns = deadline_ns;
         slot.sequence = self.next_sequence;
-        slot.heap_index = index;
         // 2^64 settings take longer than the machine lasts.
         self.next_sequence = self.next_sequence.wrapping_add(1);
+        let index = slot.heap_index as usize;
+        if slot.heap_index != NOT_SET {
+            self.sift_down(index);
+            self.sift_up(index);
+            return;
+        }
+        let index = self.heap.len();
+        slot.heap_index = index as u32;
         debug_assert!(self.heap.len() < self.heap.capacity());
         self.heap.push(timer.0);
-        self.sift_up(index as usize);
+        self.sift_up(index);
     }
 
     /// Cancels a timer; says whether it was set.

@@ -55,7 +55,9 @@ impl Runstate {
             return false;
         }
         let now_ns = now_ns.max(self.since_ns);
-        self.sums_ns = self.sums_at(now_ns);
+        if let Some(sum) = self.sums_ns.get_mut(self.state.number() as usize) {
+            *sum = sum.saturating_add(now_ns - self.since_ns);
+        }
         self.state = state;
         self.since_ns = now_ns;
         true

@@ -143,8 +143,9 @@ impl Due {
 /// The period with which a vCPU's timer ticks until its kernel sets or stops it, in nanoseconds.
 pub const FIRST_PERIOD_NS: u64 = 10_000_000;
 
-/// All timers of one vCPU, behind one entry in a [queue](super::queue): that of the processor that runs the
-/// vCPU or ran it last. After each change the entry is set to [`next_ns`](Self::next_ns).
+/// All timers of one vCPU. The periodic one, which every turn starts and stops, is looked after by the processor that runs the
+/// vCPU ([`next_tick_ns`](Self::next_tick_ns)), the others by one entry in a [queue](super::queue): that of the processor that
+/// runs the vCPU or ran it last. After each change the entry is set to [`next_set_ns`](Self::next_set_ns).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct VcpuTimers {
     single_ns: Option<u64>,
@@ -173,11 +174,20 @@ impl VcpuTimers {
 
     /// When the next one is due.
     #[must_use]
-    pub fn next_ns(&self) -> Option<u64> {
-        [self.single_ns, self.poll_ns, self.next_tick_ns]
-            .into_iter()
-            .flatten()
-            .min()
+    pub const fn next_ns(&self) -> Option<u64> {
+        earliest(self.next_set_ns(), self.next_tick_ns)
+    }
+
+    /// When the next one is due of those that were set for a time.
+    #[must_use]
+    pub const fn next_set_ns(&self) -> Option<u64> {
+        earliest(self.single_ns, self.poll_ns)
+    }
+
+    /// When the periodic one is due. Only while the vCPU runs.
+    #[must_use]
+    pub const fn next_tick_ns(&self) -> Option<u64> {
+        self.next_tick_ns
     }
 
     /// Does with the single-shot timer what one of the requests above came to.
@@ -226,7 +236,7 @@ impl VcpuTimers {
         self.next_tick_ns = None;
     }
 
-    /// The entry has expired.
+    /// The entry has expired, or the periodic one is due.
     pub fn expire(&mut self, now_ns: u64) -> Due {
         let take = |deadline_ns: &mut Option<u64>| {
             deadline_ns
@@ -249,6 +259,14 @@ impl VcpuTimers {
             interrupt: tick.is_due,
             poll: false,
         }
+    }
+}
+
+const fn earliest(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    match (a, b) {
+        (Some(first), Some(second)) if second < first => b,
+        (Some(_), _) => a,
+        (None, _) => b,
     }
 }
 

@@ -4,7 +4,7 @@ use super::areas;
 use super::running::Running;
 use crate::arch::layout::{PER_DOMAIN_START, PER_VCPU_BYTES};
 use crate::arch::percpu::{self, CpuInfo};
-use crate::arch::{clock, debug, features, fpu, msr, paging, tables, timers, tlb};
+use crate::arch::{debug, features, fpu, msr, paging, tables, timers, tlb};
 use crate::cpu_policy::{GuestMode, control};
 use crate::domain::context::{Context, is_canonical};
 use crate::emulate::insn::Segment;
@@ -82,9 +82,9 @@ pub(in crate::arch) fn gdt_address(vcpu: VcpuId) -> u64 {
 
 /// Takes the vCPU that runs, or is parked, out of the processor's registers. Its page tables and descriptors
 /// stay in use until [`enter`] or [`load_nobody`], and so does the vCPU until then.
-pub(in crate::arch) fn save(info: &mut CpuInfo) -> Option<Running> {
+pub(in crate::arch) fn save(info: &mut CpuInfo, now_ns: u64) -> Option<Running> {
     let mut running = match info.running.take() {
-        Some(running) => park(info, running),
+        Some(running) => park(running, now_ns),
         None => info.parked.take()?,
     };
     let context = &mut *running.context;
@@ -96,17 +96,17 @@ pub(in crate::arch) fn save(info: &mut CpuInfo) -> Option<Running> {
 }
 
 /// The vCPU ceases to run. All of it stays in the processor's registers.
-pub(in crate::arch) fn park(_info: &mut CpuInfo, mut running: Running) -> Running {
+pub(in crate::arch) fn park(mut running: Running, now_ns: u64) -> Running {
     percpu::set_running(None);
     timers::stop_running(&running.vcpu);
-    running.vcpu.account_as_stopped();
+    running.vcpu.account_as_stopped(now_ns);
     publish_areas(&mut running);
     running
 }
 
 /// The parked vCPU runs again.
-pub(in crate::arch) fn unpark(info: &mut CpuInfo, mut running: Running) {
-    begin(&mut running);
+pub(in crate::arch) fn unpark(info: &mut CpuInfo, mut running: Running, now_ns: u64) {
+    begin(&mut running, now_ns);
     info.running = Some(running);
 }
 
@@ -122,7 +122,12 @@ pub(in crate::arch) fn load_nobody(info: &CpuInfo) {
 }
 
 /// Starts running a vCPU, on a processor from which `before` was [saved](save).
-pub(in crate::arch) fn enter(info: &mut CpuInfo, before: Option<&Running>, mut running: Running) {
+pub(in crate::arch) fn enter(
+    info: &mut CpuInfo,
+    before: Option<&Running>,
+    mut running: Running,
+    now_ns: u64,
+) {
     if before.is_some_and(|before| before.domain.id() != running.domain.id()) {
         // The descriptors in use are mapped by that domain's roots only.
         // SAFETY: `save` has taken the guest's selectors away.
@@ -151,16 +156,16 @@ pub(in crate::arch) fn enter(info: &mut CpuInfo, before: Option<&Running>, mut r
     fpu::restore(&running.vcpu, &mut running.context);
     debug::load(&running.context.debug);
     running.vcpu.publish_clock();
-    begin(&mut running);
+    begin(&mut running, now_ns);
     info.running = Some(running);
 }
 
 /// What begins with a turn of a vCPU.
-fn begin(running: &mut Running) {
+fn begin(running: &mut Running, now_ns: u64) {
     percpu::set_running(Some(&running.vcpu));
-    running.vcpu.account();
+    running.vcpu.account(now_ns);
     publish_areas(running);
-    timers::begin_running(&running.vcpu, clock::now_ns());
+    timers::begin_running(&running.vcpu, now_ns);
 }
 
 /// Writes the areas that the guest's kernel has named, or remembers that they are out of date.

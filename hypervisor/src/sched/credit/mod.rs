@@ -132,6 +132,8 @@ pub struct Credit<V> {
     cpus: Box<[Cpu<V>]>,
     nr_vcpus: AtomicU32,
     online: CpuMask,
+    /// Counts changes of that.
+    online_changes: AtomicU32,
     idle: CpuMask,
     /// Those where another one has parked somebody.
     has_parked: CpuMask,
@@ -167,6 +169,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             cpus: cpus.into_boxed_slice(),
             nr_vcpus: AtomicU32::new(0),
             online: CpuMask::new(nr_cpus)?,
+            online_changes: AtomicU32::new(0),
             idle: CpuMask::new(nr_cpus)?,
             has_parked: CpuMask::new(nr_cpus)?,
             free_level: AtomicU64::new(0),
@@ -267,9 +270,20 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
 
     /// Notes whether it may run everywhere.
     fn note_free(&self, unit: &Unit) {
+        // Before the mask: a change that this does not see is seen the next time.
+        let changes = self.online_changes.load(Ordering::Acquire);
         let online = self.online.all();
         let is_free = !unit.is_bound() && unit.hard().intersection(&online) == online;
         unit.is_free.store(is_free, Ordering::Relaxed);
+        unit.is_free_as_of.store(changes, Ordering::Relaxed);
+    }
+
+    /// The same, if processors came or went since.
+    fn note_free_anew(&self, unit: &Unit) {
+        let as_of = unit.is_free_as_of.load(Ordering::Relaxed);
+        if as_of != self.online_changes.load(Ordering::Acquire) {
+            self.note_free(unit);
+        }
     }
 
     /// The level of a queue for one that comes to it. That may have been made by vCPUs that are bound to its
@@ -321,6 +335,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                     }
                     // The last processor that it might use went off line: better elsewhere than never.
                     unit.set_hard(&CpuSet::ALL);
+                    self.note_free(unit);
                     continue;
                 };
                 unit.comes_from_elsewhere();
@@ -330,7 +345,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             let is_woken = !unit.is_counted.load(Ordering::Relaxed);
             let is_idle = self.idle.contains(home);
             let queue = &mut *locked.queue;
-            self.note_free(unit);
+            self.note_free_anew(unit);
             let mut level = self.level_for(queue, unit);
             if is_woken && is_idle && !unit.is_bound() {
                 level = later(level, self.free_level.load(Ordering::Relaxed));
@@ -355,6 +370,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             let not_before_ns = unit.not_before_ns.swap(0, Ordering::Relaxed);
             if not_before_ns > now_ns {
                 queue.push_parked(vcpu, not_before_ns);
+                queue.settled_ns = 0;
                 // It wakes for it.
                 return Poke(Some(home));
             }
@@ -443,6 +459,11 @@ impl<V: SchedVcpu<Unit>> Scheduler<V> for Credit<V> {
         self.enqueue(vcpu, now_ns)
     }
 
+    fn settled_until(&self, cpu: CpuId) -> u64 {
+        self.cpu(cpu)
+            .map_or(0, |cpu| cpu.settled_ns.load(Ordering::Relaxed))
+    }
+
     fn sleep(&self, vcpu: &V, now_ns: u64) -> Poke {
         let Some((home, mut locked)) = self.lock_home(vcpu) else {
             return Poke(None);
@@ -518,9 +539,13 @@ impl<V: SchedVcpu<Unit>> Scheduler<V> for Credit<V> {
         state.is_online.store(is_online, Ordering::SeqCst);
         if is_online {
             self.online.set(cpu);
+        } else {
+            self.online.clear(cpu);
+        }
+        self.online_changes.fetch_add(1, Ordering::AcqRel);
+        if is_online {
             return;
         }
-        self.online.clear(cpu);
         while let Some(vcpu) = self
             .lock(cpu)
             .and_then(|mut locked| locked.queue.take_any())

@@ -78,33 +78,32 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         }
         let is_online = locked.cpu.is_online.load(Ordering::Acquire);
         let first = locked.queue.first_charged();
-        let anchors = self.anchors(&locked.queue, unit);
         let is_relief_due = now_ns >= locked.queue.next_relief_ns && locked.queue.nr_boosted() == 0;
         if matches!(turn, Turn::Ends | Turn::Over) && is_relief_due {
             locked.queue.next_relief_ns = now_ns.saturating_add(TICK_NS);
         }
-        let next = match (turn, first) {
-            (Turn::Over, _) if !is_online => {
-                drop(locked);
-                None
-            }
+        // The queue stays locked, unless others are looked at.
+        let (next, held) = match (turn, first) {
+            (Turn::Over, _) if !is_online => (None, Some(locked)),
             (Turn::MayHelp, _) => {
                 let level = locked.queue.level;
                 drop(locked);
                 unit.into_iter().for_each(|unit| self.keep_close(cpu, unit));
                 let own = unit.map_or(level, Unit::charged);
                 let slice_ns = self.slice_ns.load(Ordering::Relaxed);
-                self.help_urgent(cpu, now_ns)
-                    .or_else(|| self.relieve(cpu, now_ns, own, slice_ns))
+                let next = self
+                    .help_urgent(cpu, now_ns)
+                    .or_else(|| self.relieve(cpu, now_ns, own, slice_ns));
+                (next, None)
             }
             (Turn::Ends, first) => {
                 let level = locked.queue.level;
                 let is_boosted = locked.queue.nr_boosted() != 0;
-                drop(locked);
                 if let Some(unit) = unit {
-                    self.lift(unit, anchors);
-                    self.keep_close(cpu, unit);
+                    self.lift(&locked.queue, Some(unit), unit);
                 }
+                drop(locked);
+                unit.into_iter().for_each(|unit| self.keep_close(cpu, unit));
                 let own = unit.map_or(level, Unit::charged);
                 let best = first.map_or(own, |first| earlier(own, first));
                 self.next(cpu, now_ns, own, Some(best).filter(|_| !is_boosted))
@@ -113,29 +112,54 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 drop(locked);
                 self.next(cpu, now_ns, first, Some(first))
             }
-            _ => claim_any(locked, cpu, now_ns),
+            _ => {
+                let next = locked.queue.claim(cpu, now_ns, |_, _| true);
+                (next, Some(locked))
+            }
         };
-        if let (Some(unit), Some(_)) = (unit, &next) {
-            let yields = turn == Turn::Yields;
-            unit.is_yielding.store(yields, Ordering::Relaxed);
-            unit.is_boosted.store(false, Ordering::Relaxed);
-            unit.return_grant();
-        }
-        if let Some(vcpu) = &next {
-            self.lift(vcpu.unit(), anchors);
-        }
-        match next {
-            Some(vcpu) => self.switch(cpu, now_ns, vcpu, has_unparked),
-            None if may_stay && self.is_unfinished(cpu, turn) => Decision {
-                pick: Pick::Stay,
-                until_ns: Some(now_ns),
-                poke: Poke(None),
-            },
-            None if turn == Turn::MayHelp => self.go_on(cpu, now_ns, unit, has_unparked),
-            None if may_stay => self.stay(cpu, now_ns, unit, has_unparked),
-            None if is_online => self.go_idle(cpu, now_ns),
-            None => idle,
-        }
+        let Some(mut locked) = held.or_else(|| self.lock(cpu)) else {
+            return idle;
+        };
+        let queue = &mut *locked.queue;
+        let (pick, until_ns) = match next {
+            Some(vcpu) => {
+                if let Some(unit) = unit {
+                    let yields = turn == Turn::Yields;
+                    unit.is_yielding.store(yields, Ordering::Relaxed);
+                    unit.is_boosted.store(false, Ordering::Relaxed);
+                    unit.return_grant();
+                }
+                self.lift(queue, unit, vcpu.unit());
+                let until_ns = self.begin_turn(queue, now_ns, vcpu.unit());
+                (Pick::Switch(vcpu), until_ns)
+            }
+            None if may_stay => {
+                if core::mem::take(&mut queue.is_unfinished) {
+                    // The search for somebody else goes on when the processor picks next, at once and in the same way.
+                    queue.has_yielded |= turn == Turn::Yields;
+                    return Decision {
+                        pick: Pick::Stay,
+                        until_ns: Some(now_ns),
+                        poke: Poke(None),
+                    };
+                }
+                if turn != Turn::MayHelp {
+                    // For another slice.
+                    queue.slice_end_ns = self.slice_end(now_ns);
+                }
+                (Pick::Stay, self.until(queue, now_ns, unit))
+            }
+            None => {
+                drop(locked);
+                return if is_online {
+                    self.go_idle(cpu, now_ns)
+                } else {
+                    idle
+                };
+            }
+        };
+        drop(locked);
+        self.decision(cpu, pick, until_ns, has_unparked)
     }
 
     /// Charges a vCPU that the processor has, and says whether it may go on.
@@ -177,15 +201,6 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         true
     }
 
-    /// Whether the search for somebody else has to go on when the processor picks next, at once and in the same way.
-    fn is_unfinished(&self, cpu: CpuId, turn: Turn) -> bool {
-        self.lock(cpu).is_some_and(|mut locked| {
-            let is_unfinished = core::mem::take(&mut locked.queue.is_unfinished);
-            locked.queue.has_yielded |= is_unfinished && turn == Turn::Yields;
-            is_unfinished
-        })
-    }
-
     /// A vCPU is woken that its processor has kept while it waited.
     fn wake_in_place(&self, queue: &mut Queue<V>, unit: &Unit, now_ns: u64) {
         unit.is_counted.store(true, Ordering::Relaxed);
@@ -200,7 +215,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         let is_boosted = !is_before(level, unit.charged());
         unit.is_boosted.store(is_boosted, Ordering::Relaxed);
         queue.is_running_boosted = is_boosted;
-        queue.slice_end_ns = now_ns.saturating_add(self.slice_ns.load(Ordering::Relaxed));
+        self.begin_slice(queue, now_ns);
         // As when it is taken out of a queue.
         if unit.share.cap() != 0 && unit.grant_ns().is_none() {
             unit.set_grant(Some(0));
@@ -211,6 +226,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         let has_yielded = core::mem::take(&mut queue.has_yielded);
         let Some(unit) = unit else {
             queue.is_running_boosted = false;
+            queue.settled_ns = 0;
             return Turn::Over;
         };
         let is_boosted = unit.is_boosted.load(Ordering::Relaxed);
@@ -296,63 +312,50 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         })
     }
 
-    /// Goes on with the present vCPU for another slice.
-    fn stay(
-        &self,
-        cpu: CpuId,
-        now_ns: u64,
-        unit: Option<&Unit>,
-        has_unparked: bool,
-    ) -> Decision<V> {
-        if let Some(mut locked) = self.lock(cpu) {
-            locked.queue.slice_end_ns =
-                now_ns.saturating_add(self.slice_ns.load(Ordering::Relaxed));
-        }
-        self.go_on(cpu, now_ns, unit, has_unparked)
+    /// When a slice ends that begins now.
+    fn slice_end(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_add(self.slice_ns.load(Ordering::Relaxed))
     }
 
-    /// Goes on with the present vCPU.
-    fn go_on(
-        &self,
-        cpu: CpuId,
-        now_ns: u64,
-        unit: Option<&Unit>,
-        has_unparked: bool,
-    ) -> Decision<V> {
-        let until_ns = self
-            .lock(cpu)
-            .map_or(now_ns, |locked| self.until(&locked.queue, now_ns, unit));
-        self.decision(cpu, Pick::Stay, until_ns, has_unparked)
+    /// A turn begins with its first slice.
+    fn begin_slice(&self, queue: &mut Queue<V>, now_ns: u64) {
+        queue.slice_end_ns = self.slice_end(now_ns);
+        queue.settled_ns = now_ns.saturating_add(self.ratelimit_ns.load(Ordering::Relaxed));
     }
 
-    /// Switches to a vCPU that was claimed for `cpu`.
-    fn switch(&self, cpu: CpuId, now_ns: u64, vcpu: V, has_unparked: bool) -> Decision<V> {
-        let unit = vcpu.unit();
+    /// The turn begins of a vCPU that was claimed for the processor of this queue. Says when that decides anew.
+    fn begin_turn(&self, queue: &mut Queue<V>, now_ns: u64, unit: &Unit) -> u64 {
         unit.charged_ns.store(now_ns, Ordering::Relaxed);
         unit.began_ns.store(now_ns, Ordering::Relaxed);
-        let mut until_ns = now_ns;
-        if let Some(mut locked) = self.lock(cpu) {
-            let queue = &mut *locked.queue;
-            queue.slice_end_ns = now_ns.saturating_add(self.slice_ns.load(Ordering::Relaxed));
-            queue.is_running_boosted = unit.is_boosted.load(Ordering::Relaxed);
-            queue.rise_to(unit.charged());
-            until_ns = self.until(queue, now_ns, Some(unit));
-        }
-        self.decision(cpu, Pick::Switch(vcpu), until_ns, has_unparked)
+        self.begin_slice(queue, now_ns);
+        queue.is_running_boosted = unit.is_boosted.load(Ordering::Relaxed);
+        queue.rise_to(unit.charged());
+        self.until(queue, now_ns, Some(unit))
     }
 
     /// Whom to run now that the slice of one that has been charged `own` is over: somebody elsewhere who is owed
-    /// clearly more than anybody here, who has been charged `best` at least, or somebody here who is owed more.
-    fn next(&self, cpu: CpuId, now_ns: u64, own: u64, best: Option<u64>) -> Option<V> {
+    /// clearly more than anybody here, who has been charged `best` at least, or somebody here who is owed more. With the
+    /// queue, if that was locked last.
+    fn next(
+        &self,
+        cpu: CpuId,
+        now_ns: u64,
+        own: u64,
+        best: Option<u64>,
+    ) -> (Option<V>, Option<Locked<'_, V>>) {
         let patience_ns = self.slice_ns.load(Ordering::Relaxed) / 3;
         if let Some(best) = best
             && let Some(vcpu) = self.relieve(cpu, now_ns, best, patience_ns)
         {
-            return Some(vcpu);
+            return (Some(vcpu), None);
         }
         let is_owed_more =
             |unit: &Unit, key| unit.is_boosted.load(Ordering::Relaxed) || !is_before(own, key);
-        self.lock(cpu)?.queue.claim(cpu, now_ns, is_owed_more)
+        let mut locked = self.lock(cpu);
+        let next = locked
+            .as_mut()
+            .and_then(|locked| locked.queue.claim(cpu, now_ns, is_owed_more));
+        (next, locked)
     }
 
     /// Takes somebody who is owed more than one that has been charged `own`, by more than
@@ -441,15 +444,23 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         let own = own.map(|vcpu| (vcpu, cpu));
         if let Some((vcpu, from)) = own.or_else(|| self.help(cpu, now_ns, &mut looks_again)) {
             self.idle.clear(cpu);
-            let mut decision = self.switch(cpu, now_ns, vcpu, false);
+            let until_ns = self.lock(cpu).map_or(now_ns, |mut locked| {
+                self.begin_turn(&mut locked.queue, now_ns, vcpu.unit())
+            });
             // Others may wait there, too, and others be idle.
             let movable = self
                 .cpu(from)
                 .map(|cpu| cpu.nr_movable.load(Ordering::Relaxed));
-            if movable.is_some_and(|count| count != 0) {
-                decision.poke = self.offer(from);
-            }
-            return decision;
+            let has_others = movable.is_some_and(|count| count != 0);
+            return Decision {
+                pick: Pick::Switch(vcpu),
+                until_ns: Some(until_ns),
+                poke: if has_others {
+                    self.offer(from)
+                } else {
+                    Poke(None)
+                },
+            };
         }
         let parked_ns = self
             .lock(cpu)
@@ -476,11 +487,6 @@ impl<V> Queue<V> {
             .map_or(charged, |first| earlier(charged, first));
         self.level = later(self.level, here);
     }
-}
-
-/// Takes the first that waits.
-fn claim_any<V: SchedVcpu<Unit>>(mut locked: Locked<'_, V>, cpu: CpuId, now_ns: u64) -> Option<V> {
-    locked.queue.claim(cpu, now_ns, |_, _| true)
 }
 
 /// Charges the vCPU that runs for the time since that was done last.

@@ -69,6 +69,8 @@ pub(super) struct Queue<V> {
     pub(super) next_look_ns: u64,
     /// When it next looks for somebody elsewhere who is owed more, if no slice ends before.
     pub(super) next_relief_ns: u64,
+    /// Before that none that is woken takes the place of the vCPU that runs.
+    pub(super) settled_ns: u64,
     /// The vCPU that runs wants to give way.
     pub(super) has_yielded: bool,
     /// The vCPU that runs was woken just now.
@@ -95,6 +97,8 @@ pub(super) struct Cpu<V> {
     pub(super) nr_urgent: AtomicU32,
     /// Charges of the first of those that wait and may run elsewhere.
     pub(super) first: AtomicU64,
+    /// Its queue's `settled_ns`.
+    pub(super) settled_ns: AtomicU64,
     pub(super) is_online: AtomicBool,
 }
 
@@ -111,6 +115,7 @@ impl<V> Cpu<V> {
                 slice_end_ns: 0,
                 next_look_ns: 0,
                 next_relief_ns: 0,
+                settled_ns: 0,
                 has_yielded: false,
                 is_running_boosted: false,
                 is_changed: false,
@@ -122,6 +127,7 @@ impl<V> Cpu<V> {
             nr_boosted: AtomicU32::new(0),
             nr_urgent: AtomicU32::new(0),
             first: AtomicU64::new(0),
+            settled_ns: AtomicU64::new(0),
             is_online: AtomicBool::new(false),
         }
     }
@@ -129,6 +135,7 @@ impl<V> Cpu<V> {
     /// Shows others what is in the queue, if it has changed.
     #[inline]
     pub(super) fn publish(&self, queue: &mut Queue<V>) {
+        self.settled_ns.store(queue.settled_ns, Ordering::Relaxed);
         if core::mem::take(&mut queue.is_changed) || queue.is_running_boosted != queue.shown_boosted
         {
             queue.shown_boosted = queue.is_running_boosted;
@@ -137,21 +144,15 @@ impl<V> Cpu<V> {
     }
 
     fn show(&self, queue: &Queue<V>) {
-        let waiting = u32::try_from(queue.nr_boosted + queue.nr_waiting).unwrap_or(u32::MAX);
-        let boosted = u32::try_from(queue.nr_boosted).unwrap_or(u32::MAX);
+        // No more than there is room for, which is counted in 32 bits.
+        let (waiting, boosted) = (queue.nr_waiting() as u32, queue.nr_boosted as u32);
         self.nr_urgent.store(boosted, Ordering::Relaxed);
-        let boosted = boosted.saturating_add(u32::from(queue.is_running_boosted));
-        let mut those = queue
-            .waiters
-            .iter()
-            .take(queue.nr_waiting())
-            .skip(queue.nr_boosted)
-            .inspect(|_| steps::note(1));
         if queue.nr_movable != 0
-            && let Some(first) = those.find(|waiter| waiter.is_movable)
+            && let Some(first) = queue.first_among_waiting(|waiter| waiter.is_movable)
         {
             self.first.store(first.key, Ordering::Relaxed);
         }
+        let boosted = boosted.wrapping_add(queue.is_running_boosted.into());
         self.nr_boosted.store(boosted, Ordering::Relaxed);
         self.nr_movable.store(queue.nr_movable, Ordering::Relaxed);
         // Idle processors look at it without the lock, after they have marked themselves.
@@ -177,18 +178,29 @@ impl<V> Queue<V> {
             .map(|waiter| waiter.key)
     }
 
+    /// The first `wanted` of those that wait, in the order of charges.
+    fn first_among_waiting(&self, wanted: impl Fn(&Waiter<V>) -> bool) -> Option<&Waiter<V>> {
+        let mut at = self.nr_boosted;
+        while at < self.nr_waiting() {
+            steps::note(1);
+            let waiter = self.waiters.get(at)?;
+            if wanted(waiter) {
+                return Some(waiter);
+            }
+            at += 1;
+        }
+        None
+    }
+
     /// The first of those that wait, in the order of charges, and may not run everywhere.
     pub(super) fn first_pinned(&self) -> Option<&Unit>
     where
         V: SchedVcpu<Unit>,
     {
-        let waiting = self.waiters.iter().take(self.nr_waiting());
-        let mut waiting = waiting
-            .skip(self.nr_boosted)
-            .take_while(|_| self.nr_pinned != 0)
-            .inspect(|_| steps::note(1));
-        waiting
-            .find(|waiter| waiter.is_pinned)
+        if self.nr_pinned == 0 {
+            return None;
+        }
+        self.first_among_waiting(|waiter| waiter.is_pinned)
             .map(|waiter| waiter.vcpu.unit())
     }
 
@@ -197,10 +209,8 @@ impl<V> Queue<V> {
     where
         V: SchedVcpu<Unit>,
     {
-        let waiting = self.waiters.iter().take(self.nr_waiting());
-        let units = waiting.skip(self.nr_boosted).map(|one| one.vcpu.unit());
-        let mut units = units.inspect(|_| steps::note(1));
-        units.find(|unit| unit.may_run_on(cpu))
+        self.first_among_waiting(|waiter| waiter.vcpu.unit().may_run_on(cpu))
+            .map(|waiter| waiter.vcpu.unit())
     }
 
     /// The one that has been charged most of those that wait.
@@ -264,15 +274,18 @@ impl<V: SchedVcpu<Unit>> Queue<V> {
         }
         let vcpu = vcpu.clone();
         steps::note(at.min(self.waiters.len() - at));
-        self.waiters.insert(
-            at,
-            Waiter {
-                key,
-                is_movable,
-                is_pinned,
-                vcpu,
-            },
-        );
+        let waiter = Waiter {
+            key,
+            is_movable,
+            is_pinned,
+            vcpu,
+        };
+        // Where most are taken from, and many come to.
+        if at == 0 {
+            self.waiters.push_front(waiter);
+        } else {
+            self.waiters.insert(at, waiter);
+        }
     }
 
     pub(super) fn push_boosted(&mut self, vcpu: &V) {
@@ -308,7 +321,11 @@ impl<V: SchedVcpu<Unit>> Queue<V> {
             is_pinned,
             vcpu,
             ..
-        } = self.waiters.remove(at)?;
+        } = if at == 0 {
+            self.waiters.pop_front()
+        } else {
+            self.waiters.remove(at)
+        }?;
         self.nr_pinned -= u32::from(is_pinned);
         self.is_changed = true;
         let unit = vcpu.unit();

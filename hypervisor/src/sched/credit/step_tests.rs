@@ -161,3 +161,49 @@ fn charges_are_kept_comparable() {
         assert!(apart <= 1 << 61, "{apart}");
     }
 }
+
+/// One that is woken takes no place before the rate limit of who runs is over, and the processor, if it does not pick before
+/// that, then does what it would have done. One that is capped, and may go on before, is looked at at once.
+#[test]
+fn a_processor_need_not_pick_while_nothing_can_come_of_it() {
+    let scheduler = Credit::new(1, Parameters::DEFAULT).expect("memory");
+    scheduler.set_online(CpuId(0), true, &mut |_| unreachable!());
+    let shares = [0; 3].map(|_| Arc::new(Share::new()));
+    let [hog, sleeper, capped] = shares.each_ref().map(runnable);
+    for vcpu in [&hog, &sleeper, &capped] {
+        scheduler.add(vcpu, CpuSet::ALL).expect("on line");
+    }
+    assert_eq!(scheduler.settled_until(CpuId(0)), 0);
+    let _ = scheduler.wake(&hog, SECOND);
+    assert_eq!(
+        scheduler.pick_next(CpuId(0), SECOND, None).pick,
+        Pick::Switch(hog.clone())
+    );
+    let then_ns = SECOND + Parameters::DEFAULT.ratelimit_ns;
+    assert_eq!(scheduler.settled_until(CpuId(0)), then_ns);
+    assert_eq!(
+        scheduler.wake(&sleeper, SECOND + 1000),
+        Poke(Some(CpuId(0)))
+    );
+    assert_eq!(scheduler.settled_until(CpuId(0)), then_ns);
+    let early = scheduler.pick_next(CpuId(0), then_ns - 1, Some(&hog));
+    assert_eq!((early.pick, early.until_ns), (Pick::Stay, Some(then_ns)));
+    capped
+        .unit()
+        .not_before_ns
+        .store(then_ns - 1, Ordering::Relaxed);
+    assert_eq!(scheduler.wake(&capped, then_ns - 2), Poke(Some(CpuId(0))));
+    assert_eq!(scheduler.settled_until(CpuId(0)), 0);
+    assert_eq!(
+        scheduler.pick_next(CpuId(0), then_ns, Some(&hog)).pick,
+        Pick::Switch(sleeper)
+    );
+    // Nothing runs any more, and who comes then is to be seen at once.
+    let _ = scheduler.pick_next(CpuId(0), then_ns + 1, None);
+    let _ = scheduler.pick_next(CpuId(0), then_ns + 2, None);
+    assert_eq!(
+        scheduler.pick_next(CpuId(0), then_ns + 3, None).pick,
+        Pick::Idle
+    );
+    assert_eq!(scheduler.settled_until(CpuId(0)), 0);
+}

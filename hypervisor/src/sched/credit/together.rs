@@ -25,29 +25,21 @@ struct Anchor {
     allowed: u64,
 }
 
-/// To whom those keep close that get a processor.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Anchors {
-    /// One that may run everywhere: to whoever may not and has been charged least.
-    of_free: Option<Anchor>,
-    /// One that may not: to whoever has been charged most of those that wait.
-    of_pinned: Option<Anchor>,
-}
-
 impl<V: SchedVcpu<Unit>> Credit<V> {
-    /// Those that compete for this processor, as far as others keep close to them.
-    pub(super) fn anchors(&self, queue: &Queue<V>, current: Option<&Unit>) -> Anchors {
+    /// To whom one keeps close that gets the processor of this queue, or goes on there, where `current` has run: one that may
+    /// run everywhere to whoever may not and has been charged least, one that may not to whoever has been charged most of those
+    /// that wait.
+    fn anchor_for(&self, queue: &Queue<V>, current: Option<&Unit>, unit: &Unit) -> Option<Anchor> {
+        if !unit.is_free() {
+            return queue.last_waiting().map(|unit| self.anchor(unit));
+        }
         let current = current.filter(|unit| !unit.is_free());
-        let waiting = queue.first_pinned();
-        let least = match (current, waiting) {
+        let least = match (current, queue.first_pinned()) {
             (Some(own), Some(other)) if is_before(other.charged(), own.charged()) => Some(other),
             (Some(own), _) => Some(own),
             (None, other) => other,
         };
-        Anchors {
-            of_free: least.map(|unit| self.anchor(unit)),
-            of_pinned: queue.last_waiting().map(|unit| self.anchor(unit)),
-        }
+        least.map(|unit| self.anchor(unit))
     }
 
     fn anchor(&self, unit: &Unit) -> Anchor {
@@ -65,15 +57,13 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
 
     /// Bounds what one that gets the processor is owed before others that compete for it: charges of the two have grown apart
     /// while they did not compete.
-    pub(super) fn lift(&self, unit: &Unit, anchors: Anchors) {
-        let anchor = if unit.is_free() {
-            anchors.of_free
-        } else {
-            anchors.of_pinned
-        };
-        let Some(anchor) = anchor else {
-            return;
-        };
+    pub(super) fn lift(&self, queue: &Queue<V>, current: Option<&Unit>, unit: &Unit) {
+        if let Some(anchor) = self.anchor_for(queue, current, unit) {
+            self.lift_to(unit, anchor);
+        }
+    }
+
+    fn lift_to(&self, unit: &Unit, anchor: Anchor) {
         let allowed = anchor.allowed.max(unit.share.charge(self.allowed_ns()));
         let charged = later(unit.charged(), anchor.charged.wrapping_sub(allowed));
         unit.charged.store(charged, Ordering::Relaxed);
@@ -95,13 +85,9 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 let waiting = locked.queue.first_waiting_for(cpu)?;
                 Some(self.anchor(waiting))
             });
-            self.lift(
-                unit,
-                Anchors {
-                    of_free: None,
-                    of_pinned: waiting,
-                },
-            );
+            if let Some(anchor) = waiting {
+                self.lift_to(unit, anchor);
+            }
         }
     }
 

@@ -50,6 +50,8 @@ pub struct Unit {
     pub(super) is_bound: AtomicBool,
     /// It may run on all that were on line when it came to a queue last.
     pub(super) is_free: AtomicBool,
+    /// After so many changes of what is on line that was so.
+    pub(super) is_free_as_of: AtomicU32,
     /// What it has been charged, compared by [`is_before`](super::queue::is_before).
     pub(super) charged: AtomicU64,
     /// Until when it has been charged, while it runs.
@@ -85,6 +87,7 @@ impl Unit {
             soft: core::array::from_fn(|_| AtomicU64::new(u64::MAX)),
             is_bound: AtomicBool::new(false),
             is_free: AtomicBool::new(false),
+            is_free_as_of: AtomicU32::new(0),
             charged: AtomicU64::new(0),
             charged_ns: AtomicU64::new(0),
             began_ns: AtomicU64::new(0),
