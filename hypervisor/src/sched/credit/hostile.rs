@@ -65,7 +65,7 @@ fn guests_that_burst_together_keep_nobody_waiting() {
             let bound_ns = if is_first {
                 ratelimit_ns
             } else {
-                ratelimit_ns * (2 * 64 / u64::from(cpus)).min(70)
+                ratelimit_ns * (2 * 64 / u64::from(cpus)).min(73)
             };
             let worst_ns = worst_latency_ns(&machine, victim);
             assert!(

@@ -82,6 +82,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         if matches!(turn, Turn::Ends | Turn::Over) && is_relief_due {
             locked.queue.next_relief_ns = now_ns.saturating_add(TICK_NS);
         }
+        let mut pinned = None;
         // The queue stays locked, unless others are looked at.
         let (next, held) = match (turn, first) {
             (Turn::Over, _) if !is_online => (None, Some(locked)),
@@ -100,7 +101,8 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 let level = locked.queue.level;
                 let is_boosted = locked.queue.nr_boosted() != 0;
                 if let Some(unit) = unit {
-                    self.lift(&locked.queue, Some(unit), unit);
+                    let pinned = *pinned.insert(self.pinned(&locked.queue, Some(unit)));
+                    self.lift(&locked.queue, pinned, unit);
                 }
                 drop(locked);
                 unit.into_iter().for_each(|unit| self.keep_close(cpu, unit));
@@ -129,7 +131,8 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                     unit.is_boosted.store(false, Ordering::Relaxed);
                     unit.return_grant();
                 }
-                self.lift(queue, unit, vcpu.unit());
+                let pinned = pinned.unwrap_or_else(|| self.pinned(queue, unit));
+                self.lift(queue, pinned, vcpu.unit());
                 let until_ns = self.begin_turn(queue, now_ns, vcpu.unit());
                 (Pick::Switch(vcpu), until_ns)
             }

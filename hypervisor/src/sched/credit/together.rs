@@ -25,21 +25,21 @@ struct Anchor {
     allowed: u64,
 }
 
+/// To whom those keep close that may run everywhere, and get a processor or go on there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Pinned(Option<Anchor>);
+
 impl<V: SchedVcpu<Unit>> Credit<V> {
-    /// To whom one keeps close that gets the processor of this queue, or goes on there, where `current` has run: one that may
-    /// run everywhere to whoever may not and has been charged least, one that may not to whoever has been charged most of those
-    /// that wait.
-    fn anchor_for(&self, queue: &Queue<V>, current: Option<&Unit>, unit: &Unit) -> Option<Anchor> {
-        if !unit.is_free() {
-            return queue.last_waiting().map(|unit| self.anchor(unit));
-        }
+    /// Whoever may not run everywhere and has been charged least of those that compete for the processor of this queue, where
+    /// `current` has run. There may be a pass over the queue.
+    pub(super) fn pinned(&self, queue: &Queue<V>, current: Option<&Unit>) -> Pinned {
         let current = current.filter(|unit| !unit.is_free());
         let least = match (current, queue.first_pinned()) {
             (Some(own), Some(other)) if is_before(other.charged(), own.charged()) => Some(other),
             (Some(own), _) => Some(own),
             (None, other) => other,
         };
-        least.map(|unit| self.anchor(unit))
+        Pinned(least.map(|unit| self.anchor(unit)))
     }
 
     fn anchor(&self, unit: &Unit) -> Anchor {
@@ -56,9 +56,15 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
     }
 
     /// Bounds what one that gets the processor is owed before others that compete for it: charges of the two have grown apart
-    /// while they did not compete.
-    pub(super) fn lift(&self, queue: &Queue<V>, current: Option<&Unit>, unit: &Unit) {
-        if let Some(anchor) = self.anchor_for(queue, current, unit) {
+    /// while they did not compete. One that may run everywhere keeps close to `pinned`, one that may not to whoever has been charged
+    /// most of those that wait.
+    pub(super) fn lift(&self, queue: &Queue<V>, pinned: Pinned, unit: &Unit) {
+        let anchor = if unit.is_free() {
+            pinned.0
+        } else {
+            queue.last_waiting().map(|unit| self.anchor(unit))
+        };
+        if let Some(anchor) = anchor {
             self.lift_to(unit, anchor);
         }
     }
