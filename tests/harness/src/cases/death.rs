@@ -222,15 +222,19 @@ enum Aftermath {
     Stay,
 }
 
-/// Every fault on the boot processor and on another, and one that stays.
+/// Every fault on the boot processor and on another: after it the machine reboots on the one, and stays on the other.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for fault in FAULTS {
-        for &cpu in fault.processors {
+        for (index, &cpu) in fault.processors.iter().enumerate() {
+            let (name, aftermath) = match index {
+                0 => ("", Aftermath::Reboot),
+                _ => ("-noreboot", Aftermath::Stay),
+            };
             cases.push(Case::new(
-                format!("death/{}-cpu{cpu}", fault.name),
+                format!("death/{}-cpu{cpu}{name}", fault.name),
                 move |context| {
-                    dies(context, fault, cpu, Aftermath::Reboot).unwrap_or_else(|verdict| verdict)
+                    dies(context, fault, cpu, aftermath).unwrap_or_else(|verdict| verdict)
                 },
             ));
         }
@@ -254,17 +258,6 @@ pub fn cases() -> Vec<Case> {
         cases.push(Case::new(name, move |context| {
             refuses(context, aftermath).unwrap_or_else(|verdict| verdict)
         }));
-    }
-    for (name, cpu) in [("assert", 0), ("stack-overflow", 1), ("never-arrives", 1)] {
-        let Some(fault) = FAULTS.into_iter().find(|fault| fault.name == name) else {
-            continue;
-        };
-        cases.push(Case::new(
-            format!("death/{}-cpu{cpu}-noreboot", fault.name),
-            move |context| {
-                dies(context, fault, cpu, Aftermath::Stay).unwrap_or_else(|verdict| verdict)
-            },
-        ));
     }
     // Most wait for the reboot, or whether there is none.
     cases.into_iter().map(Case::idle).collect()
