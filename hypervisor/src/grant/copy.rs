@@ -102,12 +102,12 @@ fn resolve<'a, L: GrantDomains, F, M>(
     is_grant: bool,
 ) -> Result<(Name, L::Ref<'a>), GrantStatus> {
     let is_self = end.domid == DomId::SELF;
-    let owner = if is_self { cx.caller.id() } else { end.domid };
-    let domain = cx.domains.get(owner).ok_or(GrantStatus::BadDomain)?;
     // A frame by its number can only be one's own, and is named so.
     if !is_grant && !is_self {
         return Err(GrantStatus::PermissionDenied);
     }
+    let owner = if is_self { cx.caller.id() } else { end.domid };
+    let domain = cx.domains.get(owner).ok_or(GrantStatus::BadDomain)?;
     let name = if is_grant {
         Name::Grant(owner, end.gref())
     } else {

@@ -280,11 +280,11 @@ impl Model {
 
     pub(super) fn copy(&mut self, by: u16, from: End, to: End, len: u16) -> Result<(), Status> {
         for end in [from, to] {
-            if end.dom != DomId::SELF.0 && end.dom >= DOMAINS {
-                return Err(Status::BadDomain);
-            }
             if end.dom != DomId::SELF.0 && !end.is_grant {
                 return Err(Status::PermissionDenied);
+            }
+            if end.dom != DomId::SELF.0 && end.dom >= DOMAINS {
+                return Err(Status::BadDomain);
             }
         }
         let source = self.copy_end(by, from, false)?;

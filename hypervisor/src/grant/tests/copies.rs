@@ -79,7 +79,10 @@ fn copies_are_refused_with_the_expected_status_and_leave_nothing_behind() {
             op(|op| op.source.domid = DomId(1)),
             GrantStatus::PermissionDenied,
         ),
-        (op(|op| op.dest.domid = DomId(9)), GrantStatus::BadDomain),
+        (
+            op(|op| op.dest.domid = DomId(9)),
+            GrantStatus::PermissionDenied,
+        ),
         (op(|op| op.source.frame = 0), GrantStatus::BadPage),
         (op(|op| op.dest.frame = u64::MAX), GrantStatus::BadPage),
         (op(|op| op.dest.frame = 19), GrantStatus::GeneralError),

@@ -50,14 +50,12 @@ pub(crate) fn run() {
         op.flags = CopyFlags::DEST_GREF;
         op.source = end(frame, domid, 0);
     };
-    refused(
-        &|op| own_source(op, from.mfn().0, DomId(77)),
-        GrantStatus::BadDomain,
-    );
-    refused(
-        &|op| own_source(op, from.mfn().0, OWN),
-        GrantStatus::PermissionDenied,
-    );
+    for domid in [DomId(77), OWN] {
+        refused(
+            &|op| own_source(op, from.mfn().0, domid),
+            GrantStatus::PermissionDenied,
+        );
+    }
     refused(
         &|op| own_source(op, 0xff_ffff, DomId::SELF),
         GrantStatus::BadPage,
