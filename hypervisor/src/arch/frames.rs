@@ -6,7 +6,7 @@ use super::memory::Machine;
 use super::paging::{self, Access};
 use crate::lock::IrqLock;
 use crate::machine::phys::PhysRange;
-use crate::mm::block::{CleanBlock, Scrub, SharedAccess, share_boot_frame};
+use crate::mm::block::{CleanBlock, Scrub, SharedAccess, UncleanBlock, share_boot_frame};
 use crate::mm::buddy::{Buddy, Order, Request, Reserve};
 use crate::mm::frame::{Frame, FrameTable};
 use crate::mm::held::HeldFrame;
@@ -212,6 +212,11 @@ pub(super) fn allocate(order: Order) -> Option<CleanBlock> {
         .lock()
         .allocate(table(), Request::anywhere(order))?;
     Some(block.clean(table(), &Machine, &Zero))
+}
+
+/// A block with what is in it.
+pub(super) fn allocate_unclean(order: Order) -> Option<UncleanBlock> {
+    ALLOCATOR.lock().allocate(table(), Request::anywhere(order))
 }
 
 /// A clean block.

@@ -19,7 +19,7 @@ use crate::cpu_policy::Policy;
 use crate::event::PortTable;
 use crate::grant::GrantDomain;
 use crate::lock::IrqLock;
-use crate::mm::block::CleanBlock;
+use crate::mm::block::{CleanBlock, UncleanBlock};
 use crate::mm::error::Stop;
 use crate::mm::held::HeldFrame;
 use crate::mm::lock::{PtDomain, PtLock};
@@ -203,9 +203,10 @@ impl Domain {
         Ok(vcpu)
     }
 
-    /// Gives the domain the frames of a block. Returns the first.
-    pub(crate) fn adopt(&self, block: CleanBlock) -> Mfn {
-        self.frames.lock().adopt(frame_table(), block, self.id)
+    /// Gives the first domain, while it is built, the frames of a block with what is in them. Returns the first.
+    pub(crate) fn adopt_first(&self, block: UncleanBlock) -> Mfn {
+        let mut frames = self.frames.lock();
+        frames.adopt_first(frame_table(), &memory::Machine, block, self.id)
     }
 
     /// Gives the domain frames that the boot loader has filled for it.

@@ -70,9 +70,16 @@ pub(super) fn give_boot_frame(frame: &Frame, owner: DomId) {
         frame.refs.load(Ordering::Relaxed) == 0,
         "a boot frame is in use"
     );
-    frame.aux.store(0, Ordering::Relaxed);
-    frame.owner.store(Owner::of(owner).raw(), Ordering::Relaxed);
-    frame.refs.store(refs::ALLOCATED | 1, Ordering::Release);
+    frame.give(owner);
+}
+
+impl Frame {
+    /// One general reference, the allocation's, for its new owner. From here on others may take references.
+    fn give(&self, owner: DomId) {
+        self.aux.store(0, Ordering::Relaxed);
+        self.owner.store(Owner::of(owner).raw(), Ordering::Relaxed);
+        self.refs.store(refs::ALLOCATED | 1, Ordering::Release);
+    }
 }
 
 macro_rules! block_accessors {
@@ -119,6 +126,28 @@ impl UncleanBlock {
             head: self.head,
             order: self.order,
         }
+    }
+
+    /// Gives every frame to `owner`, as [`CleanBlock::give_to`], without zeroing those that no domain has owned since the
+    /// hypervisor started. Only for a domain that may look into every frame of the machine anyway: what is in such a frame
+    /// was there before us.
+    #[must_use]
+    pub(super) fn give_first(
+        self,
+        table: FrameTable<'_>,
+        machine: &(impl Tlb + Scrub),
+        owner: DomId,
+    ) -> Mfn {
+        self.flush(table, machine);
+        for (mfn, frame) in self.entries(table) {
+            if frame.owner() != Owner::NONE && frame.refs.load(Ordering::Relaxed) & refs::CLEAN == 0
+            {
+                machine.scrub(mfn);
+            }
+            frame.typ.store(0, Ordering::Relaxed);
+            frame.give(owner);
+        }
+        self.mfn()
     }
 
     /// Keeps the block for the hypervisor itself, as [`CleanBlock::keep`], with whatever bytes are in it: for memory
@@ -174,9 +203,7 @@ impl CleanBlock {
     #[must_use]
     pub fn give_to(self, table: FrameTable<'_>, owner: DomId) -> Mfn {
         for (_, frame) in self.entries(table) {
-            frame.aux.store(0, Ordering::Relaxed);
-            frame.owner.store(Owner::of(owner).raw(), Ordering::Relaxed);
-            frame.refs.store(refs::ALLOCATED | 1, Ordering::Release);
+            frame.give(owner);
         }
         self.mfn()
     }

@@ -17,7 +17,8 @@
 //! [`UncleanBlock`], and the only way from there to a usable frame is [`UncleanBlock::clean`], which
 //! does both for the frames that need it. An idle processor does the same ahead of time with
 //! [`Buddy::take_unclean`]. Memory that was never owned (added at boot) counts as unclean too:
-//! what was in it belongs to whoever ran on this machine before us.
+//! what was in it belongs to whoever ran on this machine before us. Only the first domain, which may look
+//! into every frame anyway, is built of it as it is.
 //!
 //! The allocator is plain data behind one lock of the caller's, a leaf in the lock order. Work under
 //! that lock is O(orders), but for [`Buddy::free`], which touches each frame of its block.

@@ -16,6 +16,9 @@ enum Is {
     Taken,
 }
 
+/// What domains write.
+const OWNERS: u8 = 0x55;
+
 /// Memory whose contents and stale translations are tracked: a frame may be zeroed only after the
 /// translations to it are gone.
 struct Memory {
@@ -138,6 +141,19 @@ impl<'t> World<'t> {
             self.taken.push((head, order, None));
             return;
         }
+        if rng.one_in(8) {
+            let owner = DomId(rng.below(3) as u16);
+            let _ = block.give_first(self.table, &self.memory, owner);
+            let contents = &self.memory.contents.borrow()[head as usize..end as usize];
+            assert!(!contents.contains(&OWNERS), "another owner's bytes");
+            let stale = &self.memory.stale_since.borrow()[head as usize..end as usize];
+            assert!(
+                stale.iter().all(Option::is_none),
+                "another owner's translations"
+            );
+            self.taken.push((head, order, Some(owner)));
+            return;
+        }
         let block = block.clean(self.table, &self.memory, &self.memory);
         let contents = &self.memory.contents.borrow()[head as usize..end as usize];
         assert!(contents.iter().all(|&byte| byte == 0), "handed out dirty");
@@ -158,7 +174,10 @@ impl<'t> World<'t> {
             .swap_remove(rng.below(self.taken.len() as u64) as usize);
         for mfn in head..head + u64::from(order.frames()) {
             // The user writes to the frame, and its processors keep a translation.
-            self.memory.contents.borrow_mut()[mfn as usize] = 0x55;
+            self.memory.contents.borrow_mut()[mfn as usize] = match owner {
+                Some(_) => OWNERS,
+                None => 0x77,
+            };
             let frame = self.table.get(Mfn(mfn)).unwrap();
             if owner.is_some() {
                 assert_eq!(

@@ -3,7 +3,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::block::{CleanBlock, give_boot_frame};
+use super::block::{CleanBlock, Scrub, UncleanBlock, give_boot_frame};
+use super::buddy::Order;
 use super::error::{MmError, Stop};
 use super::frame::{Frame, FrameTable, refs};
 use super::frame_list::FrameList;
@@ -11,6 +12,7 @@ use super::held::HeldFrame;
 use super::lock::PtLock;
 use super::platform::Platform;
 use super::reference::Mm;
+use super::tlb::Tlb;
 use super::typ::TypeWord;
 use crate::sync::atomic::Ordering;
 use guest_abi::ids::{DomId, Mfn};
@@ -68,12 +70,31 @@ impl DomainFrames {
 
     /// Gives every frame of `block` to `domain`, whose list this is. Returns the first frame.
     pub fn adopt(&mut self, table: FrameTable<'_>, block: CleanBlock, domain: DomId) -> Mfn {
-        let frames = u64::from(block.order().frames());
+        let order = block.order();
         let first = block.give_to(table, domain);
-        for mfn in first.0..first.0.saturating_add(frames) {
+        self.list(table, first, order);
+        first
+    }
+
+    /// As [`adopt`](Self::adopt), for the first domain while it is built: frames that no domain has owned since the
+    /// hypervisor started have whatever is in them.
+    pub fn adopt_first(
+        &mut self,
+        table: FrameTable<'_>,
+        machine: &(impl Tlb + Scrub),
+        block: UncleanBlock,
+        domain: DomId,
+    ) -> Mfn {
+        let order = block.order();
+        let first = block.give_first(table, machine, domain);
+        self.list(table, first, order);
+        first
+    }
+
+    fn list(&mut self, table: FrameTable<'_>, first: Mfn, order: Order) {
+        for mfn in first.0..first.0.saturating_add(u64::from(order.frames())) {
             self.owned.push(table, Mfn(mfn));
         }
-        first
     }
 
     /// Gives `domain`, whose list this is, the `count` frames from `first` on, which the boot loader has filled

@@ -215,9 +215,11 @@ fn allocate_frames(
             order -= 1;
         }
         let Some(size) = Order::new(order) else { break };
-        match frames::allocate(size) {
+        // What is in them from before is no secret from a domain that may map every frame, and to clear all of a large
+        // domain's memory takes seconds.
+        match frames::allocate_unclean(size) {
             Some(block) => {
-                let mfn = domain.adopt(block);
+                let mfn = domain.adopt_first(block);
                 for index in 0..1u64 << order {
                     crate::arch::memory::Machine.set(Mfn(mfn.0 + index), pfn + index);
                 }
@@ -394,8 +396,10 @@ fn fill(
     if let (Some(place), Some(range)) = (&layout.initrd, parts.initrd) {
         let pages = place.pfns.iter().zip(module_bytes(range).chunks(PAGE_SIZE));
         for (pfn, piece) in pages.skip(done as usize) {
-            if let Some(to) = frames.page(pfn).get_mut(..piece.len()) {
+            let page = frames.page(pfn);
+            if let Some((to, rest)) = page.split_at_mut_checked(piece.len()) {
                 to.copy_from_slice(piece);
+                rest.fill(0);
             }
         }
     }
@@ -420,6 +424,9 @@ fn fill(
         screen_info_len: parts.screen.map_or(0, |screen| screen.len() as u32),
         power_management: 0,
     };
+    for pfn in layout.start_info.iter().chain([layout.stack]) {
+        frames.page(pfn).fill(0);
+    }
     let info = start::start_info(layout, shared_info.address(), devices, &line);
     let bytes = zerocopy::IntoBytes::as_bytes(&info);
     let page = frames.page(layout.start_info.start());

@@ -229,8 +229,16 @@ impl<'a> Kernel<'a> {
 
     /// Writes what the kernel has in the frame `pfn`: bytes of segments, zeros elsewhere.
     pub fn fill_page(&self, pfn: Pfn, page: &mut [u8; PAGE_SIZE]) {
-        page.fill(0);
         let page_start = pfn.0.saturating_mul(PAGE_SIZE as u64);
+        let fills_it = |segment: &Segment<'_>| {
+            let skip = page_start.checked_sub(segment.start);
+            let skip = skip.and_then(|skip| usize::try_from(skip).ok());
+            let bytes = skip.and_then(|skip| segment.bytes.get(skip..));
+            bytes.is_some_and(|bytes| bytes.len() >= PAGE_SIZE)
+        };
+        if !self.segments.iter().any(fills_it) {
+            page.fill(0);
+        }
         for segment in &self.segments {
             // Where the segment's first byte lies in the page, or how much of it lies before the page.
             let (skip, at) = if segment.start < page_start {

@@ -17,6 +17,8 @@ const STOCK_INITRD: &str = "build/stock-tools/initrd";
 const CREATE_LIMIT: Duration = Duration::from_secs(200);
 /// How often short commands are tried: the shortest time counts.
 const TRIES: usize = 4;
+/// How often both are tried, if it takes that: the shortest times count.
+const ROUNDS: usize = 2;
 /// Ctrl-], which leaves a console, and how long nothing else is typed behind it.
 const LEAVE: &str = "\x1d";
 const ALONE: Duration = Duration::from_secs(2);
@@ -74,8 +76,24 @@ fn compare(context: &Context<'_>) -> Result<Verdict, Verdict> {
             "there is no {STOCK_INITRD}: tests/stock-tools makes it"
         )));
     }
-    let reference = measure(context, Hypervisor::Reference)?;
-    let ours = measure(context, Hypervisor::Paravane)?;
+    let (mut ours, mut reference) = ([Cost::NEVER; 5], [Cost::NEVER; 5]);
+    let mut verdict = Verdict::Skipped("nothing was measured".to_string());
+    for _ in 0..ROUNDS {
+        reference = least_of(reference, measure(context, Hypervisor::Reference)?);
+        ours = least_of(ours, measure(context, Hypervisor::Paravane)?);
+        verdict = judge(ours, reference);
+        if matches!(verdict, Verdict::Pass(_)) {
+            break;
+        }
+    }
+    Ok(verdict)
+}
+
+fn least_of(one: [Cost; 5], other: [Cost; 5]) -> [Cost; 5] {
+    std::array::from_fn(|step| one[step].least(other[step]))
+}
+
+fn judge(ours: [Cost; 5], reference: [Cost; 5]) -> Verdict {
     let mut said = Vec::new();
     let mut is_slow = false;
     for (((what, most), ours), reference) in STEPS.iter().zip(ours).zip(reference) {
@@ -87,11 +105,11 @@ fn compare(context: &Context<'_>) -> Result<Verdict, Verdict> {
         ));
     }
     let said = said.join("; ");
-    Ok(if is_slow {
+    if is_slow {
         Verdict::TooSlow(said)
     } else {
         Verdict::Pass(said)
-    })
+    }
 }
 
 /// In the order of [`STEPS`].
