@@ -169,6 +169,7 @@ cases! {
 cases! {
     /// What guests of the tools do, which those judge who look from the first domain.
     GUESTS:
+    "guest/hog" = guest::hog;
     "guest/idle" = guest::idle;
     "guest/store-attack" = guest::store_attack;
     "guest/store-use" = guest::store_use;

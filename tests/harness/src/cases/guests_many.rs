@@ -48,7 +48,7 @@ pub fn cases(extent: Extent) -> Vec<Case> {
     ]
 }
 
-fn case(
+pub(super) fn case(
     name: &str,
     judge: impl Fn(&mut Shell) -> Result<String, Verdict> + Send + Sync + 'static,
 ) -> Case {
@@ -167,7 +167,7 @@ fn many(shell: &mut Shell) -> Result<String, Verdict> {
 }
 
 /// One number that a command prints.
-fn number(shell: &mut Shell, command: &str) -> Result<u64, Verdict> {
+pub(super) fn number(shell: &mut Shell, command: &str) -> Result<u64, Verdict> {
     let lines = shell.output(command)?;
     let number = lines.last().and_then(|line| line.trim().parse().ok());
     number.ok_or_else(|| Verdict::Fail(format!("'{command}' prints {lines:?}")))

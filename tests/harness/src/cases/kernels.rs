@@ -31,6 +31,8 @@ const VERDICT_LIMIT: Duration = Duration::from_secs(90);
 const EXIT_LIMIT: Duration = Duration::from_secs(10);
 /// How long cases run that take their time, where all of it is asked for.
 const LONG_S: u32 = 60;
+/// For a domain that nobody knows the end of.
+const LOST_LIMIT: Duration = Duration::from_secs(30);
 /// From the domain's end to the audit's result.
 const AUDIT_LIMIT: Duration = Duration::from_secs(60);
 const DIFFERENCES: &str = "docs/REFERENCE-DIFFERENCES.md";
@@ -362,10 +364,18 @@ fn ended(run: &mut Run, hypervisor: Hypervisor, ending: Ending) -> Result<Verdic
             Some(MachineEnding::Exited(0)),
         ),
     };
-    let pattern = Regex::new(&format!("{expected}|VERDICT"))
+    let pattern = Regex::new(&format!("{expected}|VERDICT|(?i:panic on cpu)"))
         .map_err(|error| Verdict::NoVerdict(error.to_string()))?;
-    match run.wait_for(&pattern, VERDICT_LIMIT) {
+    let limit = match ending {
+        Ending::Anything => LOST_LIMIT,
+        _ => VERDICT_LIMIT,
+    };
+    match run.wait_for(&pattern, limit) {
+        Ok(line) if line.text.to_lowercase().contains("panic on cpu") => Ok(Verdict::Fail(
+            format!("the hypervisor died: '{}'", line.text),
+        )),
         Ok(_) if ending == Ending::Anything => Ok(Verdict::Pass(String::new())),
+        Err(Missing::TimedOut) if ending == Ending::Anything => lives_on(run, hypervisor),
         Ok(line) if line.text.contains("VERDICT") => Ok(Verdict::Fail(line.text)),
         Ok(_) => match then {
             None => Ok(Verdict::Pass(String::new())),
@@ -382,6 +392,20 @@ fn ended(run: &mut Run, hypervisor: Hypervisor, ending: Ending) -> Result<Verdic
         }
         Err(missing) => Err(no_line(expected, &missing)),
     }
+}
+
+/// The domain runs in circles, which is as good an end as any if the hypervisor still listens.
+fn lives_on(run: &mut Run, hypervisor: Hypervisor) -> Result<Verdict, Verdict> {
+    // Of the books of memory, where there are any, else of anything.
+    let (key, answer) = match hypervisor {
+        Hypervisor::Paravane => ("F", "Frame audit: (\\d+ findings|not done)"),
+        Hypervisor::Reference => ("h", "key 'h' .*pressed"),
+    };
+    run.send(&format!("\x01\x01\x01{key}"))
+        .map_err(|error| Verdict::NoVerdict(format!("nothing can be typed: {error}")))?;
+    run.wait_for(&super::pattern(answer)?, AUDIT_LIMIT)
+        .map_err(|missing| no_line("the answer to a debug key", &missing))?;
+    Ok(Verdict::Pass("the domain runs in circles".into()))
 }
 
 /// In the reason of a row that is about chance: the case passes, too.

@@ -12,6 +12,7 @@ pub mod dom0_speed;
 pub mod guests;
 pub mod guests_devices;
 pub mod guests_many;
+pub mod guests_sharing;
 pub mod guests_speed;
 mod kernel_log;
 pub mod kernels;
@@ -59,6 +60,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(guests::cases());
     cases.extend(guests_devices::cases(extent));
     cases.extend(guests_many::cases(extent));
+    cases.extend(guests_sharing::cases());
     cases.extend(guests_speed::cases());
     cases.extend(stock_tools::cases());
     cases.extend(storms::cases());

@@ -65,8 +65,11 @@ pub(super) fn events(dice: &mut Dice) {
 
 pub(super) fn vcpus(dice: &mut Dice) {
     let vcpu = match dice.below(10) {
-        0 => dice.value().max(1),
-        // The first one keeps the time.
+        // The first one keeps the time. The reference looks at the lower half alone.
+        0 => match dice.value() {
+            value if value as u32 == 0 => 1,
+            value => value,
+        },
         _ => 1 + dice.below(u64::from(smp::nr_vcpus().max(2)) - 1),
     };
     let op = match dice.below(16) {
@@ -332,7 +335,7 @@ fn console(dice: &mut Dice) {
 }
 
 /// Hypercalls with which this kernel would end the domain or itself.
-const SPARED: [Hypercall; 13] = [
+const SPARED: [Hypercall; 14] = [
     Hypercall::Multicall,
     Hypercall::SetTrapTable,
     Hypercall::SetCallbacks,
@@ -345,6 +348,7 @@ const SPARED: [Hypercall; 13] = [
     Hypercall::SetSegmentBase,
     Hypercall::EventChannelOp,
     Hypercall::VcpuOp,
+    Hypercall::NmiOp,
     Hypercall::PhysdevOp,
 ];
 
@@ -360,10 +364,12 @@ fn chosen(dice: &mut Dice) -> (u64, [u64; 5]) {
         false => dice.below(60),
     };
     let is_spared = Hypercall::try_from(number).is_ok_and(|call| SPARED.contains(&call));
-    // Nothing is gained by ending the machine or by filling the console: these two are called with more care.
+    // Nothing is gained by ending the machine or by filling the console: these two are called with more care. And the
+    // reference dies of a page fault, or restarts the machine, by what it is told to boot next.
     let is_never = [Hypercall::ConsoleIo, Hypercall::PlatformOp]
         .iter()
-        .any(|call| call.number() == number);
+        .any(|call| call.number() == number)
+        || Hypercall::KexecOp.number() == number && is_reference();
     let number = match is_never || is_spared && !dice.is_wild {
         true => Hypercall::Version.number(),
         false => number,

@@ -19,6 +19,7 @@ use crate::{command_line, cpu};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use dice::Dice;
 use guest_abi::callback_op::{CallbackFlags, CallbackType};
+use guest_abi::sched_op::SchedOp;
 use guest_abi::segment::{FLAT_RING3_CS64, FLAT_RING3_SS};
 
 /// Ports below this are needed: the timers, for one.
@@ -30,10 +31,14 @@ static SEED: AtomicU64 = AtomicU64::new(0);
 /// When the first part ends.
 static TAME_UNTIL: AtomicU64 = AtomicU64::new(0);
 static WILD_UNTIL: AtomicU64 = AtomicU64::new(0);
+/// All vCPUs are initialised: one of them may not do it to another in some way of its own.
+static IS_COMPLETE: AtomicBool = AtomicBool::new(false);
 static IS_WILD: AtomicBool = AtomicBool::new(false);
 /// What each vCPU has done.
 static DONE: [AtomicU32; cpu::MAX_VCPUS] = [const { AtomicU32::new(0) }; cpu::MAX_VCPUS];
 static TRAPS: AtomicU32 = AtomicU32::new(0);
+/// What each vCPU does now: a number of [`operate`]'s.
+static LAST: [AtomicU32; cpu::MAX_VCPUS] = [const { AtomicU32::new(0) }; cpu::MAX_VCPUS];
 
 pub(crate) fn run() {
     let seconds = command_line::number("seconds").unwrap_or(10);
@@ -60,6 +65,7 @@ pub(crate) fn run() {
     for vcpu in 1..count {
         smp::start(VcpuId(vcpu), harm);
     }
+    IS_COMPLETE.store(true, Ordering::Release);
     harm(VcpuId(0));
 }
 
@@ -74,6 +80,9 @@ fn report() {
 
 /// What one vCPU does.
 fn harm(vcpu: VcpuId) {
+    while !IS_COMPLETE.load(Ordering::Acquire) {
+        let _ = hypercall!(SchedOp, SchedOp::Yield.number());
+    }
     own_info(vcpu);
     trap::init_callbacks();
     // Its frames are like no others; without it selectors that can't be loaded become null.
@@ -114,7 +123,9 @@ fn own_info(vcpu: VcpuId) {
 }
 
 fn operate(dice: &mut Dice, space: &UserSpace) {
-    match dice.below(68) {
+    let choice = dice.below(68);
+    LAST[cpu::id().0 as usize].store(choice as u32, Ordering::Relaxed);
+    match choice {
         0..8 => memory::mmu_update(dice),
         8..16 => memory::update_va_mapping(dice),
         16..22 => memory::mmuext(dice),
@@ -169,7 +180,11 @@ fn on_trap(trap: &mut trap::Trap) {
         }
         // The hypervisor has cleared the flag.
         NM => {}
-        _ => panic!("{trap:?}"),
+        _ => panic!(
+            "{trap:?} on vCPU {:?}, whose last operation was {:?}",
+            cpu::id(),
+            LAST
+        ),
     }
 }
 

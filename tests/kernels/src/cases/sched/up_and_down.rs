@@ -36,10 +36,13 @@ pub(crate) fn run() {
         smp::wait_until("the other's turn", || TURNS.load(SeqCst) == round);
         smp::wait_until("it to go down", || !is_up());
     }
-    let mut info = RunstateInfo::new_zeroed();
-    let outcome = hypercall!(VcpuOp, VcpuOp::GetRunstateInfo.number(), 1u64, &mut info);
-    assert_eq!(outcome, Ok(0));
-    assert_eq!(info.state, RunState::Offline.number());
+    // It is called down before it has left its processor.
+    smp::wait_until("it to be offline", || {
+        let mut info = RunstateInfo::new_zeroed();
+        let outcome = hypercall!(VcpuOp, VcpuOp::GetRunstateInfo.number(), 1u64, &mut info);
+        assert_eq!(outcome, Ok(0));
+        info.state == RunState::Offline.number()
+    });
     // Somebody else may take it down as well, wherever it is.
     for _ in 0..ROUNDS {
         assert_eq!(smp::operate_plain(VcpuOp::Up, OTHER), Ok(0));
