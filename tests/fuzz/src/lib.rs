@@ -3,6 +3,7 @@
 
 mod acpi_tables;
 mod command_line;
+mod control_operations;
 mod efi_tables;
 mod insn_decode;
 mod insn_execute;
@@ -21,6 +22,7 @@ use hypervisor::machine::{PhysRead, PhysReadError};
 
 pub use acpi_tables::run as acpi_tables;
 pub use command_line::run as command_line;
+pub use control_operations::run as control_operations;
 pub use efi_tables::run as efi_tables;
 pub use hypervisor::continuation::calls::run as multicall;
 pub use hypervisor::event::calls::run as event_channels;
@@ -73,8 +75,8 @@ mod seeds {
     }
 
     tests! {
-        acpi_tables command_line efi_tables event_channels grant_tables insn_decode insn_execute kernel_image
-        memory_map memory_operations multiboot_info multicall page_tables physical_interrupts store_wire symbol_table
+        acpi_tables command_line control_operations efi_tables event_channels grant_tables insn_decode insn_execute
+        kernel_image memory_map memory_operations multiboot_info multicall page_tables physical_interrupts store_wire symbol_table
         vcpu_operations
     }
 
