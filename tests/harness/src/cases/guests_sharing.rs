@@ -1,6 +1,7 @@
 //! Guests that compute beside a stock first domain: who gets how much of the processors by what the configurations
 //! say, and how the first domain's tools answer meanwhile.
 
+use super::Extent;
 use super::guests_many::{case, number};
 use super::shell::Shell;
 use crate::suite::Case;
@@ -21,9 +22,12 @@ const WEIGHT_PERCENT: f64 = 5.0;
 /// That of a cap, in percent of a processor.
 const CAP_PERCENT: f64 = 2.0;
 
-/// All cases.
-pub fn cases() -> Vec<Case> {
-    vec![case("hogs", hogs), case("configured-shares", shares)]
+/// All cases. What tiny kernels show of weights and caps is shown always; this takes minutes.
+pub fn cases(extent: Extent) -> Vec<Case> {
+    match extent {
+        Extent::WholeProduct => vec![case("hogs", hogs), case("configured-shares", shares)],
+        Extent::AllPairs => Vec::new(),
+    }
 }
 
 /// The first domain's tools answer while every processor is wanted by many.

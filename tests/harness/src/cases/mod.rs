@@ -60,7 +60,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(guests::cases());
     cases.extend(guests_devices::cases(extent));
     cases.extend(guests_many::cases(extent));
-    cases.extend(guests_sharing::cases());
+    cases.extend(guests_sharing::cases(extent));
     cases.extend(guests_speed::cases());
     cases.extend(stock_tools::cases());
     cases.extend(storms::cases());
