@@ -157,6 +157,7 @@ fn run(options: &XendOptions) -> io::Result<()> {
     let listener = listen(&socket)?;
     xend.take_over()
         .map_err(|fault| io::Error::other(fault.to_string()))?;
+    xend.start_network();
     let watcher = Arc::clone(&xend);
     std::thread::spawn(move || watch(&watcher));
     let server = Arc::clone(&xend);
@@ -168,6 +169,7 @@ fn run(options: &XendOptions) -> io::Result<()> {
         // What is wrong is in the log.
         let _ = xend.reload();
     }
+    xend.stop_network();
     log::info!("xend stops; guests go on");
     let _ = std::fs::remove_file(options.pid_file());
     let _ = std::fs::remove_file(&socket);

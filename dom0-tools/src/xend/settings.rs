@@ -63,7 +63,6 @@ const SECONDS: Shape = Shape::Number(0, 1 << 20, "a number of seconds, at most 1
 const COUNT: Shape = Shape::Number(0, 1 << 32, "a number");
 const REMOTE: &str = "service to other machines";
 const MIGRATION: &str = "migration";
-const NETWORKS: &str = "networks of guests";
 const SCREENS: &str = "screens of guests";
 const DEVICES: &str = "devices of guests";
 const BALLOONING: &str = "ballooning";
@@ -118,7 +117,7 @@ const KEYS: [Key; 53] = [
         "0",
         "taking processors from the first domain",
     ),
-    missing("network-script", Shape::Text, "", NETWORKS),
+    key("network-script", Shape::Text, ""),
     key("vif-script", Shape::Text, "vif-bridge"),
     key("device-create-timeout", SECONDS, "100"),
     key("device-destroy-timeout", SECONDS, "100"),
@@ -315,6 +314,12 @@ impl Settings {
     #[must_use]
     pub fn vif_script(&self) -> &str {
         self.text("vif-script")
+    }
+
+    /// What makes the first domain's own network ready for guests, with its words; empty if that is done by others.
+    #[must_use]
+    pub fn network_script(&self) -> &str {
+        self.text("network-script")
     }
 
     /// How long it may take until a device is connected.

@@ -231,13 +231,15 @@ impl FirstDomain for World {
             .variables
             .iter()
             .find(|(name, _)| *name == "XENBUS_PATH");
-        let backend = backend.map(|(_, backend)| backend.clone()).unwrap();
+        // A script for no device has none.
+        let backend = backend.map(|(_, backend)| backend.clone());
+        let backend = backend.unwrap_or_default();
         state
             .drivers
             .calls
             .push((call.words[0].clone(), backend.clone()));
         state.drivers.last = Some(call.clone());
-        if call.words[0] == "remove" || call.words[0] == "offline" {
+        if ["remove", "offline", "start", "stop"].contains(&&*call.words[0]) {
             return Ok(());
         }
         let directory = format!("/local/domain/0/{backend}");

@@ -17,6 +17,7 @@
 mod block;
 pub mod first_domain;
 mod handshake;
+mod host_network;
 mod network;
 pub(super) mod plug;
 pub mod running;

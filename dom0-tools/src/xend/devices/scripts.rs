@@ -139,7 +139,7 @@ fn open_log(call: &Call) -> io::Result<(File, u64)> {
         .variables
         .iter()
         .find(|(name, _)| *name == "XENBUS_PATH");
-    let of = of.map_or("", |(_, of)| of);
+    let of = of.map_or("the first domain", |(_, of)| of);
     let title = format!(
         "{of}: {} {}\n",
         call.program.display(),

@@ -565,3 +565,28 @@ fn what_a_guest_writes_about_its_devices_misleads_nobody() {
     );
     assert_eq!(world.state().nodes["/local/domain/0/memory/target"], "1");
 }
+
+#[test]
+fn the_first_domains_network_is_ready_while_the_daemon_or_a_guest_is() {
+    let (world, xend) = hasty("network");
+    let words = || world.state().drivers.last.take().map(|call| call.words);
+    xend.start_network();
+    assert_eq!(words(), None);
+    let settings = world.directory("network").with_extension("settings");
+    let text = "(network-script 'network-bridge netdev=eth1 bridge=xenbr1')";
+    std::fs::write(settings, text).unwrap();
+    xend.reload().unwrap();
+    xend.start_network();
+    let called = world.state().drivers.last.clone().unwrap();
+    assert_eq!(
+        called.program.to_str(),
+        Some("/etc/xen/scripts/network-bridge")
+    );
+    assert_eq!(words().unwrap(), ["start", "netdev=eth1", "bridge=xenbr1"]);
+    create(&xend, with("etch", &[])).unwrap();
+    xend.stop_network();
+    assert_eq!(words(), None);
+    xend.destroy("etch").unwrap();
+    xend.stop_network();
+    assert_eq!(words().unwrap()[0], "stop");
+}

@@ -3,6 +3,7 @@
 //! stand there.
 
 use super::boot::BOOT_COMPLETE;
+use super::manual::commands_of;
 use super::shell::Shell;
 use super::{Extent, IMAGE, no_line, pattern};
 use crate::iso::Recipe;
@@ -156,9 +157,7 @@ fn boots_to_login(context: &Context<'_>) -> Result<Verdict, Verdict> {
 
 /// A plain Debian becomes one on the hypervisor by the manual's commands.
 fn is_installed(context: &Context<'_>) -> Result<Verdict, Verdict> {
-    let manual = std::fs::read_to_string(MANUAL)
-        .map_err(|error| Verdict::NoVerdict(format!("{MANUAL}: {error}")))?;
-    let blocks = commands_in(&manual);
+    let blocks = commands_of(MANUAL, SECTION)?;
     let is_last = |block: &Vec<String>| block.last().is_some_and(|line| line == REBOOT);
     let Some(position) = blocks.iter().position(is_last) else {
         return Err(Verdict::Fail(format!(
@@ -207,47 +206,17 @@ fn type_block(shell: &mut Shell, block: &[String]) -> Result<(), Verdict> {
     shell.output_within("set +e", COMMAND_LIMIT).map(|_| ())
 }
 
-/// The blocks of commands of the section.
-fn commands_in(manual: &str) -> Vec<Vec<String>> {
-    let section = manual
-        .lines()
-        .skip_while(|line| *line != SECTION)
-        .skip(1)
-        .take_while(|line| !line.starts_with("## "));
-    let mut blocks: Vec<Vec<String>> = Vec::new();
-    let mut is_inside = false;
-    for line in section {
-        match line.strip_prefix("    ") {
-            Some(command) => {
-                if !is_inside {
-                    blocks.push(Vec::new());
-                }
-                if let Some(block) = blocks.last_mut() {
-                    block.push(command.to_string());
-                }
-                is_inside = true;
-            }
-            None => is_inside = false,
-        }
-    }
-    blocks
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{MANUAL, REBOOT, commands_in};
+    use super::super::manual::commands_in;
+    use super::{MANUAL, REBOOT, SECTION};
     use std::path::Path;
-
-    #[test]
-    fn commands_are_the_indented_blocks_of_the_section() {
-        let manual = "    not this\n## On a Debian machine\ntext\n\n    a\n      b\n\ntext\n\n    c\n## Next\n    d\n";
-        assert_eq!(commands_in(manual), [vec!["a", "  b"], vec!["c"]]);
-    }
 
     #[test]
     fn the_manual_has_commands_before_and_after_the_restart() {
         let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let blocks = commands_in(&std::fs::read_to_string(top.join(MANUAL)).unwrap());
+        let manual = std::fs::read_to_string(top.join(MANUAL)).unwrap();
+        let blocks = commands_in(&manual, SECTION);
         let restart = blocks
             .iter()
             .position(|block| block.last().unwrap() == REBOOT);
