@@ -7,6 +7,7 @@ use crate::arch::guest::running::Guest;
 use crate::arch::guest::state;
 use crate::arch::memory::{Machine, mm};
 use crate::arch::{scheduler, tlb};
+use crate::control::vcpu_mask::VcpuMask;
 use crate::domain::context::Context;
 use crate::domain::{Domain, Domains};
 use crate::mm::error::{MmError, Stop};
@@ -207,18 +208,15 @@ pub(super) fn mmu_update(guest: &Guest<'_>, arguments: [u64; 6]) -> Outcome {
 enum Scope {
     Here,
     Everywhere,
-    Some([u64; 4]),
+    Some(VcpuMask),
 }
 
-/// vCPUs that a mask names: as many words as the domain has vCPUs for, 256 at the most.
-fn read_mask(guest: &Guest<'_>, at: u64) -> Result<[u64; 4], Errno> {
-    let mut mask = [0u64; 4];
-    let bytes = guest.domain.vcpus().len().div_ceil(8);
-    for index in 0..bytes.min(32) {
+/// vCPUs that a mask names. It has as many bits as the domain has vCPUs.
+fn read_mask(guest: &Guest<'_>, at: u64) -> Result<VcpuMask, Errno> {
+    let mut mask = VcpuMask::default();
+    for index in 0..VcpuMask::bytes_for(guest.domain.vcpus().len()) {
         let byte: u8 = read(at.checked_add(index as u64).ok_or(Errno::EFAULT)?)?;
-        if let Some(word) = mask.get_mut(index / 8) {
-            *word |= u64::from(byte) << (8 * (index % 8));
-        }
+        mask.add(index, byte);
     }
     Ok(mask)
 }
@@ -228,10 +226,7 @@ fn flush(guest: &Guest<'_>, scope: &Scope, page: Option<u64>) {
         (Scope::Here, Some(address)) => tlb::flush_page_local(address),
         (Scope::Here, None) => tlb::flush_local(),
         (Scope::Everywhere, _) => tlb::flush_domain(guest.domain.id()),
-        (Scope::Some(mask), _) => flush_vcpus(guest.domain, |vcpu| {
-            mask.get((vcpu.0 / 64) as usize)
-                .is_some_and(|word| word >> (vcpu.0 % 64) & 1 != 0)
-        }),
+        (Scope::Some(mask), _) => flush_vcpus(guest.domain, |vcpu| mask.names(vcpu)),
     }
 }
 

@@ -2,9 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Answer, read, write};
+use super::{Answer, domctl, read, write};
 use crate::arch::guest::running::Guest;
 use crate::arch::{power, processors, wall_clock};
+use crate::control::privilege;
+use crate::speculation;
 use core::mem::offset_of;
 use guest_abi::errno::Errno;
 use guest_abi::payload::Payload;
@@ -23,10 +25,13 @@ pub(super) fn platform_op(guest: &Guest<'_>, argument: u64) -> Answer {
     if operation.interface_version != INTERFACE_VERSION {
         return Err(Errno::EACCES);
     }
-    if !guest.domain.is_hardware_domain() {
-        return Err(Errno::EPERM);
-    }
-    let command = PlatformOp::try_from(operation.cmd).map_err(|_| Errno::ENOSYS)?;
+    let command = PlatformOp::try_from(operation.cmd).ok();
+    let rule = command.map_or(privilege::UNKNOWN, privilege::platform);
+    rule.admit(domctl::rights(guest))?;
+    speculation::barrier();
+    let Some(command) = command else {
+        return Err(Errno::ENOSYS);
+    };
     let mut content = operation.u;
     match command {
         PlatformOp::SetTime64 => {
