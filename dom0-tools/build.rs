@@ -4,11 +4,12 @@ use std::env;
 
 /// What is started anew for every command, by whom it serves. At an address of their own they have nothing to relocate
 /// then, and an emulator that keeps translated code finds it again. The daemons, which others talk to, lie anywhere.
-const COMMANDS: [(&str, &str); 4] = [
+const COMMANDS: [(&str, &str); 5] = [
     ("dom0-tools", "xm"),
     ("dom0-tools", "xenstore"),
     ("dom0-tools", "xenconsole"),
     ("evaluator", "xm-evaluate"),
+    ("top", "xentop"),
 ];
 
 fn main() {
@@ -21,7 +22,7 @@ fn main() {
     if !is_known || !features.split(',').any(|feature| feature == "crt-static") {
         return;
     }
-    // Both packages have this script.
+    // All these packages have this script.
     let package = env::var("CARGO_PKG_NAME").unwrap_or_default();
     for (_, command) in COMMANDS.iter().filter(|(of, _)| *of == package) {
         for option in ["-static", "-no-pie"] {

@@ -1,6 +1,8 @@
 //! How the programs are called. Their help and their manual pages are made from what is said here.
 #![forbid(unsafe_code)]
 
+pub mod xentop;
+
 use crate::console::host::{Manner, Overflow};
 use crate::console::line_times::Times;
 use crate::store::quota::Quota;
@@ -504,6 +506,7 @@ pub fn programs() -> Vec<clap::Command> {
         XenconsoledOptions::command(),
         XenconsoleOptions::command(),
         XendOptions::command(),
+        xentop::XentopOptions::command(),
     ];
     for tool in xenstore.get_subcommands() {
         let name: &'static str = format!("xenstore-{}", tool.get_name()).leak();

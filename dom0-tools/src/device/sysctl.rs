@@ -12,8 +12,8 @@ use guest_abi::sysctl::{
     DebugKeys, DomainInfoList, INTERFACE_VERSION, PhysInfo, ReadConsole, Sysctl, SysctlOp,
 };
 use guest_abi::sysctl_cpu::{
-    CpuTopology, CpuTopologyInfo, CreditSchedule, NodeMemory, NumaInfo, SchedulerCommand,
-    SchedulerId, SchedulerOp,
+    CpuIdleTime, CpuIdleTimes, CpuTopology, CpuTopologyInfo, CreditSchedule, NodeMemory, NumaInfo,
+    SchedulerCommand, SchedulerId, SchedulerOp,
 };
 use guest_abi::version::{
     CAPABILITIES_SIZE, CHANGESET_SIZE, COMMAND_LINE_SIZE, CompileInfo as AbiCompileInfo,
@@ -26,6 +26,8 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 const BEHIND: usize = 1024;
 /// Domains that are asked for at once.
 const DOMAINS_AT_ONCE: usize = 256;
+/// Processors that are asked for.
+const MAX_CPUS: u32 = 4096;
 /// The longest log that is read.
 const MAX_LOG_BYTES: usize = 16 << 20;
 
@@ -111,6 +113,35 @@ impl Privcmd {
         answer
             .map(|operation: SchedulerOp| operation.u.read())
             .map_err(|errno| ControlError::new("asking the scheduler", errno))
+    }
+
+    /// How long each processor has been idle since the boot, in nanoseconds.
+    ///
+    /// # Errors
+    ///
+    /// The hypervisor's.
+    pub fn idle_times(&self, highest: u32) -> Result<Vec<u64>, ControlError> {
+        let most = highest.saturating_add(1).min(MAX_CPUS);
+        let size = most as usize * size_of::<CpuIdleTime>();
+        let mut memory = self.locked(BEHIND + size)?;
+        let list = CpuIdleTimes {
+            max_cpus: most,
+            pad0: [0; 4],
+            info: memory.address(BEHIND),
+            nr_cpus: 0,
+            pad1: [0; 4],
+        };
+        // SAFETY: the address is of room for as many processors as are said, in this locked memory.
+        let answer: Result<CpuIdleTimes, _> =
+            unsafe { self.sysctl(&mut memory, SysctlOp::GetCpuInfo, &list) };
+        let answer = answer.map_err(|errno| ControlError::new("asking for idle times", errno));
+        let times = answer.map(|answer| {
+            let count = answer.nr_cpus.min(most) as usize;
+            let times = memory.read_list::<CpuIdleTime>(BEHIND, count);
+            times.iter().map(|time| time.idletime).collect()
+        });
+        self.give_back(memory);
+        times
     }
 
     /// All domains, in the order of their numbers.

@@ -5,6 +5,20 @@ use super::failure::Failure;
 use super::output;
 use super::run::{Session, expect};
 use crate::xend::protocol::{Request, Response};
+use std::env;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// The program that shows what domains use, beside the one that runs.
+const TOP: &str = "xentop";
+
+/// Becomes that program.
+pub(super) fn top(arguments: &Arguments) -> Result<(), Failure> {
+    expect("top", arguments, 0, 0)?;
+    let failed = |error| Failure::error(format!("{TOP} can't be run: {error}"));
+    let program = env::current_exe().map_err(failed)?.with_file_name(TOP);
+    Err(failed(Command::new(program).exec()))
+}
 
 pub(super) fn run(
     name: &str,

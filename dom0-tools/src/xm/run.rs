@@ -161,6 +161,7 @@ fn dispatch(
         "create" => create::create(&arguments, session),
         "shutdown" => wait::shutdown(&arguments, wait::Kind::Shutdown, session),
         "reboot" => wait::shutdown(&arguments, wait::Kind::Reboot, session),
+        "top" => host::top(&arguments),
         "dmesg" | "debug-keys" | "info" | "log" => host::run(command.name, &arguments, session),
         "block-attach" | "block-detach" | "block-list" | "network-attach" | "network-detach"
         | "network-list" => device::run(command.name, &arguments, session),

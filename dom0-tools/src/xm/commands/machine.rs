@@ -1,16 +1,19 @@
 //! Subcommands about the machine, and about what domains share of it.
 
-use super::{Command, Group, JSON, later, of_group, opt};
+use super::{Command, Group, JSON, later, of_group, offered, opt};
 
 /// The machine and its hypervisor.
 pub(super) const HOST: &[Command] = &[
-    later(
-        "top",
-        "",
-        "Monitor a host and the domains in real time.",
-        Group::Host,
-        true,
-    ),
+    Command {
+        group: Group::Host,
+        ..offered(
+            "top",
+            "",
+            "Monitor a host and the domains in real time.",
+            &[],
+            true,
+        )
+    },
     of_group(
         Group::Host,
         "dmesg",

@@ -28,7 +28,7 @@ pub fn cases() -> Vec<Case> {
         }),
         case("shell-smp", 2, |shell| shell_works(shell, 4)),
         case("life", 2, life),
-        case("compute", 2, compute),
+        case("compute", COMPUTE_PROCESSORS, compute),
         case("reboot", 2, reboot).idle(),
         case("outputs", 2, super::outputs::are_as_specified),
         case("killed-daemons", 2, killed_daemons),
@@ -159,6 +159,7 @@ fn stands_still(shell: &mut Shell) -> Result<(), Verdict> {
     shell.must_print("d=$(($(off) - a)); echo $((d * d <= 4))", "1")
 }
 
+const COMPUTE_PROCESSORS: u32 = 2;
 /// Of 32 MiB of zeros.
 const SUM: &str = "58f06dd588d8ffb3beb46ada6309436b";
 /// So many that all three compute at once.
@@ -180,6 +181,8 @@ fn compute(shell: &mut Shell) -> Result<(), Verdict> {
         shell.send(&format!("{{ {sums}; echo o$((1))ver; }} &\n"))?;
         leave(shell)?;
     }
+    super::accounts::add_up(shell, COMPUTE_PROCESSORS)?;
+    super::accounts::are_those_of_xm(shell)?;
     shell.output("cd /var/log/xen/console")?;
     shell.output_within(&format!("{{ {sums}; }} >/tmp/sums"), GUEST_LIMIT)?;
     for name in ["one", "two"] {

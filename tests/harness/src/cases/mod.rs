@@ -1,5 +1,6 @@
 //! What is tested by booting.
 
+mod accounts;
 pub mod boot;
 pub mod costs;
 pub mod death;

@@ -44,6 +44,7 @@ fn varying(name: &str) -> Result<String, Verdict> {
     let pattern = match name {
         "state" => "[r-][b-]----",
         "vstate" => "[r-][b-]-",
+        "tstate" => "--[b-]--[r-]",
         "cpu" => r"[\d-]",
         "uuid" => "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
         "clock" => r"\d\d:\d\d:\d\d",

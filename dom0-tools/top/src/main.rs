@@ -1,0 +1,151 @@
+//! Shows what domains use of the machine.
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use dom0_tools::command_line::xentop::XentopOptions;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use ratatui::Terminal;
+use ratatui::backend::TermionBackend;
+use ratatui::termion::raw::IntoRawMode;
+use ratatui::termion::screen::IntoAlternateScreen;
+use std::io::{self, IsTerminal, Read};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use top::batch::{self, Form};
+use top::host::{Depth, Host};
+use top::keys::keys;
+use top::sample::Sample;
+use top::screen::{Screen, Wish};
+use top::table::{Order, Shown};
+
+fn main() -> ExitCode {
+    dom0_tools::panics::end_the_program();
+    let options = match XentopOptions::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            let is_wish = matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            );
+            let _ = error.print();
+            return if is_wish {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            };
+        }
+    };
+    let host = match Host::open() {
+        Ok(host) => host,
+        Err(error) => {
+            eprintln!("Failed to initialize xenstat library");
+            eprintln!("xentop: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let shown = Shown {
+        whole_names: options.full_name,
+        header_each: options.repeat_header,
+        interfaces: options.networks,
+        disks: options.vbds,
+        vcpus: options.vcpus,
+    };
+    let done = if options.json {
+        print(host, Form::Json, &options)
+    } else if options.batch {
+        print(host, Form::Table(shown), &options)
+    } else {
+        show(host, shown, &options)
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xentop: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn look(host: &mut Host, shown: Shown) -> io::Result<Sample> {
+    let depth = if shown.vcpus {
+        Depth::Vcpus
+    } else {
+        Depth::Domains
+    };
+    host.look(depth).map_err(io::Error::other)
+}
+
+fn print(mut host: Host, form: Form, options: &XentopOptions) -> io::Result<()> {
+    let shown = match form {
+        Form::Table(shown) => shown,
+        Form::Json => Shown {
+            vcpus: true,
+            ..Shown::default()
+        },
+    };
+    let delay = Duration::from_secs(options.delay.into());
+    batch::print(
+        &mut io::stdout().lock(),
+        form,
+        options.iterations,
+        || look(&mut host, shown),
+        || std::thread::sleep(delay),
+    )
+}
+
+fn show(mut host: Host, shown: Shown, options: &XentopOptions) -> io::Result<()> {
+    let input = io::stdin();
+    if !input.is_terminal() || !io::stdout().is_terminal() {
+        let why = "this is no terminal; --batch prints for programs";
+        return Err(io::Error::other(why));
+    }
+    let first = look(&mut host, shown)?;
+    let mut screen = Screen::new(shown, Order::default(), options.delay, first);
+    let output = io::stdout().into_raw_mode()?.into_alternate_screen()?;
+    let mut terminal = Terminal::new(TermionBackend::new(output))?;
+    let mut looks = 1;
+    loop {
+        terminal.draw(|frame| screen.draw(frame))?;
+        let next = Instant::now() + Duration::from_secs(screen.delay_s().into());
+        // Until the delay, which may change, is over.
+        while let Some(bytes) = typed(&input, next)? {
+            for key in keys(&bytes) {
+                match screen.press(key) {
+                    Wish::Quit => return Ok(()),
+                    Wish::Redraw => terminal.clear()?,
+                    Wish::Look => screen.see_more(look(&mut host, screen.shown())?),
+                    Wish::Draw => {}
+                }
+            }
+            terminal.draw(|frame| screen.draw(frame))?;
+        }
+        if options.iterations.is_some_and(|most| looks >= most) {
+            return Ok(());
+        }
+        screen.see(look(&mut host, screen.shown())?);
+        looks += 1;
+    }
+}
+
+/// What is typed before a moment; `None`: nothing is. The size of the screen may have changed if it is empty.
+fn typed(mut input: &io::Stdin, until: Instant) -> io::Result<Option<Vec<u8>>> {
+    let left = until.saturating_duration_since(Instant::now());
+    let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+    let mut waited = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut waited, left) {
+        Ok(0) => Ok(None),
+        Ok(_) => {
+            let mut bytes = [0; 256];
+            let length = input.read(&mut bytes)?;
+            if length == 0 {
+                return Err(io::Error::other("the terminal is gone"));
+            }
+            Ok(Some(bytes[..length].to_vec()))
+        }
+        Err(Errno::EINTR) => Ok(Some(Vec::new())),
+        Err(error) => Err(error.into()),
+    }
+}
