@@ -162,6 +162,7 @@ fn run(options: &XendOptions) -> io::Result<()> {
     std::thread::spawn(move || watch(&watcher));
     let server = Arc::clone(&xend);
     std::thread::spawn(move || serve(&server, &listener));
+    xend.start_kept();
     log::info!("xend {} serves", env!("CARGO_PKG_VERSION"));
     background::write_pid_file(&options.pid_file());
     background::is_started(options.is_background);
@@ -169,6 +170,7 @@ fn run(options: &XendOptions) -> io::Result<()> {
         // What is wrong is in the log.
         let _ = xend.reload();
     }
+    xend.stop_kept();
     xend.stop_network();
     log::info!("xend stops; guests go on");
     let _ = std::fs::remove_file(options.pid_file());

@@ -5,6 +5,7 @@ use super::protocol::{Fault, Response};
 use super::record::{Phase, Record};
 use super::store_tree;
 use super::table::Taken;
+use super::view::DomainView;
 use super::{Xend, devices};
 use crate::config::domain::{DomainConfig, Uuid, is_valid_name};
 use guest_abi::domctl_domain::DomainInfoFlags;
@@ -47,13 +48,32 @@ impl Xend {
     /// # Errors
     ///
     /// Why there is no new domain.
-    pub fn create(&self, mut config: DomainConfig, start: Start) -> Result<Response, Fault> {
+    pub fn create(&self, config: DomainConfig, start: Start) -> Result<Response, Fault> {
+        self.make(config, start, None)
+    }
+
+    /// Makes a domain that is kept: its own name is not taken.
+    pub(super) fn create_kept(
+        &self,
+        config: DomainConfig,
+        start: Start,
+    ) -> Result<Response, Fault> {
+        let uuid = config.uuid;
+        self.make(config, start, Some(uuid))
+    }
+
+    fn make(
+        &self,
+        mut config: DomainConfig,
+        start: Start,
+        kept: Option<Uuid>,
+    ) -> Result<Response, Fault> {
         check(&config)?;
         devices::complete(&mut config)?;
         self.plan_devices(&config)?;
         let name = config.name.clone();
         let mut record = Record::new(config, self.table.boot_id());
-        self.check_others(&name)?;
+        self.check_others(&name, kept)?;
         let lock = self.table.insert(&record).map_err(|taken| match taken {
             Taken::Name(domid) => Fault::text(format!(
                 "Domain '{name}' already exists with ID '{}'",
@@ -77,12 +97,14 @@ impl Xend {
         })
     }
 
-    /// Domains of other tools have names too.
-    fn check_others(&self, name: &str) -> Result<(), Fault> {
+    /// Domains of other tools have names too, and those that are kept.
+    fn check_others(&self, name: &str, kept: Option<Uuid>) -> Result<(), Fault> {
+        let own = kept.map(|uuid| uuid.to_string());
+        let is_own = |view: &DomainView| view.domid.is_none() && Some(&view.uuid) == own.as_ref();
         let taken = self
             .domain_views()?
             .into_iter()
-            .find(|view| view.name == name);
+            .find(|view| view.name == name && !is_own(view));
         match taken {
             Some(view) => Err(Fault::text(format!(
                 "Domain '{name}' already exists with ID '{}'",
@@ -232,14 +254,14 @@ fn warnings(config: &DomainConfig) -> Vec<String> {
     if config.pool != "Pool-0" {
         warnings.push(format!("pool = {}: there is only Pool-0 yet", config.pool));
     }
-    if config.on_xend_start != "ignore" || config.on_xend_stop != "ignore" {
-        warnings.push("on_xend_start and on_xend_stop have no effect yet".to_owned());
+    if config.on_xend_stop == "suspend" {
+        warnings.push("on_xend_stop = suspend has no effect yet".to_owned());
     }
     warnings
 }
 
 /// What of a configuration can be checked before anything is made.
-fn check(config: &DomainConfig) -> Result<(), Fault> {
+pub(super) fn check(config: &DomainConfig) -> Result<(), Fault> {
     if config.name.is_empty() {
         return Err(Fault::text("Missing VM Name"));
     }

@@ -248,6 +248,9 @@ impl Xend {
             if let Some(record) = &record {
                 let renamed = self.table.rename(record.config.uuid, name);
                 renamed.map_err(|(Taken::Name(domid) | Taken::Uuid(_, domid))| taken(domid))?;
+                if let Some(record) = self.table.get(record.config.uuid) {
+                    self.keep_changes(&record.config);
+                }
             }
             let uuid = record.map(|record| record.config.uuid);
             store_tree::rename(&mut *self.connect_store()?, domain, uuid, name)?;

@@ -2,9 +2,12 @@
 //! what it was doing if it was suspended.
 
 use super::view::{DomainView, VcpuView};
+use crate::config::domain::{DomainConfig, Uuid};
 use crate::config::file::load_kept_sxp;
 use std::fs;
-use std::path::Path;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 const CONFIGURATION: &str = "config.sxp";
 const CHECKPOINT: &str = "checkpoint.chk";
@@ -47,6 +50,43 @@ fn view(directory: &Path) -> Option<DomainView> {
         console_mfn: 0,
         config: Some(config),
     })
+}
+
+fn own(directory: &Path, uuid: Uuid) -> PathBuf {
+    directory.join(uuid.to_string())
+}
+
+/// Whether one of this identity is kept.
+pub(super) fn has(directory: &Path, uuid: Uuid) -> bool {
+    own(directory, uuid).join(CONFIGURATION).exists()
+}
+
+/// Keeps a domain. Who is interrupted leaves what was kept before.
+pub(super) fn write(directory: &Path, config: &DomainConfig) -> io::Result<()> {
+    let own = own(directory, config.uuid);
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&own)?;
+    let unfinished = own.join("config.unfinished");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&unfinished)?;
+    file.write_all(config.sxp().pretty().as_bytes())?;
+    // It is to be there when the machine is started again.
+    file.sync_all()?;
+    fs::rename(&unfinished, own.join(CONFIGURATION))
+}
+
+/// Keeps a domain no longer.
+pub(super) fn remove(directory: &Path, uuid: Uuid) -> io::Result<()> {
+    match fs::remove_dir_all(own(directory, uuid)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 /// The virtual processors that it would have.

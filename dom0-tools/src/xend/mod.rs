@@ -24,6 +24,7 @@ mod image_notes;
 pub mod kept;
 pub mod lifecycle;
 pub mod machine;
+mod managed;
 pub mod nodes;
 pub mod protocol;
 pub mod record;

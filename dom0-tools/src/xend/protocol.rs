@@ -33,6 +33,23 @@ pub enum Request {
         /// It does not run yet.
         paused: bool,
     },
+    /// Keeps a domain, which does not run yet.
+    New {
+        /// What it is to be.
+        config: Box<DomainConfig>,
+    },
+    /// Builds a domain that is kept.
+    Start {
+        /// Which.
+        domain: String,
+        /// It does not run yet.
+        paused: bool,
+    },
+    /// Keeps a domain no longer.
+    Delete {
+        /// Which.
+        domain: String,
+    },
     /// Ends a domain at once.
     Destroy {
         /// Which.

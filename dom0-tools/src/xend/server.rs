@@ -91,6 +91,14 @@ fn converse(xend: &Xend, stream: &UnixStream) -> io::Result<()> {
     }
 }
 
+const fn start_of(paused: bool) -> Start {
+    if paused {
+        Start::Paused
+    } else {
+        Start::Running
+    }
+}
+
 /// Does what a client asks.
 #[must_use]
 pub fn answer(xend: &Xend, request: Request) -> Response {
@@ -103,14 +111,10 @@ impl Xend {
             Request::Ping => Ok(Response::Done),
             Request::Reload => self.reload().map(|()| Response::Done),
             Request::List { domains } => self.list(&domains).map(Response::Domains),
-            Request::Create { config, paused } => {
-                let start = if paused {
-                    Start::Paused
-                } else {
-                    Start::Running
-                };
-                self.create(*config, start)
-            }
+            Request::Create { config, paused } => self.create(*config, start_of(paused)),
+            Request::New { config } => self.add(*config),
+            Request::Start { domain, paused } => self.start(&domain, start_of(paused)),
+            Request::Delete { domain } => self.delete(&domain),
             Request::Destroy { domain } => self.destroy(&domain),
             Request::Pause { domain } => self.pause(&domain),
             Request::Unpause { domain } => self.unpause(&domain),

@@ -366,12 +366,12 @@ fn what_has_no_effect_is_told() {
     let xend = world.xend("warns");
     let mut warned = config("etch");
     warned.localtime = true;
-    warned.on_xend_start = "start".to_owned();
+    warned.on_xend_stop = "suspend".to_owned();
     let Ok(Response::Created { warnings, .. }) = xend.create(warned, Start::Running) else {
         panic!()
     };
     assert_eq!(warnings.len(), 2, "{warnings:?}");
-    assert!(warnings[0].starts_with("localtime ") && warnings[1].starts_with("on_xend_start"));
+    assert!(warnings[0].starts_with("localtime ") && warnings[1].starts_with("on_xend_stop"));
 }
 
 #[test]

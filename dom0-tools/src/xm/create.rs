@@ -18,7 +18,12 @@ const DEFAULT_FILE: &str = "xmdefconfig";
 /// How long the console daemon may take.
 const CONSOLE_PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) fn create(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Failure> {
+/// `create`, and `new`, which only has the domain kept.
+pub(super) fn create(
+    name: &str,
+    arguments: &Arguments,
+    session: &mut Session<'_>,
+) -> Result<(), Failure> {
     if arguments.has("help_config") {
         session.print(&help_config());
         return Ok(());
@@ -44,11 +49,15 @@ pub(super) fn create(arguments: &Arguments, session: &mut Session<'_>) -> Result
         }
         return Ok(());
     }
+    let config = Box::new(config);
+    if name == "new" {
+        return session.ask(&Request::New { config }).map(drop);
+    }
     let has_console = arguments.has("console_autoconnect");
     let stays_paused = arguments.has("paused");
     let name = config.name.clone();
     let request = Request::Create {
-        config: Box::new(config),
+        config,
         // Who looks at the console sees the first line: it runs when it is looked at.
         paused: stays_paused || has_console,
     };
@@ -68,6 +77,35 @@ pub(super) fn create(arguments: &Arguments, session: &mut Session<'_>) -> Result
     if !arguments.has("quiet") {
         session.print(&format!("Started domain {name} (id={domid})\n"));
         let _ = session.out.flush();
+    }
+    if has_console {
+        return console(domid, stays_paused, session);
+    }
+    Ok(())
+}
+
+/// `start`: one that is kept. It says nothing.
+pub(super) fn start(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Failure> {
+    for option in ["vncviewer", "vncviewer-autopass"] {
+        if arguments.has(option) {
+            return Err(Failure::error(format!("--{option} is not there yet")));
+        }
+    }
+    let [domain] = arguments.words.as_slice() else {
+        return Err(Failure::with_usage("Expects 1 argument"));
+    };
+    let has_console = arguments.has("console_autoconnect");
+    let stays_paused = arguments.has("paused");
+    let request = Request::Start {
+        domain: domain.clone(),
+        paused: stays_paused || has_console,
+    };
+    let answer = session.ask_and_wait(&format!("Starting {domain}"), None, &request)?;
+    let Response::Created { domid, warnings } = answer else {
+        return Err(unexpected());
+    };
+    for warning in warnings {
+        let _ = writeln!(session.err, "Warning: {warning}");
     }
     if has_console {
         return console(domid, stays_paused, session);

@@ -23,13 +23,14 @@ pub(super) fn run(
         "uptime" => uptime(arguments, session),
         "console" => console(arguments, session),
         "domid" | "domname" | "domstate" => about(name, arguments, session),
-        "destroy" | "pause" | "unpause" | "reset" => {
+        "destroy" | "pause" | "unpause" | "reset" | "delete" => {
             expect(name, arguments, 1, 1)?;
             let domain = word(0);
             let request = match name {
                 "destroy" => Request::Destroy { domain },
                 "pause" => Request::Pause { domain },
                 "unpause" => Request::Unpause { domain },
+                "delete" => Request::Delete { domain },
                 _ => Request::Reset { domain },
             };
             session.ask(&request).map(drop)

@@ -153,12 +153,16 @@ fn dispatch(
         let name = command.name;
         return Err(Failure::error(match command.group {
             Group::Cpupool => format!("xm {name} is not offered: all processors are in Pool-0."),
+            _ if matches!(name, "suspend" | "resume") => {
+                format!("xm {name} comes with xm save, which is not there yet.")
+            }
             _ => format!("xm {name} is not there yet."),
         }));
     }
     let arguments = Arguments::parse(command, words).map_err(Failure::with_usage)?;
     match command.name {
-        "create" => create::create(&arguments, session),
+        "create" | "new" => create::create(command.name, &arguments, session),
+        "start" => create::start(&arguments, session),
         "shutdown" => wait::shutdown(&arguments, wait::Kind::Shutdown, session),
         "reboot" => wait::shutdown(&arguments, wait::Kind::Reboot, session),
         "top" => host::top(&arguments),

@@ -114,6 +114,10 @@ impl Xend for Stub {
                 Some(0) => Err(Fault::text("Cannot pause privileged domain Domain-0")),
                 _ => Ok(Response::Done),
             }),
+            Request::Start { .. } => Ok(Response::Created {
+                domid: 5,
+                warnings: Vec::new(),
+            }),
             _ => Ok(Response::Done),
         };
         Ok(answer.unwrap_or_else(Response::Fault))
@@ -420,4 +424,24 @@ fn shutdowns_are_asked_for_and_waited_for() {
         typed("shutdown a b").1,
         "Error: No multiple domain parameters allowed\n"
     );
+}
+
+#[test]
+fn domains_that_are_kept_are_started_and_deleted_in_silence() {
+    let mut stub = Stub::default();
+    let silence = (String::new(), String::new(), 0);
+    assert_eq!(typed_with("start -p etch", &mut stub), silence);
+    assert_eq!(typed_with("start etch", &mut stub), silence);
+    assert_eq!(typed_with("delete etch", &mut stub), silence);
+    let start = |paused| Request::Start {
+        domain: "etch".into(),
+        paused,
+    };
+    let delete = Request::Delete {
+        domain: "etch".into(),
+    };
+    assert_eq!(stub.asked, [start(true), start(false), delete]);
+    assert_eq!(typed("start").1, "Error: Expects 1 argument\n");
+    let told = "Error: xm suspend comes with xm save, which is not there yet.\n";
+    assert_eq!(typed("suspend etch").1, told);
 }

@@ -63,6 +63,32 @@ const CREATE: &[Opt] = &[
     ),
     JSON,
 ];
+const START: &[Opt] = &[
+    opt(
+        Some('p'),
+        "paused",
+        "",
+        "Do not unpause domain after starting it.",
+    ),
+    opt(
+        Some('c'),
+        "console_autoconnect",
+        "",
+        "Connect to the console after the domain is created.",
+    ),
+    opt(
+        None,
+        "vncviewer",
+        "",
+        "Connect to the VNC display after the domain is created.",
+    ),
+    opt(
+        None,
+        "vncviewer-autopass",
+        "",
+        "Pass VNC password to viewer via stdin.",
+    ),
+];
 const SHUTDOWN: &[Opt] = &[
     opt(Some('a'), "all", "", "Shutdown all guest domains."),
     opt(
@@ -116,18 +142,18 @@ pub(super) const DOMAIN: &[Command] = &[
         CREATE,
         true,
     ),
-    later(
+    offered(
         "new",
         "<ConfigFile> [options] [vars]",
         "Adds a domain to Xend domain management.",
-        Group::Domain,
+        CREATE,
         true,
     ),
-    later(
+    offered(
         "delete",
         "<DomainName>",
         "Remove a domain from Xend domain management.",
-        Group::Domain,
+        &[],
         true,
     ),
     offered(
@@ -270,11 +296,11 @@ pub(super) const DOMAIN: &[Command] = &[
         SHUTDOWN,
         true,
     ),
-    later(
+    offered(
         "start",
         "<DomainName>",
         "Start a Xend managed domain.",
-        Group::Domain,
+        START,
         true,
     ),
     later(

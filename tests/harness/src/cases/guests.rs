@@ -1,5 +1,6 @@
 //! Guests of a stock Debian kernel under `xm`: to their shell and through their life, from outside and from inside.
 
+use super::Extent;
 use super::shell::{Boot, PROMPT, Shell};
 use crate::machine::{Board, Machine};
 use crate::suite::Case;
@@ -20,8 +21,8 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(10);
 const TRIES: u32 = 6;
 
 /// All cases.
-pub fn cases() -> Vec<Case> {
-    vec![
+pub fn cases(extent: Extent) -> Vec<Case> {
+    let mut cases = vec![
         case("shell", 1, |shell| {
             refusals(shell)?;
             shell_works(shell, 1)
@@ -32,7 +33,11 @@ pub fn cases() -> Vec<Case> {
         case("reboot", 2, reboot).idle(),
         case("outputs", 2, super::outputs::are_as_specified),
         case("killed-daemons", 2, killed_daemons),
-    ]
+    ];
+    if extent == Extent::WholeProduct {
+        cases.push(case("autostart", 1, autostart));
+    }
+    cases
 }
 
 pub(super) fn case(
@@ -157,6 +162,23 @@ fn stands_still(shell: &mut Shell) -> Result<(), Verdict> {
     )?;
     // Whole seconds, read one after the other.
     shell.must_print("d=$(($(off) - a)); echo $((d * d <= 4))", "1")
+}
+
+/// Guests start by themselves, and end before the first domain.
+fn autostart(shell: &mut Shell) -> Result<(), Verdict> {
+    shell.output("rm -f /etc/xen/auto/*; ln -s /etc/xen/demo /etc/xen/auto/x")?;
+    shell.output("sed -i s/5000000/0/ /etc/default/xendomains")?;
+    shell.must_print("xendomains start", "demo started")?;
+    shell.must_print("xendomains start", "demo (skip)")?;
+    let log = "/var/log/xen/console/guest-demo.log";
+    let ready = format!("until grep -q 'is a guest' {log}; do sleep 1; done");
+    shell.output_within(&ready, GUEST_LIMIT)?;
+    let stop = "xendomains stop 2>/dev/null";
+    let lines = shell.output_within(stop, GUEST_LIMIT)?;
+    if lines != ["demo shut down"] {
+        return Err(Verdict::Fail(format!("xendomains stop prints {lines:?}")));
+    }
+    nothing_is_left(shell)
 }
 
 const COMPUTE_PROCESSORS: u32 = 2;

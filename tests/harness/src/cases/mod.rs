@@ -60,7 +60,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(dom0_speed::cases());
     cases.extend(devices::cases(extent));
     cases.extend(keys::cases());
-    cases.extend(guests::cases());
+    cases.extend(guests::cases(extent));
     cases.extend(guests_devices::cases(extent));
     cases.extend(guests_many::cases(extent));
     cases.extend(guests_networks::cases(extent));
