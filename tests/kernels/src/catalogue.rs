@@ -472,6 +472,7 @@ cases! {
     "event/upcall-mask" = event::upcall_mask;
     "event/unmask-elsewhere" = event::unmask_elsewhere, on_many(());
     "event/mask-race" = event::mask_race, on_many(());
+    "event/register-info" = event::register_info, on_many(());
     "event/status" = event::status;
     "event/reset" = event::reset;
     "event/many-ports" = event::many_ports;

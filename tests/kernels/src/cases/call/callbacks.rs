@@ -1,7 +1,10 @@
-//! Callbacks are registered by type; types and addresses that are none are refused.
+//! Callbacks are registered by type, and what a kernel can live without is taken away again; types and addresses that are
+//! none are refused.
 
 use super::super::prelude::*;
-use guest_abi::callback_op::{CallbackFlags, CallbackOp, CallbackRegister, CallbackType};
+use guest_abi::callback_op::{
+    CallbackFlags, CallbackOp, CallbackRegister, CallbackType, CallbackUnregister,
+};
 
 pub(crate) fn run() {
     for callback_type in [
@@ -24,6 +27,18 @@ pub(crate) fn run() {
             Ok(0),
             "{callback_type:?}"
         );
+    }
+    for (callback_type, answer) in [
+        (CallbackType::Event, Err(Errno::EINVAL)),
+        (CallbackType::Failsafe, Err(Errno::EINVAL)),
+        (CallbackType::Syscall, Err(Errno::EINVAL)),
+        (CallbackType::Sysenter, Ok(0)),
+        (CallbackType::Syscall32, Ok(0)),
+    ] {
+        let mut unregister = CallbackUnregister::new_zeroed();
+        unregister.callback_type = callback_type.number();
+        let outcome = hypercall!(CallbackOp, CallbackOp::Unregister.number(), &unregister);
+        assert_eq!(outcome, answer, "{callback_type:?} is taken away");
     }
     let mut register = CallbackRegister::new_zeroed();
     for number in [6, 8, 100, u16::MAX] {

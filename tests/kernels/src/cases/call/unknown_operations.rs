@@ -1,6 +1,8 @@
 //! Operations of a hypercall that do not exist answer ENOSYS.
 
 use super::super::prelude::*;
+use crate::control::is_reference;
+use guest_abi::physdev::PhysdevOp;
 
 pub(crate) fn run() {
     let argument = [0u64; 64];
@@ -47,6 +49,17 @@ pub(crate) fn run() {
             Err(Errno::ENOSYS),
             "physdev_op {op}"
         );
+    }
+    // What the reference offers and this does not.
+    for op in [
+        PhysdevOp::IrqUnmaskNotify,
+        PhysdevOp::ApicWrite,
+        PhysdevOp::PirqEoiGmfnV1,
+    ] {
+        if !is_reference() {
+            let outcome = hypercall!(PhysdevOp, op.number(), &argument);
+            assert_eq!(outcome, Err(Errno::ENOSYS), "{op:?}");
+        }
     }
     for op in [2u64, 99] {
         let outcome = hypercall!(ConsoleIo, op, 1u64, &argument);

@@ -1,4 +1,5 @@
-//! Privileged instructions that the kernel has hypercalls for, or no use of, are vector 13.
+//! Privileged instructions that the kernel has hypercalls for, or no use of, are vector 13, and MONITOR and MWAIT
+//! are vector 6.
 
 use super::super::prelude::*;
 
@@ -14,6 +15,13 @@ pub(crate) fn run() {
     trap::expect(probe!("swapgs"), GP, 0);
     trap::expect(probe!("sysretq"), GP, 0);
     trap::expect(probe!("lmsw ax"; in("ax") 1u16), GP, 0);
+    // What waits for a write does not exist outside the processor's kernel level.
+    trap::expect(
+        probe!("monitor"; in("rax") at, in("ecx") 0, in("edx") 0),
+        UD,
+        0,
+    );
+    trap::expect(probe!("mwait"; in("eax") 0, in("ecx") 0), UD, 0);
     // What reads a table's address needs no privilege.
     assert_eq!(probe!("sgdt [{at}]"; at = in(reg) at), None);
     assert_eq!(probe!("smsw {word:e}"; word = out(reg) _), None);

@@ -9,6 +9,7 @@ pub(crate) mod mask_race;
 pub(crate) mod masked;
 pub(crate) mod no_arrays;
 pub(crate) mod poll;
+pub(crate) mod register_info;
 pub(crate) mod reset;
 pub(crate) mod send_refusals;
 pub(crate) mod status;

@@ -1,5 +1,5 @@
-//! INT3 is vector 3, without an error code, after the instruction, whatever the descriptor's privilege
-//! level says.
+//! INT3 is vector 3, and INT 4 vector 4, without an error code, after the instruction, whatever the descriptor's privilege
+//! level says. Vector 5 has no such case: its instruction, BOUND, does not exist in 64-bit code.
 
 use super::super::prelude::*;
 
@@ -9,5 +9,8 @@ pub(crate) fn run() {
         assert_eq!(trap::set_table(&[entry]), Ok(0));
         let trap = probe!("int3");
         assert_eq!(trap::expect(trap, BP, 0).offset, 1, "DPL {dpl}");
+        assert_eq!(trap::set_table(&[trap::info(OF as u8, dpl)]), Ok(0));
+        let trap = probe!("int 4");
+        assert_eq!(trap::expect(trap, OF, 0).offset, 2, "DPL {dpl}");
     }
 }

@@ -4,6 +4,7 @@
 use super::super::prelude::*;
 use crate::memory::{KERNEL_RO, KERNEL_RW, MachineMap, SPARE, TABLE, Tables, entry};
 use guest_abi::address_space::M2P_INVALID;
+use guest_abi::memory_map::E820Entry;
 use guest_abi::memory_op::MemoryOp;
 
 pub(crate) fn run() {
@@ -13,6 +14,8 @@ pub(crate) fn run() {
     };
     // (Some of the) frames of the machine's memory that are nobody's or the hypervisor's, from its top down: each is
     // memory, since frames around it are.
+    let mut one = [E820Entry::new_zeroed()];
+    assert_eq!(MachineMap::ask(&mut one).0, Err(Errno::EINVAL), "no room");
     let map = MachineMap::read();
     let mut tried = 0;
     for mfn in (0x200..end).rev().map(Mfn) {

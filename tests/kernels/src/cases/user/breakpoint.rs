@@ -1,8 +1,9 @@
-//! INT3 in user mode is vector 3 after the instruction.
+//! INT3 in user mode is vector 3 after the instruction, and INT 4 vector 4.
 
 use super::super::prelude::*;
 
 user_code!(user_breakpoint, "int3", "ud2");
+user_code!(user_int4, "int 4", "ud2");
 
 pub(crate) fn run() {
     user::load_new();
@@ -10,4 +11,8 @@ pub(crate) fn run() {
     let frame = user::enter(&registers).frame;
     assert_eq!((frame.vector, frame.error_code), (BP, 0));
     assert_eq!(frame.rip, registers.rip + 1);
+    let registers = user::registers(user_int4());
+    let frame = user::enter(&registers).frame;
+    assert_eq!((frame.vector, frame.error_code), (OF, 0));
+    assert_eq!(frame.rip, registers.rip + 2);
 }
