@@ -4,6 +4,7 @@ use crate::control::error::ControlError;
 use guest_abi::ids::Mfn;
 use hypervisor::image::ImageError;
 use hypervisor::image::command_line::CommandLineTooLong;
+use nix::errno::Errno;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -32,6 +33,18 @@ pub enum BuildError {
     Vanished,
     /// A frame's number does not fit into a grant.
     FrameTooHigh(Mfn),
+}
+
+impl BuildError {
+    /// Whether the machine has not the memory.
+    #[must_use]
+    pub fn is_for_want_of_memory(&self) -> bool {
+        match self {
+            Self::Control(error) => error.errno == Errno::ENOMEM,
+            Self::NoMemory { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for BuildError {

@@ -4,7 +4,7 @@ use super::privcmd::{Locked, Privcmd};
 use crate::control::error::ControlError;
 use guest_abi::event_channel::{AllocUnbound, EventChannelOp};
 use guest_abi::hypercall::Hypercall;
-use guest_abi::ids::{DomId, Mfn, Port};
+use guest_abi::ids::{DomId, Mfn, Port, Vaddr};
 use guest_abi::memory_map::{E820Entry, E820Type, ForeignMemoryMap, MemoryMap};
 use guest_abi::memory_op::{MemFlags, MemoryOp, Reservation};
 use guest_abi::mmu::{MmuextOp, MmuextOperation};
@@ -59,6 +59,28 @@ impl Privcmd {
         Ok(got)
     }
 
+    /// Sets free frames aside for a domain until it has so many in all, its own included; 0 gives back what is set aside.
+    ///
+    /// # Errors
+    ///
+    /// The hypervisor's; that there is not so much free memory, too.
+    pub fn claim(&self, domain: DomId, frames: u64) -> Result<(), ControlError> {
+        let mut memory = self.locked(size_of::<Reservation>())?;
+        let claim = Reservation {
+            extent_start: Vaddr(0),
+            nr_extents: frames,
+            extent_order: 0,
+            mem_flags: MemFlags::empty(),
+            domid: domain,
+            pad0: [0; 6],
+        };
+        let answer = self.memory_op(&mut memory, MemoryOp::ClaimPages, &claim);
+        self.give_back(memory);
+        answer
+            .map(drop)
+            .map_err(|errno| ControlError::new("setting memory aside", errno))
+    }
+
     /// Says what memory map the domain reads: `bytes` of memory from 0 on.
     ///
     /// # Errors
@@ -99,7 +121,7 @@ impl Privcmd {
     ) -> Result<u64, Errno> {
         memory.write(0, argument);
         let arguments = [operation as u64, memory.address(0).0, 0, 0, 0];
-        // SAFETY: the structure is in locked memory, and so are the lists that it names, as long as it says: both
+        // SAFETY: the structure is in locked memory, and so are the lists that it names, as long as it says: all
         // callers, in this module, have made them so.
         unsafe { self.call(Hypercall::MemoryOp, arguments) }
     }

@@ -1,15 +1,19 @@
 //! Making domains, and cleaning up what is left of them.
 
+use super::ballooning::{FRAME_KIB, Room};
 use super::lifecycle::reason_name;
+use super::machine::Images;
 use super::protocol::{Fault, Response};
 use super::record::{Phase, Record};
 use super::store_tree;
 use super::table::Taken;
 use super::view::DomainView;
 use super::{Xend, devices};
+use crate::builder::Built;
+use crate::builder::error::BuildError;
 use crate::config::domain::{DomainConfig, Uuid, is_valid_name};
 use guest_abi::domctl_domain::DomainInfoFlags;
-use guest_abi::ids::{DomId, Mfn, PAGE_SIZE};
+use guest_abi::ids::{DomId, Mfn};
 use std::path::Path;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -127,12 +131,29 @@ impl Xend {
         // Before the first step: who finds a domain of this identity knows that it is unfinished.
         self.table.put(record);
         let images = self.machine.images(&record.config)?;
-        self.check_memory(&record.config)?;
+        let room = self
+            .make_room((record.config.memory_mib << 10) + OVERHEAD_KIB)
+            .inspect_err(|fault| self.note_refusal(&record.config.name, fault))?;
+        let given_kib = room.given_kib;
+        let finished = self.make_and_finish(room, record, &images, start);
+        if finished.is_err() {
+            self.first_takes_back(given_kib);
+        }
+        finished
+    }
+
+    fn make_and_finish(
+        &self,
+        room: Room<'_>,
+        record: &mut Record,
+        images: &Images,
+        start: Start,
+    ) -> Result<DomId, Fault> {
         let domain = self.machine.create(&record.config)?;
         record.domid = Some(domain.0);
         record.start_time = now();
         self.table.put(record);
-        let finished = self.finish(domain, record, &images, start);
+        let finished = self.finish(domain, room, record, images, start);
         if let Err(fault) = finished {
             log::warn!("{}: not built: {fault}", record.config.name);
             self.clean_up(domain, Some(record.config.uuid));
@@ -146,12 +167,20 @@ impl Xend {
     fn finish(
         &self,
         domain: DomId,
+        room: Room<'_>,
         record: &mut Record,
-        images: &super::machine::Images,
+        images: &Images,
         start: Start,
     ) -> Result<(), Fault> {
-        self.machine.set_up(domain, &record.config)?;
-        let built = self.machine.build(domain, &record.config, images)?;
+        let built = self.fill(domain, room, record, images);
+        let built = built.map_err(|error| {
+            let is_refusal = error.is_for_want_of_memory();
+            let fault = Fault::from(error);
+            if is_refusal {
+                self.note_refusal(&record.config.name, &fault);
+            }
+            fault
+        })?;
         record.store_mfn = built.store.mfn.0;
         record.console_mfn = built.console.mfn.0;
         store_tree::describe(
@@ -173,18 +202,22 @@ impl Xend {
         Ok(())
     }
 
-    fn check_memory(&self, config: &DomainConfig) -> Result<(), Fault> {
-        let machine = self.machine.physical()?;
-        let free_pages = machine.free_pages.saturating_sub(machine.outstanding_pages);
-        let free_kib = free_pages * (PAGE_SIZE as u64 >> 10);
-        let needed_kib = (config.memory_mib << 10) + OVERHEAD_KIB;
-        if free_kib < needed_kib {
-            return Err(Fault::text(format!(
-                "Not enough free memory and enable-dom0-ballooning is False, so I cannot release any more.  \
-                 I need {needed_kib} KiB but only have {free_kib}."
-            )));
-        }
-        Ok(())
+    /// Gives a domain its vCPUs, its limits and its memory, with what is in it at the start.
+    fn fill(
+        &self,
+        domain: DomId,
+        room: Room<'_>,
+        record: &Record,
+        images: &Images,
+    ) -> Result<Built, BuildError> {
+        self.machine.set_up(domain, &record.config)?;
+        // From here on nobody else gets it.
+        let frames = (record.config.memory_mib << 10) / FRAME_KIB;
+        self.machine.claim(domain, frames)?;
+        drop(room);
+        let built = self.machine.build(domain, &record.config, images)?;
+        self.machine.claim(domain, 0)?;
+        Ok(built)
     }
 
     /// A guest that ends before anybody could look at it is told with its last words.

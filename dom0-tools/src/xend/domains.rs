@@ -3,7 +3,7 @@
 use super::create::Start;
 use super::protocol::{Fault, Response};
 use super::record::{Phase, Record};
-use super::store_tree::{self, home};
+use super::store_tree::{self, TARGET, home};
 use super::table::Taken;
 use super::view::{DomainView, VcpuView};
 use super::{Xend, kept};
@@ -71,7 +71,18 @@ impl Xend {
                     name.unwrap_or_else(|| format!("(unknown-{})", domain.0))
                 }
             };
-            view(info, name, record)
+            let mut view = view(info, name, record);
+            if domain == DomId::DOM0 {
+                // Nothing else is known of what it should have.
+                let store = store.get_or_insert_with(|| self.connect_store().ok());
+                let target = store.as_mut().and_then(|store| {
+                    store_tree::kib_of(&mut **store, domain, TARGET)
+                        .ok()
+                        .flatten()
+                });
+                view.memory_mib = target.map_or(view.memory_mib, |kib| kib >> 10);
+            }
+            view
         });
         let mut views: Vec<_> = views.collect();
         for kept in kept::all(&self.settings().domains()) {

@@ -48,6 +48,10 @@ pub trait Machine: Send + Sync {
         config: &DomainConfig,
         images: &Images,
     ) -> Result<Built, BuildError>;
+    /// The most memory that a domain may have from now on. What it has beyond that it keeps.
+    fn limit_memory(&self, domain: DomId, kib: u64) -> Result<(), ControlError>;
+    /// Sets free memory aside for a domain until it has so many frames; 0 gives back what is set aside.
+    fn claim(&self, domain: DomId, frames: u64) -> Result<(), ControlError>;
     fn destroy(&self, domain: DomId) -> Result<(), ControlError>;
     fn pause(&self, domain: DomId) -> Result<(), ControlError>;
     fn unpause(&self, domain: DomId) -> Result<(), ControlError>;
@@ -74,8 +78,6 @@ pub trait Machine: Send + Sync {
 
 /// The highest port of a guest.
 const MAX_PORT: u32 = 1023;
-/// What guests may have beyond their memory, for the hypervisor's rounding.
-const SLACK_KIB: u64 = 1024;
 
 /// The hypervisor itself.
 pub struct Hypervisor {
@@ -130,7 +132,7 @@ impl Machine for Hypervisor {
     fn set_up(&self, domain: DomId, config: &DomainConfig) -> Result<(), ControlError> {
         self.privcmd.set_max_vcpus(domain, config.vcpus)?;
         let kib = config.memory_mib.max(config.maxmem_mib) << 10;
-        self.privcmd.set_max_memory(domain, kib + SLACK_KIB)?;
+        self.privcmd.set_max_memory(domain, kib)?;
         self.privcmd.set_tsc_mode(domain, config.tsc_mode)?;
         if config.rtc_timeoffset != 0 {
             self.privcmd
@@ -171,6 +173,14 @@ impl Machine for Hypervisor {
             maxmem_mib: config.maxmem_mib,
         };
         build(&self.privcmd, domain, &plan)
+    }
+
+    fn limit_memory(&self, domain: DomId, kib: u64) -> Result<(), ControlError> {
+        self.privcmd.set_max_memory(domain, kib)
+    }
+
+    fn claim(&self, domain: DomId, frames: u64) -> Result<(), ControlError> {
+        self.privcmd.claim(domain, frames)
     }
 
     fn destroy(&self, domain: DomId) -> Result<(), ControlError> {

@@ -7,11 +7,13 @@
 //! [`machine::Machine`] and [`nodes::Nodes`], so all of it runs in tests.
 //!
 //! Locks, in this order: that of reading the settings again, which nothing else waits for; a domain's own (one operation
-//! at a time on a domain; none while a core is written); that of taking a disk; then one of these three, and none of them while another is held:
-//! the table of records, that of cores being written, the settings. These are short: what is held for longer than memory
+//! at a time on a domain; none while a core is written); that of making room in memory; that of taking a disk; then one of these, and none of
+//! them while another is held: the table of records, that of cores being written, the settings, the last refusal. These are short: what is held for longer than memory
 //! takes is the table alone, while a name is changed in a record's file.
 #![forbid(unsafe_code)]
 
+mod accounts;
+mod ballooning;
 mod core_files;
 mod core_writing;
 pub mod create;
@@ -25,6 +27,7 @@ pub mod kept;
 pub mod lifecycle;
 pub mod machine;
 mod managed;
+mod memory;
 pub mod nodes;
 pub mod protocol;
 pub mod record;
@@ -36,9 +39,13 @@ pub mod table;
 pub mod view;
 
 #[cfg(test)]
+mod memory_tests;
+#[cfg(test)]
 mod store_tree_tests;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod testing_memory;
 #[cfg(test)]
 mod tests;
 
@@ -78,6 +85,8 @@ pub struct Xend {
     reading: Mutex<()>,
     settings: Mutex<Arc<Settings>>,
     writings: Mutex<core_writing::Writings>,
+    ballooning: Mutex<()>,
+    last_refusal: Mutex<Option<view::Refusal>>,
 }
 
 impl Xend {
@@ -106,6 +115,8 @@ impl Xend {
             reading: Mutex::default(),
             settings: Mutex::new(Arc::new(settings)),
             writings: Mutex::default(),
+            ballooning: Mutex::default(),
+            last_refusal: Mutex::default(),
         }))
     }
 

@@ -2,7 +2,7 @@
 
 use super::devices::Class;
 use super::devices::running::{Detach, DeviceView};
-use super::view::{CreditRow, DomainView, HostView, VcpuView};
+use super::view::{CreditRow, DomainView, HostView, MemoryView, VcpuView};
 use crate::config::devices::Device;
 use crate::config::domain::DomainConfig;
 use serde::{Deserialize, Serialize};
@@ -96,6 +96,20 @@ pub enum Request {
         /// How many.
         count: i64,
     },
+    /// Says what memory a domain should have.
+    SetMemory {
+        /// Which.
+        domain: String,
+        /// How much.
+        mib: u64,
+    },
+    /// Says what memory a domain may have at most.
+    LimitMemory {
+        /// Which.
+        domain: String,
+        /// How much.
+        mib: u64,
+    },
     /// Says where virtual processors may run.
     PinVcpu {
         /// Which.
@@ -176,6 +190,8 @@ pub enum Request {
     },
     /// Describes the machine.
     Host,
+    /// Says where the machine's memory is.
+    Memory,
     /// What the hypervisor has printed.
     Dmesg {
         /// And forget it.
@@ -234,6 +250,8 @@ pub enum Response {
     Devices(Vec<DeviceView>),
     /// The machine.
     Host(Box<HostView>),
+    /// The machine's memory.
+    Memory(Box<MemoryView>),
     /// A text.
     Text(String),
     /// So much of something is done.

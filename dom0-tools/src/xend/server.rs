@@ -123,6 +123,8 @@ impl Xend {
             Request::Rename { domain, name } => self.rename(&domain, &name),
             Request::Vcpus { domains } => self.vcpus(&domains).map(Response::Vcpus),
             Request::SetVcpus { domain, count } => self.set_vcpus(&domain, count),
+            Request::SetMemory { domain, mib } => self.set_memory(&domain, mib),
+            Request::LimitMemory { domain, mib } => self.limit_memory(&domain, mib),
             Request::PinVcpu { domain, vcpu, cpus } => self.pin(&domain, vcpu, &cpus),
             Request::Shares { domains } => self.shares(&domains),
             Request::SetShare {
@@ -151,6 +153,7 @@ impl Xend {
             } => self.dump_core(&domain, file.as_deref(), live, then),
             Request::DumpProgress { domain } => self.dump_progress(&domain),
             Request::Host => self.host().map(|host| Response::Host(Box::new(host))),
+            Request::Memory => (self.memory()).map(|memory| Response::Memory(Box::new(memory))),
             Request::Dmesg { clear } => {
                 let text = self.machine.console()?;
                 if clear {

@@ -65,7 +65,10 @@ const REMOTE: &str = "service to other machines";
 const MIGRATION: &str = "migration";
 const SCREENS: &str = "screens of guests";
 const DEVICES: &str = "devices of guests";
-const BALLOONING: &str = "ballooning";
+/// What the first domain keeps of its memory.
+const FIRST_LEAST: &str = "dom0-min-mem";
+/// Whether it gives memory up for guests: as it is written, or else if it is known what it keeps.
+const BALLOONS_FIRST: &str = "enable-dom0-ballooning";
 
 /// All keys, in the order in which they are shown.
 const KEYS: [Key; 53] = [
@@ -103,14 +106,13 @@ const KEYS: [Key; 53] = [
         "",
         "security labels",
     ),
-    missing(
-        "dom0-min-mem",
-        Shape::Number(0, 1 << 32, "a number of MiB"),
+    key(
+        FIRST_LEAST,
+        Shape::Number(0, 1 << 32, "a number of MiB, at most 4294967296"),
         "0",
-        BALLOONING,
     ),
-    missing("enable-dom0-ballooning", Shape::YesNo, "no", BALLOONING),
-    missing("total_available_memory", COUNT, "0", BALLOONING),
+    key(BALLOONS_FIRST, Shape::YesNo, "no"),
+    missing("total_available_memory", COUNT, "0", "a pool of memory"),
     missing(
         "dom0-cpus",
         COUNT,
@@ -264,6 +266,10 @@ impl Settings {
     }
 
     fn text(&self, name: &str) -> &str {
+        if name == BALLOONS_FIRST && !self.written.contains_key(name) && self.first_least_kib() != 0
+        {
+            return "yes";
+        }
         let default = || {
             let key = KEYS.iter().find(|key| key.name == name);
             key.map_or("", |key| key.default)
@@ -332,6 +338,19 @@ impl Settings {
     #[must_use]
     pub fn device_destroy_timeout(&self) -> Duration {
         Duration::from_secs(self.text("device-destroy-timeout").parse().unwrap_or(0))
+    }
+
+    /// What the first domain has at least, by whatever is done with its memory here.
+    #[must_use]
+    pub fn first_least_kib(&self) -> u64 {
+        let mib: u64 = self.text(FIRST_LEAST).parse().unwrap_or(0);
+        mib << 10
+    }
+
+    /// Whether the first domain gives memory up for guests.
+    #[must_use]
+    pub fn balloons_first(&self) -> bool {
+        self.text(BALLOONS_FIRST) == "yes"
     }
 
     /// Where domains are kept that do not run.

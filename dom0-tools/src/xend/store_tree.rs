@@ -1,7 +1,7 @@
 //! The nodes of a domain in the store.
 
 use super::image_notes;
-use super::nodes::Nodes;
+use super::nodes::{NewNode, Nodes};
 use super::protocol::Fault;
 use super::record::Record;
 use crate::builder::Built;
@@ -127,8 +127,8 @@ fn describe_home(
             ("name", config.name.clone()),
             ("domid", domain.0.to_string()),
             ("description", config.description.clone()),
-            ("memory/target", kib(config.memory_mib)),
-            ("memory/static-max", kib(config.maxmem_mib)),
+            (TARGET, kib(config.memory_mib)),
+            (MAXIMUM, kib(config.maxmem_mib)),
             ("console/ring-ref", built.console.mfn.0.to_string()),
             ("console/port", built.console.port.0.to_string()),
             ("console/limit", console_limit.to_string()),
@@ -262,6 +262,77 @@ pub fn forget(store: &mut dyn Nodes, domain: DomId, uuid: Option<Uuid>) -> Resul
     }
 }
 
+/// What a domain should have of the memory, and may have at most: nodes with a number of KiB.
+pub const TARGET: &str = "memory/target";
+/// See [`TARGET`].
+pub const MAXIMUM: &str = "memory/static-max";
+
+/// What such a node of a domain says, if it says anything.
+///
+/// # Errors
+///
+/// The store's.
+pub fn kib_of(store: &mut dyn Nodes, domain: DomId, node: &str) -> Result<Option<u64>, Fault> {
+    let value = store.read(&format!("{}/{node}", home(domain)))?;
+    Ok(value.and_then(|text| text.trim().parse().ok()))
+}
+
+/// The number of KiB that the first domain should have.
+///
+/// # Errors
+///
+/// The store's.
+pub fn set_first_target(store: &mut dyn Nodes, kib: u64) -> Result<(), Fault> {
+    let node = format!("{}/{TARGET}", home(DomId::DOM0));
+    store.write(&node, &kib.to_string())
+}
+
+/// What a guest should have of the memory.
+///
+/// # Errors
+///
+/// The store's. Then nothing is changed.
+pub fn set_target(
+    store: &mut dyn Nodes,
+    domain: DomId,
+    uuid: Option<Uuid>,
+    mib: u64,
+) -> Result<(), Fault> {
+    set_memory(store, domain, uuid, [TARGET, "memory"], mib)
+}
+
+/// What a guest may have of it at most.
+///
+/// # Errors
+///
+/// The store's. Then nothing is changed.
+pub fn set_maximum(
+    store: &mut dyn Nodes,
+    domain: DomId,
+    uuid: Option<Uuid>,
+    mib: u64,
+) -> Result<(), Fault> {
+    set_memory(store, domain, uuid, [MAXIMUM, "maxmem"], mib)
+}
+
+/// Sets a node of a domain's home to so many KiB, and one of what is kept of it to so many MiB.
+fn set_memory(
+    store: &mut dyn Nodes,
+    domain: DomId,
+    uuid: Option<Uuid>,
+    [in_home, in_vm]: [&str; 2],
+    mib: u64,
+) -> Result<(), Fault> {
+    let node = |path, value: u64| NewNode {
+        path,
+        value: value.to_string(),
+        perms: None,
+    };
+    let mut nodes = vec![node(format!("{}/{in_home}", home(domain)), mib << 10)];
+    nodes.extend(uuid.map(|uuid| node(format!("{}/{in_vm}", vm(uuid)), mib)));
+    store.write_together(&nodes)
+}
+
 /// Writes what is said of the first domain.
 ///
 /// # Errors
@@ -275,8 +346,11 @@ pub fn describe_first(store: &mut dyn Nodes, memory_kib: u64, vcpus: u32) -> Res
     store.write(&format!("{home}/vm"), &vm)?;
     store.write(CONSOLE_BACKENDS, "")?;
     // Its kernel reads the target and follows it: what it has is what it should have.
-    if store.read(&format!("{home}/memory/target"))?.is_none() {
-        store.write(&format!("{home}/memory/target"), &memory_kib.to_string())?;
+    for node in [TARGET, MAXIMUM] {
+        let node = format!("{home}/{node}");
+        if store.read(&node)?.is_none() {
+            store.write(&node, &memory_kib.to_string())?;
+        }
     }
     // `xend` runs the scripts for devices itself: those that udev would run have nothing to do.
     store.write(&format!("{home}/libxl/disable_udev"), "1")?;

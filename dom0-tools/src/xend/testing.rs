@@ -8,6 +8,7 @@ use super::machine::{Images, Machine};
 use super::nodes::{NewNode, Nodes};
 use super::protocol::Fault;
 use super::settings::Settings;
+use super::testing_memory::Memory;
 use super::{Places, SettingsReader, Xend};
 use crate::builder::Built;
 use crate::builder::error::BuildError;
@@ -82,6 +83,8 @@ pub(super) struct State {
     credits: BTreeMap<u16, (u16, u16)>,
     /// The scheduler's parameters that were set.
     schedule: Option<CreditSchedule>,
+    /// The machine's memory.
+    pub(super) memory: Memory,
     last: u16,
     /// The steps that were done since `refuse_at` was set.
     steps: usize,
@@ -263,6 +266,10 @@ impl FirstDomain for World {
     fn end_orphans(&self, backend: &str) {
         self.state().drivers.orphans.push(backend.to_owned());
     }
+
+    fn spare_kib(&self) -> Option<u64> {
+        self.state().memory.spare_kib
+    }
 }
 
 /// Shared by the test, the hypervisor's and the store's stand-ins.
@@ -361,10 +368,17 @@ pub(super) fn running(test: &str) -> (World, Arc<Xend>) {
 
 impl Machine for World {
     fn domains(&self) -> Result<Vec<DomainInfo>, ControlError> {
-        Ok(self.state().domains.values().copied().collect())
+        let state = self.state();
+        // Where it is described, it is there.
+        let first = state.first_target().map(|_| state.memory.first());
+        let guests = state.domains.values().copied();
+        Ok(first.into_iter().chain(guests).collect())
     }
 
     fn domain(&self, domain: DomId) -> Result<Option<DomainInfo>, ControlError> {
+        if domain == DomId::DOM0 {
+            return Ok(Some(self.state().memory.first()));
+        }
         Ok(self.state().domains.get(&domain.0).copied())
     }
 
@@ -385,12 +399,23 @@ impl Machine for World {
         })
     }
 
-    fn set_up(&self, domain: DomId, _: &DomainConfig) -> Result<(), ControlError> {
-        self.change(domain, |_| {})
+    fn set_up(&self, domain: DomId, config: &DomainConfig) -> Result<(), ControlError> {
+        self.change(domain, |info| info.max_pages = config.maxmem_mib << 8)
     }
 
-    fn build(&self, domain: DomId, _: &DomainConfig, _: &Images) -> Result<Built, BuildError> {
-        self.change(domain, |info| info.tot_pages = 16384)?;
+    fn limit_memory(&self, domain: DomId, kib: u64) -> Result<(), ControlError> {
+        if domain == DomId::DOM0 {
+            return self.with(|state| state.memory.first_most = kib >> 2);
+        }
+        self.change(domain, |info| info.max_pages = kib >> 2)
+    }
+
+    fn claim(&self, domain: DomId, frames: u64) -> Result<(), ControlError> {
+        self.with(|state| state.claim(domain, frames))?
+    }
+
+    fn build(&self, domain: DomId, config: &DomainConfig, _: &Images) -> Result<Built, BuildError> {
+        self.with(|state| state.populate(domain, config.memory_mib << 8))??;
         let ring = |number: u32| Ring {
             mfn: Mfn(number.into()),
             port: Port(number),
@@ -474,9 +499,13 @@ impl Machine for World {
     }
 
     fn physical(&self) -> Result<PhysInfo, ControlError> {
+        let mut state = self.state();
+        state.let_first_follow();
         let mut info = PhysInfo::new_zeroed();
         info.nr_cpus = 2;
-        info.free_pages = 1 << 18;
+        info.total_pages = state.memory.total;
+        info.free_pages = state.free_pages();
+        info.outstanding_pages = state.claimed_pages();
         Ok(info)
     }
 

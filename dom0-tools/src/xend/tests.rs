@@ -386,7 +386,7 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(
         refused(|config| config.memory_mib = 1 << 20),
         "Not enough free memory and enable-dom0-ballooning is False, so I cannot release any more.  \
-         I need 1073743872 KiB but only have 1048576."
+         I need 1073743872 KiB but only have 1044480."
     );
     assert_eq!(
         refused(|config| config.kernel = "/nonexistent/vmlinuz".into()),

@@ -95,3 +95,50 @@ pub struct HostView {
     /// Settings of `xend`.
     pub settings: Vec<(String, String)>,
 }
+
+/// Where the machine's memory is. What the hypervisor has, what domains have and what is free are all of it.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct MemoryView {
+    /// All of it.
+    pub total_kib: u64,
+    /// The hypervisor's own.
+    pub hypervisor_kib: u64,
+    /// What all domains have.
+    pub domains_kib: u64,
+    /// What nobody has.
+    pub free_kib: u64,
+    /// The part of that which is set aside for domains that are being built.
+    pub claimed_kib: u64,
+    /// The last start that was refused for want of memory.
+    pub last_refusal: Option<Refusal>,
+    /// In the order of their numbers.
+    pub domains: Vec<MemoryRow>,
+}
+
+/// A domain's part of the memory.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MemoryRow {
+    /// The domain's name.
+    pub name: String,
+    /// Its number.
+    pub domid: u16,
+    /// What it has.
+    pub current_kib: u64,
+    /// What it should have.
+    pub target_kib: u64,
+    /// What it may have; `None` for no limit.
+    pub maximum_kib: Option<u64>,
+    /// What it has less than it may have; without a limit, less than it had at its start.
+    pub ballooned_kib: u64,
+}
+
+/// A guest that was not started.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Its name.
+    pub name: String,
+    /// When that was, in seconds since 1970.
+    pub time: f64,
+    /// Why, as who wanted it was told.
+    pub reason: String,
+}

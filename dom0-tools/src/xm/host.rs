@@ -2,6 +2,7 @@
 
 use super::arguments::Arguments;
 use super::failure::Failure;
+use super::memory;
 use super::output;
 use super::run::{Session, expect};
 use crate::xend::protocol::{Request, Response};
@@ -45,6 +46,9 @@ pub(super) fn run(
         }
         _ => {
             expect(name, arguments, 0, 0)?;
+            if arguments.has("memory") {
+                return memory::show(is_json, session);
+            }
             let Response::Host(host) = session.ask(&Request::Host)? else {
                 return Err(unexpected());
             };

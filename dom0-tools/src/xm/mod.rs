@@ -16,6 +16,7 @@ pub mod domain;
 pub mod failure;
 pub mod help;
 pub mod host;
+mod memory;
 pub mod output;
 pub mod pool_output;
 mod pools;

@@ -5,7 +5,7 @@ use super::client::Xend;
 use super::commands::{Command, Found, Group, find};
 use super::failure::{Failure, Usage};
 use super::progress::{Measure, Progress};
-use super::{create, device, domain, help, host, pools, scheduler, wait};
+use super::{create, device, domain, help, host, memory, pools, scheduler, wait};
 use crate::config::file::Evaluate;
 use crate::xend::protocol::{Fault, Request, Response};
 use std::io::Write;
@@ -166,6 +166,7 @@ fn dispatch(
         "shutdown" => wait::shutdown(&arguments, wait::Kind::Shutdown, session),
         "reboot" => wait::shutdown(&arguments, wait::Kind::Reboot, session),
         "top" => host::top(&arguments),
+        "mem-set" | "mem-max" => memory::run(command.name, &arguments, session),
         "dmesg" | "debug-keys" | "info" | "log" => host::run(command.name, &arguments, session),
         "block-attach" | "block-detach" | "block-list" | "network-attach" | "network-detach"
         | "network-list" => device::run(command.name, &arguments, session),

@@ -5,7 +5,9 @@ use super::progress::Progress;
 use super::run::{Session, run};
 use crate::config::error::ConfigError;
 use crate::xend::protocol::{Fault, Request, Response};
-use crate::xend::view::{CreditRow, DomainView, HostView, VcpuView};
+use crate::xend::view::{
+    CreditRow, DomainView, HostView, MemoryRow, MemoryView, Refusal, VcpuView,
+};
 use std::io;
 
 /// What was asked, and what is answered.
@@ -44,6 +46,39 @@ fn all() -> Vec<DomainView> {
         view("etch", 3, "-b----"),
         view("sarge", 4, "--p---"),
     ]
+}
+
+fn memory() -> MemoryView {
+    MemoryView {
+        total_kib: 1_000_000,
+        hypervisor_kib: 20_000,
+        domains_kib: 780_000,
+        free_kib: 200_000,
+        claimed_kib: 65_536,
+        last_refusal: Some(Refusal {
+            name: "sarge".into(),
+            time: 86_400.0 + 61.5,
+            reason: "I need 5 KiB but only have 4.".into(),
+        }),
+        domains: vec![
+            MemoryRow {
+                name: "Domain-0".into(),
+                domid: 0,
+                current_kib: 700_000,
+                target_kib: 700_000,
+                maximum_kib: None,
+                ballooned_kib: 100_000,
+            },
+            MemoryRow {
+                name: "etch".into(),
+                domid: 3,
+                current_kib: 80_000,
+                target_kib: 65_536,
+                maximum_kib: Some(131_072),
+                ballooned_kib: 51_072,
+            },
+        ],
+    }
 }
 
 impl Xend for Stub {
@@ -107,6 +142,7 @@ impl Xend for Stub {
                 cpu_topology: vec![(0, 0, 0), (1, 0, 0)],
                 ..HostView::default()
             }))),
+            Request::Memory => Ok(Response::Memory(Box::new(memory()))),
             Request::Dmesg { .. } | Request::Log => Ok(Response::Text("(XEN) booted\n".into())),
             Request::Destroy { domain }
             | Request::Pause { domain }
@@ -233,6 +269,23 @@ fn the_machine_is_printed() {
 }
 
 #[test]
+fn where_memory_is_is_printed() {
+    let text = "total_kib              : 1000000\n\
+                hypervisor_kib         : 20000\n\
+                domains_kib            : 780000\n\
+                free_kib               : 200000\n\
+                claimed_kib            : 65536\n\
+                last_refusal           : 1970-01-02 00:01:01 sarge: I need 5 KiB but only have 4.\n\
+                Name                                ID    Current     Target    Maximum  Ballooned\n\
+                Domain-0                             0     700000     700000  unlimited     100000\n\
+                etch                                 3      80000      65536     131072      51072\n";
+    assert_eq!(typed("info --memory"), (text.into(), String::new(), 0));
+    assert_eq!(typed("info -m").0, text);
+    let json: MemoryView = serde_json::from_str(&typed("info --memory --json").0).unwrap();
+    assert_eq!(json, memory());
+}
+
+#[test]
 fn there_is_one_pool_of_processors() {
     let header = "Name               CPUs   Sched     Active   Domain count\n";
     let row = "Pool-0               2    credit       y          3\n";
@@ -298,6 +351,20 @@ fn actions_are_silent() {
         }]
     );
     assert_eq!(
+        asked("mem-set etch 131072k"),
+        [Request::SetMemory {
+            domain: domain(),
+            mib: 128
+        }]
+    );
+    assert_eq!(
+        asked("mem-max etch 1g"),
+        [Request::LimitMemory {
+            domain: domain(),
+            mib: 1024
+        }]
+    );
+    assert_eq!(
         asked("vcpu-pin etch all 0-1"),
         [Request::PinVcpu {
             domain: domain(),
@@ -360,6 +427,14 @@ fn errors_go_to_standard_error_and_usage_to_standard_output() {
         typed("rename etch").1,
         "Error: 'xm rename' requires 2 arguments.\n\n"
     );
+    assert_eq!(
+        typed("mem-set etch").1,
+        "Error: 'xm mem-set' requires 2 arguments.\n\n"
+    );
+    let usage = "Usage: xm mem-set <Domain> <Mem>\n\n\
+                 Set the current memory usage for a domain.\n\n";
+    let invalid = (usage.into(), "Error: Invalid argument.\n".into(), 1);
+    assert_eq!(typed("mem-set etch much"), invalid);
     assert_eq!(typed("vcpu-set etch x").1, "Error: Invalid argument.\n");
     assert_eq!(typed("vcpu-pin etch 0 3-1").1, "Error: Invalid argument.\n");
     let crossed = typed("dump-core -CR etch").1;

@@ -1,4 +1,5 @@
-//! The first domain, as far as devices of guests need it: drivers of its kernel, and programs that it runs.
+//! The first domain, as far as guests need it: drivers of its kernel, programs that it runs, and what they leave of its
+//! memory.
 
 use super::Class;
 use super::scripts::{Call, ScriptFailure, end_orphans, run};
@@ -33,10 +34,14 @@ pub trait FirstDomain: Send + Sync {
 
     /// Ends what a former daemon has started for the backend of this directory.
     fn end_orphans(&self, backend: &str);
+
+    /// What programs could still have of its memory; `None` if its kernel does not say.
+    fn spare_kib(&self) -> Option<u64>;
 }
 
 const BUS: &str = "/sys/bus/xen-backend";
 const INTERFACES: &str = "/sys/class/net";
+const MEMORY: &str = "/proc/meminfo";
 
 /// That in which this runs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,5 +90,13 @@ impl FirstDomain for ThisDomain {
 
     fn end_orphans(&self, backend: &str) {
         end_orphans(backend);
+    }
+
+    fn spare_kib(&self) -> Option<u64> {
+        let text = std::fs::read_to_string(MEMORY).ok()?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
     }
 }

@@ -26,6 +26,11 @@ pub(in super::super) struct Devices {
 }
 
 impl Devices {
+    /// See [`FirstDomain::spare_kib`].
+    pub(in super::super) fn spare_kib(&self) -> Option<u64> {
+        self.first.spare_kib()
+    }
+
     pub(in super::super) fn new(first: Box<dyn FirstDomain>) -> Self {
         Self {
             first,

@@ -225,18 +225,18 @@ pub(super) const DOMAIN: &[Command] = &[
         ],
         true,
     ),
-    later(
+    offered(
         "mem-max",
         "<Domain> <Mem>",
         "Set the maximum amount reservation for a domain.",
-        Group::Domain,
+        &[],
         false,
     ),
-    later(
+    offered(
         "mem-set",
         "<Domain> <Mem>",
         "Set the current memory usage for a domain.",
-        Group::Domain,
+        &[],
         true,
     ),
     later(

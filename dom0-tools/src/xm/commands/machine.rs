@@ -39,7 +39,7 @@ pub(super) const HOST: &[Command] = &[
     of_group(
         Group::Host,
         "info",
-        "[-c|--config] [-n|--numa]",
+        "[-c|--config] [-n|--numa] [-m|--memory]",
         "Get information about Xen host.",
         &[
             opt(
@@ -53,6 +53,12 @@ pub(super) const HOST: &[Command] = &[
                 "numa",
                 "",
                 "List host NUMA topology information.",
+            ),
+            opt(
+                Some('m'),
+                "memory",
+                "",
+                "List where the memory is, and why the last start was refused.",
             ),
             JSON,
         ],
