@@ -13,6 +13,7 @@ pub mod dom0_speed;
 pub mod guests;
 pub mod guests_devices;
 pub mod guests_many;
+pub mod guests_memory;
 pub mod guests_networks;
 pub mod guests_sharing;
 pub mod guests_speed;
@@ -62,6 +63,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(keys::cases());
     cases.extend(guests::cases(extent));
     cases.extend(guests_devices::cases(extent));
+    cases.extend(guests_memory::cases(extent));
     cases.extend(guests_many::cases(extent));
     cases.extend(guests_networks::cases(extent));
     cases.extend(guests_sharing::cases(extent));
