@@ -6,6 +6,7 @@ use dom0_tools::client::connection::Connection;
 use dom0_tools::command_line::{XendAction, XendOptions};
 use dom0_tools::daemon::{background, logging};
 use dom0_tools::xend::devices::first_domain::ThisDomain;
+use dom0_tools::xend::devices::scripts::is_to_become_script;
 use dom0_tools::xend::machine::Hypervisor;
 use dom0_tools::xend::nodes::Nodes;
 use dom0_tools::xend::protocol::{Fault, Request, Response};
@@ -30,11 +31,18 @@ const FAILED: u8 = 1;
 const NOT_RUNNING: u8 = 3;
 const NOT_ROOT: u8 = 4;
 const NOT_SERVING: u8 = 7;
+/// As shells have it.
+const NO_SCRIPT: u8 = 126;
 /// How long a daemon may take to stop.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     dom0_tools::panics::end_the_program();
+    let words: Vec<_> = std::env::args_os().collect();
+    if let Some(error) = is_to_become_script(&words) {
+        eprintln!("it can't be run: {error}");
+        return ExitCode::from(NO_SCRIPT);
+    }
     let options = XendOptions::parse();
     if !nix::unistd::geteuid().is_root() {
         eprintln!("Xend must be run as root.");

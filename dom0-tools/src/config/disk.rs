@@ -2,6 +2,7 @@
 
 use super::device_number::VirtualDevice;
 use super::error::Wrong;
+use super::image::Image;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -42,10 +43,14 @@ pub enum DiskClass<'a> {
     Block(String),
     /// The kernel, from the regular file of this path.
     File(&'a str),
-    /// A process, `tap` or `tap2`.
-    Tap(&'a str),
-    /// A script `block-X`, which makes it a block device.
+    /// A process, from an image: `tap` or `tap2`.
+    Image(Image<'a>),
+    /// A script `block-X`, which makes it a block device. Where there is none it may be an image, too: `qcow2`.
     Script(&'a str),
+}
+
+fn is_tap(kind: &str) -> bool {
+    matches!(kind, "tap" | "tap2")
 }
 
 impl DiskSource {
@@ -58,8 +63,21 @@ impl DiskSource {
             }
             "phy" => DiskClass::Block(format!("/dev/{}", self.params)),
             "file" => DiskClass::File(&self.params),
-            kind @ ("tap" | "tap2") => DiskClass::Tap(kind),
-            kind => DiskClass::Script(kind),
+            kind => match self.image() {
+                Some(image) if is_tap(kind) => DiskClass::Image(image),
+                _ => DiskClass::Script(kind),
+            },
+        }
+    }
+
+    /// The image that is behind it, if it is one.
+    #[must_use]
+    pub fn image(&self) -> Option<Image<'_>> {
+        match is_tap(&self.kind) {
+            true => Image::parse(&self.params).ok(),
+            false => {
+                Image::of(&self.kind, &self.params).filter(|image| image.path.starts_with('/'))
+            }
         }
     }
 
@@ -69,7 +87,8 @@ impl DiskSource {
     ///
     /// It is no such thing.
     pub fn parse(text: &str) -> Result<Self, Wrong> {
-        let remedy = "write phy:DEVICE for a block device, file:PATH for a regular file, or another TYPE:PARAMETERS";
+        let remedy = "write phy:DEVICE for a block device, file:PATH for a raw image, tap:qcow2:PATH and the like for \
+                      others, or another TYPE:PARAMETERS";
         if text.is_empty() {
             let problem = "Block device must have physical details specified";
             return Err(Wrong::new(problem, remedy));
@@ -85,6 +104,9 @@ impl DiskSource {
         if params.is_empty() {
             let problem = "Block device must have physical details specified";
             return Err(Wrong::new(problem, remedy));
+        }
+        if is_tap(kind) {
+            Image::parse(params)?;
         }
         Ok(Self {
             kind: kind.to_owned(),
@@ -291,6 +313,17 @@ mod tests {
         assert_eq!(class("tap:aio:/srv/x.img,xvda,w"), "tap");
         assert_eq!(class("tap2:tapdisk:aio:/srv/x.img,xvda,w"), "tap2");
         assert_eq!(class("drbd:r0,xvda,w"), "drbd");
+        let disk = Disk::parse("tap2:tapdisk:vhd:/srv/x.vhd,xvda,w").unwrap();
+        let source = disk.source.unwrap();
+        let DiskClass::Image(image) = source.class() else {
+            panic!()
+        };
+        assert_eq!((image.format, image.path), ("vpc", "/srv/x.vhd"));
+        // A script of this name goes before.
+        let source = DiskSource::parse("qcow2:/srv/x").unwrap();
+        assert_eq!(source.class(), DiskClass::Script("qcow2"));
+        assert_eq!(source.image().unwrap().format, "qcow2");
+        assert_eq!(DiskSource::parse("qcow2:x").unwrap().image(), None);
         let disk = Disk::parse("phy:/dev/mapper/x,ioemu:hda:disk,r").unwrap();
         assert_eq!(
             (disk.device.name.as_str(), disk.kind),

@@ -2,7 +2,7 @@
 //!
 //! Files are programs of Python 2: the package `evaluator` runs them, in a process that [`apart`] starts and that bounds itself,
 //! [`evaluated`] is what they assign. [`options`] knows what [`keys`] mean, [`domain`] is what comes of it, and
-//! [`file`](mod@file) does all of it. [`disk`], [`vif`] and [`vfb`] read what devices are described by.
+//! [`file`](mod@file) does all of it. [`disk`], [`image`], [`vif`] and [`vfb`] read what devices are described by.
 #![forbid(unsafe_code)]
 
 pub mod apart;
@@ -13,6 +13,7 @@ pub mod domain;
 pub mod error;
 pub mod evaluated;
 pub mod file;
+pub mod image;
 pub mod kernel_line;
 pub mod keys;
 pub mod mac;

@@ -4,6 +4,7 @@ use super::devices::Class;
 use super::devices::running::{Detach, DeviceView};
 use super::view::{CreditRow, DomainView, HostView, MemoryView, VcpuView};
 use crate::config::devices::Device;
+use crate::config::disk::Disk;
 use crate::config::domain::DomainConfig;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -146,6 +147,13 @@ pub enum Request {
         domain: String,
         /// What it gets.
         device: Box<Device>,
+    },
+    /// Changes the disk in a drive of a domain that runs.
+    Configure {
+        /// Which domain.
+        domain: String,
+        /// The drive, with what is to be in it.
+        disk: Box<Disk>,
     },
     /// Takes a device from a domain that runs.
     Detach {

@@ -137,6 +137,7 @@ impl Xend {
                 ratelimit_us,
             } => self.schedule(tslice_ms, ratelimit_us),
             Request::Attach { domain, device } => self.attach(&domain, *device),
+            Request::Configure { domain, disk } => self.configure(&domain, &disk),
             Request::Detach {
                 domain,
                 class,
@@ -224,4 +225,5 @@ fn look(xend: &Arc<Xend>) {
     if let Err(fault) = xend.look_at_domains() {
         log::error!("{fault}");
     }
+    xend.look_at_servers();
 }

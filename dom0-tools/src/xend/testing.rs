@@ -129,6 +129,8 @@ pub(super) struct Drivers {
     pub(super) next: Next,
     /// Backends for which scripts of a former daemon were ended.
     pub(super) orphans: Vec<String>,
+    /// Processes that scripts have started and that are there.
+    pub(super) servers: Vec<u32>,
     /// There is no driver.
     pub(super) are_missing: bool,
     /// Guests do not close their devices when they are asked.
@@ -141,6 +143,8 @@ pub(super) enum Next {
     /// It says that it is connected.
     #[default]
     Connects,
+    /// It says so, and that this process serves the image.
+    Serves(u32),
     /// It says this and why.
     Says(&'static str, &'static str),
     /// It fails like this.
@@ -211,7 +215,7 @@ impl State {
 impl FirstDomain for World {
     fn is_program(&self, path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        ["block", "block-nbd", "vif-bridge", "mine"].contains(&&*name)
+        ["block", "blktap", "block-nbd", "vif-bridge", "mine"].contains(&&*name)
     }
 
     fn load_driver(&self, _: Class) {}
@@ -248,6 +252,11 @@ impl FirstDomain for World {
         let directory = format!("/local/domain/0/{backend}");
         match std::mem::take(&mut state.drivers.next) {
             Next::Connects => state.set(&format!("{directory}/hotplug-status"), "connected"),
+            Next::Serves(process) => {
+                state.drivers.servers.push(process);
+                state.set(&format!("{directory}/server"), &process.to_string());
+                state.set(&format!("{directory}/hotplug-status"), "connected");
+            }
             Next::Says(status, why) => {
                 state.set(&format!("{directory}/hotplug-error"), why);
                 state.set(&format!("{directory}/hotplug-status"), status);
@@ -261,6 +270,10 @@ impl FirstDomain for World {
             }
         }
         Ok(())
+    }
+
+    fn serves(&self, process: u32, _: &str) -> bool {
+        self.state().drivers.servers.contains(&process)
     }
 
     fn end_orphans(&self, backend: &str) {

@@ -21,6 +21,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     match name {
         "block-attach" => block_attach(arguments, session),
+        "block-configure" => block_configure(arguments, session),
         "network-attach" => network_attach(arguments, session),
         "block-detach" => detach(name, Class::Block, arguments, session),
         "network-detach" => detach(name, Class::Network, arguments, session),
@@ -33,15 +34,30 @@ fn wrong(wrong: Wrong) -> Failure {
     Failure::with_usage(wrong.problem)
 }
 
-fn block_attach(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Failure> {
-    expect("block-attach", arguments, 4, 5)?;
+/// The domain and the disk that words mean.
+fn disk_of<'a>(name: &str, arguments: &'a Arguments) -> Result<(&'a String, Disk), Failure> {
+    expect(name, arguments, 4, 5)?;
     let [domain, source, device, mode, backend @ ..] = arguments.words.as_slice() else {
         return Err(unexpected());
     };
     let mode = DiskMode::parse_of_command(mode).map_err(wrong)?;
     let backend = backend.first().cloned();
     let disk = Disk::from_parts(source, device, mode, backend, None).map_err(wrong)?;
+    Ok((domain, disk))
+}
+
+fn block_attach(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Failure> {
+    let (domain, disk) = disk_of("block-attach", arguments)?;
     attach(domain, Device::Disk(disk), session)
+}
+
+fn block_configure(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Failure> {
+    let (domain, disk) = disk_of("block-configure", arguments)?;
+    let request = Request::Configure {
+        domain: domain.clone(),
+        disk: Box::new(disk),
+    };
+    session.ask_and_wait("Changing", None, &request).map(drop)
 }
 
 fn network_attach(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Failure> {
@@ -127,13 +143,15 @@ fn list(class: Class, arguments: &Arguments, session: &mut Session<'_>) -> Resul
 }
 
 fn block_row(view: &DeviceView) -> BlockRow {
+    // An empty drive has nothing in the store.
+    let is_empty = view.frontend.is_empty();
     BlockRow {
         virtual_device: view.number,
         backend_id: Some(0),
         state: view.number_of("state"),
         event_channel: view.number_of("event-channel"),
         ring_ref: view.number_of("ring-ref"),
-        backend: Some(view.backend.clone()),
+        backend: (!is_empty).then(|| view.backend.clone()),
     }
 }
 

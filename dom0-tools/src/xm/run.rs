@@ -168,8 +168,8 @@ fn dispatch(
         "top" => host::top(&arguments),
         "mem-set" | "mem-max" => memory::run(command.name, &arguments, session),
         "dmesg" | "debug-keys" | "info" | "log" => host::run(command.name, &arguments, session),
-        "block-attach" | "block-detach" | "block-list" | "network-attach" | "network-detach"
-        | "network-list" => device::run(command.name, &arguments, session),
+        "block-attach" | "block-configure" | "block-detach" | "block-list" | "network-attach"
+        | "network-detach" | "network-list" => device::run(command.name, &arguments, session),
         "cpupool-list" => pools::list(&arguments, session),
         "sched-credit" => scheduler::run(&arguments, session),
         name => domain::run(name, &arguments, session),

@@ -3,9 +3,14 @@
 use super::first_domain::FirstDomain;
 use super::scripts::{SCRIPTS, Script};
 use super::{Plugged, Subject, check_backend};
-use crate::config::disk::{Disk, DiskClass};
+use crate::config::disk::{Disk, DiskClass, DiskSource};
 use crate::xend::protocol::Fault;
 use std::path::Path;
+
+/// Serves block devices and raw images.
+const SCRIPT: &str = "block";
+/// Serves images that are more than raw.
+const IMAGE_SCRIPT: &str = "blktap";
 
 /// What becomes of a disk beside other devices.
 pub(super) fn plan(
@@ -24,39 +29,39 @@ pub(super) fn plan(
         )));
     }
     let Some(source) = &disk.source else {
-        return Err(Fault::text(format!(
-            "the drive {} has no disk in it: empty drives are not there yet",
-            disk.device
-        )));
+        // An empty drive, for which nothing is run.
+        let script = Script::named(SCRIPT);
+        return Ok(Plugged::planned(
+            Subject::Disk(disk.clone()),
+            number,
+            script,
+        ));
     };
     let script = match source.class() {
-        DiskClass::Block(_) | DiskClass::File(_) => Script::named("block"),
-        DiskClass::Tap(kind) => {
-            return Err(Fault::text(format!(
-                "{kind}: disks are not there yet, nor are images other than raw ones; write file:PATH for a raw image, or \
-                 phy:DEVICE"
-            )));
-        }
+        DiskClass::Block(_) | DiskClass::File(_) => Script::named(SCRIPT),
+        DiskClass::Image(_) => Script::named(IMAGE_SCRIPT),
         DiskClass::Script(kind) => {
             let program = Path::new(SCRIPTS).join(format!("block-{kind}"));
-            if !first.is_program(&program) {
-                return Err(Fault::text(format!(
-                    "Block device type \"{kind}\" is invalid."
-                )));
-            }
-            let words = source.params.split_whitespace().map(str::to_owned);
-            Script {
-                program,
-                words: words.collect(),
+            match (first.is_program(&program), source.image()) {
+                (true, _) => {
+                    let words = source.params.split_whitespace().map(str::to_owned);
+                    let words = words.collect();
+                    Script { program, words }
+                }
+                (false, Some(_)) => Script::named(IMAGE_SCRIPT),
+                (false, None) => {
+                    return Err(Fault::text(format!(
+                        "Block device type \"{kind}\" is invalid."
+                    )));
+                }
             }
         }
     };
-    Ok(Plugged {
-        subject: Subject::Disk(disk.clone()),
+    Ok(Plugged::planned(
+        Subject::Disk(disk.clone()),
         number,
         script,
-        is_connected: false,
-    })
+    ))
 }
 
 /// What the script and the driver find in the backend's directory.
@@ -68,13 +73,25 @@ pub(super) fn backend_nodes(disk: &Disk, is_boot: bool) -> Vec<(&'static str, St
         },
         None => ("", String::new()),
     };
-    vec![
+    let mut nodes = vec![
         ("dev", disk.device.to_string()),
         ("type", kind.to_owned()),
         ("params", params),
         ("mode", disk.mode.word().to_owned()),
         ("bootable", u8::from(is_boot).to_string()),
-    ]
+    ];
+    if let Some(image) = disk.source.as_ref().and_then(DiskSource::image) {
+        let cache = match image.is_synchronous {
+            true => "writethrough",
+            false => "writeback",
+        };
+        nodes.extend([
+            ("image", image.path.to_owned()),
+            ("format", image.format.to_owned()),
+            ("cache", cache.to_owned()),
+        ]);
+    }
+    nodes
 }
 
 /// What the guest finds in its directory.

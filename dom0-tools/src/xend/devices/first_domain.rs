@@ -2,7 +2,7 @@
 //! memory.
 
 use super::Class;
-use super::scripts::{Call, ScriptFailure, end_orphans, run};
+use super::scripts::{Call, ScriptFailure, end_orphans, is_of, run};
 use nix::unistd::{AccessFlags, access};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -31,6 +31,9 @@ pub trait FirstDomain: Send + Sync {
     ///
     /// Why it has not done what it was to do.
     fn run(&self, call: &Call, limit: Duration) -> Result<(), ScriptFailure>;
+
+    /// Whether a process that a script has started for the backend of this directory is there.
+    fn serves(&self, process: u32, backend: &str) -> bool;
 
     /// Ends what a former daemon has started for the backend of this directory.
     fn end_orphans(&self, backend: &str);
@@ -86,6 +89,10 @@ impl FirstDomain for ThisDomain {
 
     fn run(&self, call: &Call, limit: Duration) -> Result<(), ScriptFailure> {
         run(call, limit)
+    }
+
+    fn serves(&self, process: u32, backend: &str) -> bool {
+        is_of(&process.to_string(), backend)
     }
 
     fn end_orphans(&self, backend: &str) {

@@ -4,7 +4,8 @@
 //! meet in two directories of the store ([`tree`]), which are written in one transaction, so no driver sees half of
 //! them. The backend is given its disk, or its interface a bridge, by a [`script`](scripts): ours, or an administrator's.
 //! Its part of the agreement is a single node, `hotplug-status` ([`handshake`]). When it says so the device is connected.
-//! [`block`] and [`network`] know what each kind has; [`running`] does what is asked of guests that run.
+//! [`block`] and [`network`] know what each kind has; [`running`] does what is asked of guests that run. An image that is
+//! more than raw is served by a process of its own, which a script starts and ends and [`image_server`] watches.
 //!
 //! What is plugged in is in the domain's [`Record`](super::record::Record) before the first node is written, with all
 //! that is needed to take it out again: whoever finds the record, the next daemon for one, can do so.
@@ -15,9 +16,11 @@
 //! by removing the frontend's directory: the kernel then ends it.
 
 mod block;
+mod configure;
 pub mod first_domain;
 mod handshake;
 mod host_network;
+mod image_server;
 mod network;
 pub(super) mod plug;
 pub mod running;
@@ -81,9 +84,41 @@ pub struct Plugged {
     script: Script,
     /// Both directories are written, and the script has said so.
     is_connected: bool,
+    /// The process that serves its image, as the script has noted it, until that is seen to have ended.
+    #[serde(default)]
+    server: Option<u32>,
 }
 
 impl Plugged {
+    /// Nothing is done about it yet.
+    const fn planned(subject: Subject, number: u32, script: Script) -> Self {
+        Self {
+            subject,
+            number,
+            script,
+            is_connected: false,
+            server: None,
+        }
+    }
+
+    /// As it was before anything was done about it.
+    fn as_planned(&self) -> Self {
+        Self::planned(self.subject.clone(), self.number, self.script.clone())
+    }
+
+    /// An empty drive has none.
+    const fn has_backend(&self) -> bool {
+        match &self.subject {
+            Subject::Disk(disk) => disk.source.is_some(),
+            Subject::Vif(_) => true,
+        }
+    }
+
+    /// Whether they are one, whatever has become of it.
+    fn is(&self, other: &Self) -> bool {
+        (&self.subject, self.number, &self.script) == (&other.subject, other.number, &other.script)
+    }
+
     const fn class(&self) -> Class {
         match self.subject {
             Subject::Disk(_) => Class::Block,

@@ -18,12 +18,8 @@ pub(super) fn plan(vif: &Vif, others: &[Plugged], settings: &Settings) -> Result
         Some(script) => Script::named(script),
         None => Script::with_words(settings.vif_script()),
     };
-    Ok(Plugged {
-        subject: Subject::Vif(vif.clone()),
-        number: free.unwrap_or_default(),
-        script,
-        is_connected: false,
-    })
+    let number = free.unwrap_or_default();
+    Ok(Plugged::planned(Subject::Vif(vif.clone()), number, script))
 }
 
 /// What the script and the driver find in the backend's directory.

@@ -90,9 +90,13 @@ impl Xend {
         domain: DomId,
         record: &mut Record,
     ) -> Result<(), Fault> {
+        for device in record.devices.iter_mut() {
+            device.is_connected |= !device.has_backend();
+        }
         let unconnected = |device: &&Plugged| !device.is_connected;
         let devices: Vec<Plugged> = record.devices.iter().filter(unconnected).cloned().collect();
         if devices.is_empty() {
+            self.table.put(record);
             return Ok(());
         }
         for class in [Class::Block, Class::Network] {
@@ -102,8 +106,9 @@ impl Xend {
         }
         let store = &mut *self.connect_store()?;
         tree::write(store, domain, record, &devices)?;
+        let mut servers = Vec::new();
         for device in &devices {
-            match device.class() {
+            let server = match device.class() {
                 Class::Block => {
                     let lock = self.devices.taking_a_disk.lock();
                     let _alone = lock.unwrap_or_else(PoisonError::into_inner);
@@ -111,20 +116,25 @@ impl Xend {
                 }
                 Class::Network => self.connect(store, domain, device),
             }?;
+            servers.push(server);
         }
-        for device in &mut record.devices {
+        let planned = record.devices.iter_mut();
+        let planned = planned.filter(|device| !device.is_connected);
+        for (device, server) in planned.zip(servers) {
             device.is_connected = true;
+            device.server = server;
         }
         self.table.put(record);
         Ok(())
     }
 
+    /// The answer is the process that serves its image, if there is one.
     fn connect(
         &self,
         store: &mut dyn Nodes,
         domain: DomId,
         plugged: &Plugged,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<u32>, Fault> {
         let first = &*self.devices.first;
         let limit = Limit::of(self.settings().device_create_timeout());
         wait_for_driver(store, domain, plugged, &limit)?;
@@ -151,12 +161,14 @@ impl Xend {
             let name = plugged.kernel_name(domain);
             wait_for_disk(store, domain, plugged, &limit, || first.has_disk(&name))?;
         }
+        let server = store.read(&format!("{}/server", plugged.backend(domain)))?;
         log::info!("{plugged} of domain {} is connected", domain.0);
-        Ok(())
+        Ok(server.and_then(|server| server.parse().ok()))
     }
 
     /// Takes devices out, whatever the guest does, connected or not. Each step is tried whatever becomes of the others.
     pub(in super::super) fn plug_out(&self, domain: DomId, uuid: Uuid, devices: &[Plugged]) {
+        let devices: Vec<&Plugged> = devices.iter().filter(|one| one.has_backend()).collect();
         if devices.is_empty() {
             return;
         }
@@ -177,12 +189,12 @@ impl Xend {
                 log::error!("{device} of domain {}: {fault}", domain.0);
             }
         };
-        for device in devices {
+        for &device in &devices {
             tell(device, tree::ask_to_close(store, domain, device).map(drop));
             tell(device, tree::remove_frontend(store, domain, device));
         }
         let limit = Limit::of(LETTING_GO);
-        for device in devices {
+        for device in &devices {
             let name = device.kernel_name(domain);
             let gone = limit.wait(|| Ok((!first.has_backend(&name)).then_some(())));
             if !matches!(gone, Ok(Some(()))) {

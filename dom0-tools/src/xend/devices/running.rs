@@ -137,7 +137,7 @@ impl Xend {
         }
         self.alone(&view, |domain, record| {
             let mut record = known(record, &view.name)?;
-            let Some(index) = record.devices.iter().position(|other| *other == plugged) else {
+            let Some(index) = record.devices.iter().position(|other| other.is(&plugged)) else {
                 // Somebody else has done it.
                 return Ok(Response::Done);
             };
@@ -154,7 +154,7 @@ impl Xend {
         })
     }
 
-    fn wait_for_guest(&self, domain: DomId, plugged: &Plugged) -> Result<(), Fault> {
+    pub(super) fn wait_for_guest(&self, domain: DomId, plugged: &Plugged) -> Result<(), Fault> {
         let most = self.settings().device_destroy_timeout();
         let name = plugged.kernel_name(domain);
         let first = &*self.devices.first;

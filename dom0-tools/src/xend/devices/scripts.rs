@@ -3,12 +3,17 @@
 //! They get words and variables as they have always had them, so administrators' own ones work. A script is the leader of
 //! a process group, which is killed when its time is over; what it prints goes to a log. Programs that it leaves behind in
 //! the background stay.
+//!
+//! The daemon's threads leave its signals to one that waits for them, and a process that they start would begin with these
+//! signals blocked, and so would all that it starts: a server that a script has started could not be told to end. So the
+//! daemon's own program is started, which [unblocks](become_script) them and becomes the script.
 
 use crate::bounded_file;
 use crate::daemon::log_file::{LogFile, Readers};
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -21,12 +26,17 @@ use std::time::{Duration, Instant};
 pub(super) const SCRIPTS: &str = "/etc/xen/scripts";
 const LOG: &str = "/var/log/xen/xen-hotplug.log";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Whatever has become of its file.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+const RUN_SCRIPT: &str = "--run-script";
 const GLANCE: Duration = Duration::from_millis(5);
 /// The longest output that is looked at for its last line.
 const MOST_SAID: u64 = 16 << 10;
 /// The longest environment of a process that is looked at.
 const MOST_ENVIRONMENT: u64 = 64 << 10;
 const MARK: &str = "XENBUS_PATH=";
+/// So often it is looked for processes that one has started before it was killed.
+const MOST_GENERATIONS: u32 = 100;
 
 /// Who gives a device what is behind it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -107,8 +117,10 @@ pub(super) fn run(call: &Call, limit: Duration) -> Result<(), ScriptFailure> {
     let not_run = |error: io::Error| ScriptFailure::NotRun(error.to_string());
     let (log, begin) =
         open_log(call).map_err(|error| ScriptFailure::NotRun(format!("{LOG}: {error}")))?;
-    let mut command = Command::new(&call.program);
+    let mut command = Command::new(THIS_PROGRAM);
     command
+        .arg(RUN_SCRIPT)
+        .arg(&call.program)
         .args(&call.words)
         .envs(call.variables.iter().map(|(name, value)| (name, value)))
         .current_dir("/")
@@ -129,6 +141,24 @@ pub(super) fn run(call: &Call, limit: Duration) -> Result<(), ScriptFailure> {
             said: last_line(log, begin),
         }),
     }
+}
+
+/// With these words the daemon's program [becomes](become_script) the script that follows. If it doesn't, it says why.
+pub fn is_to_become_script(words: &[OsString]) -> Option<io::Error> {
+    match words {
+        [_, option, program, words @ ..] if option == RUN_SCRIPT => {
+            Some(become_script(Path::new(program), words))
+        }
+        _ => None,
+    }
+}
+
+/// Returns only if it can't.
+fn become_script(program: &Path, words: &[OsString]) -> io::Error {
+    if let Err(error) = SigSet::empty().thread_set_mask() {
+        return error.into();
+    }
+    Command::new(program).args(words).exec()
 }
 
 /// The log, and where what the script will print begins in it.
@@ -191,24 +221,37 @@ fn last_line(mut log: File, begin: u64) -> String {
     last.unwrap_or_default().replace(char::is_control, "?")
 }
 
-/// Kills the processes of scripts for a backend, by the variable that they have.
-pub(super) fn end_orphans(backend: &str) {
-    let Ok(processes) = fs::read_dir("/proc") else {
-        return;
+/// Whether a process has the variable that scripts for a backend have.
+pub(super) fn is_of(process: &str, backend: &str) -> bool {
+    let path = Path::new("/proc").join(process).join("environ");
+    // One that is dead has none.
+    let Ok(environment) = bounded_file::read(&path, MOST_ENVIRONMENT) else {
+        return false;
     };
     let mark = format!("{MARK}{backend}");
-    for process in processes.flatten() {
-        let number = process.file_name().to_string_lossy().parse::<i32>();
-        let Ok(number) = number else { continue };
-        let environment = process.path().join("environ");
-        let Ok(environment) = bounded_file::read(&environment, MOST_ENVIRONMENT) else {
-            continue;
+    let mut variables = environment.split(|&byte| byte == 0);
+    variables.any(|variable| variable == mark.as_bytes())
+}
+
+/// Kills the processes of scripts for a backend, by the variable that they have, and those that they start meanwhile.
+pub(super) fn end_orphans(backend: &str) {
+    for _ in 0..MOST_GENERATIONS {
+        let Ok(processes) = fs::read_dir("/proc") else {
+            return;
         };
-        let mut variables = environment.split(|&byte| byte == 0);
-        if variables.any(|variable| variable == mark.as_bytes()) {
+        let names = processes.flatten().map(|process| process.file_name());
+        let numbers = names.filter_map(|name| name.to_string_lossy().parse::<i32>().ok());
+        let orphans: Vec<i32> = numbers
+            .filter(|number| is_of(&number.to_string(), backend))
+            .collect();
+        if orphans.is_empty() {
+            return;
+        }
+        for number in orphans {
             log::warn!("process {number}, for {backend}, is left of a former xend, and is killed");
             let _ = kill(Pid::from_raw(number), Signal::SIGKILL);
         }
+        std::thread::sleep(GLANCE);
     }
 }
 

@@ -41,12 +41,12 @@ pub(super) const DEVICE: &[Command] = &[
         "List virtual block devices for a domain.",
         LIST,
     ),
-    later(
+    of_group(
+        Group::Device,
         "block-configure",
         "<Domain> <BackDev> <FrontDev> <Mode> [BackDomain]",
         "Change block device configuration.",
-        Group::Device,
-        false,
+        &[],
     ),
     of_group(
         Group::Device,

@@ -43,25 +43,25 @@ pub fn cases(extent: Extent) -> Vec<Case> {
     ]
 }
 
-/// A shell with the test disk at /mnt.
-fn shell_with_disk(context: &Context<'_>) -> Result<Shell, Verdict> {
+/// What gives a machine the test disk, as /dev/vda.
+pub(super) fn test_disk() -> Result<Vec<String>, Verdict> {
     if !Path::new(DISK).exists() {
         return Err(Verdict::Skipped(format!(
             "there is no {DISK}: tests/make-test-disk makes it"
         )));
     }
     let drive = format!("file={DISK},if=none,id=tests,format=raw,snapshot=on");
-    let extra = [
-        "-drive",
-        &drive,
-        "-device",
-        "virtio-blk-pci,drive=tests",
-        "-rtc",
-        &format!("base={SWITCHED_ON}"),
-    ];
+    let extra = ["-drive", &drive, "-device", "virtio-blk-pci,drive=tests"];
+    Ok(extra.map(String::from).to_vec())
+}
+
+/// A shell with the test disk at /mnt.
+fn shell_with_disk(context: &Context<'_>) -> Result<Shell, Verdict> {
+    let mut extra = test_disk()?;
+    extra.extend(["-rtc".to_string(), format!("base={SWITCHED_ON}")]);
     let machine = Machine {
         processors: PROCESSORS,
-        extra: extra.map(String::from).to_vec(),
+        extra,
         ..Machine::default()
     };
     // These are about processors that truly run at once.

@@ -1,6 +1,7 @@
 //! Guests of a stock Debian kernel under `xm`: to their shell and through their life, from outside and from inside.
 
 use super::Extent;
+use super::guests_devices::{in_guest, must_be_same, sum_of};
 use super::shell::{Boot, PROMPT, Shell};
 use crate::machine::{Board, Machine};
 use crate::suite::Case;
@@ -11,6 +12,8 @@ use std::time::Duration;
 pub(super) const GUEST_PROMPT: &str = r"guest# $";
 /// From a guest's creation to its shell, two kernels on one emulated processor.
 pub(super) const GUEST_LIMIT: Duration = Duration::from_secs(200);
+/// What a guest writes before it is started again, all asked for and else.
+const WRITTEN_MIB: (u32, u32) = (64, 4);
 /// Waits until there is no guest.
 const GONE: &str = "while xm domid demo 2>/dev/null; do sleep 1; done";
 /// Ctrl-], which leaves a console.
@@ -22,6 +25,10 @@ const TRIES: u32 = 6;
 
 /// All cases.
 pub fn cases(extent: Extent) -> Vec<Case> {
+    let mib = match extent {
+        Extent::WholeProduct => WRITTEN_MIB.0,
+        Extent::AllPairs => WRITTEN_MIB.1,
+    };
     let mut cases = vec![
         case("shell", 1, |shell| {
             refusals(shell)?;
@@ -30,7 +37,7 @@ pub fn cases(extent: Extent) -> Vec<Case> {
         case("shell-smp", 2, |shell| shell_works(shell, 4)),
         case("life", 2, life),
         case("compute", COMPUTE_PROCESSORS, compute),
-        case("reboot", 2, reboot).idle(),
+        case("reboot", 2, move |shell| reboot(shell, mib)).idle(),
         case("outputs", 2, super::outputs::are_as_specified),
         case("killed-daemons", 2, killed_daemons),
     ];
@@ -223,9 +230,13 @@ fn compute(shell: &mut Shell) -> Result<(), Verdict> {
     nothing_is_left(shell)
 }
 
-/// A guest that has lived for a minute is built again, with its name and identity.
-fn reboot(shell: &mut Shell) -> Result<(), Verdict> {
-    create(shell, "")?;
+/// A guest that has lived for a minute is built again, with its name, its identity, and what is on its disk.
+fn reboot(shell: &mut Shell, mib: u32) -> Result<(), Verdict> {
+    shell.output("stty columns 250; truncate -s 64M /tmp/a.img")?;
+    create(shell, "disk=file:/tmp/a.img,xvda,w")?;
+    in_guest(shell, "stty columns 250")?;
+    let write = format!("head -c {mib}m /dev/urandom | tee /dev/xvda | md5sum");
+    let written = sum_of(&in_guest(shell, &format!("{write}; sync"))?)?;
     leave(shell)?;
     shell.output("xm list --long demo | grep uuid > /tmp/before")?;
     shell.output_within("sleep 61", GUEST_LIMIT)?;
@@ -237,6 +248,9 @@ fn reboot(shell: &mut Shell) -> Result<(), Verdict> {
     shell.output("cmp /tmp/before /tmp/after")?;
     shell.send("xm console demo\n")?;
     shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
+    in_guest(shell, "stty columns 250")?;
+    let read = in_guest(shell, &format!("head -c {mib}m /dev/xvda | md5sum"))?;
+    must_be_same("what is on the disk", &written, &sum_of(&read)?)?;
     leave(shell)?;
     shell.output("xm destroy demo")?;
     nothing_is_left(shell)

@@ -292,8 +292,8 @@ fn refusals(shell: &mut Shell) -> Result<(), Verdict> {
             format!("{disk} File /tmp/b.img is mounted read-write in the privileged domain,"),
         ),
         (
-            "disk=['tap:qcow2:/tmp/a.img,xvda,w']",
-            "Error: tap: disks are not there yet, nor are".to_owned(),
+            "disk=['tap:qcow2:/tmp/none,xvda,w']",
+            format!("{disk} /tmp/none does not exist."),
         ),
         (
             "disk=['file:/tmp/a.img,xvda,w'];vif=['bridge=none']",

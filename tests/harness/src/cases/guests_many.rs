@@ -3,7 +3,7 @@
 //! `tests/tiny-guests` makes what is booted.
 
 use super::shell::{Boot, Shell};
-use super::{Extent, pattern};
+use super::{Extent, dom0_load, guests_images, pattern};
 use crate::machine::{Board, Machine};
 use crate::suite::{Case, Context};
 use crate::verdict::Verdict;
@@ -14,6 +14,8 @@ use std::time::Duration;
 const INITRD: &str = "build/tiny-guests/initrd";
 /// Guests that come and go, all asked for and else.
 const CYCLES: (u32, u32) = (200, 16);
+/// The same, of guests with disks and networks.
+const CYCLES_WITH_DEVICES: (u32, u32) = (100, 8);
 /// Cycles after which lists that grow and stay have grown.
 const FIRST_CYCLES: u32 = 8;
 /// For a cycle, on a machine with much else to do.
@@ -37,12 +39,18 @@ const LOG: &str = "/var/log/xen/xenstored.log";
 
 /// All cases.
 pub fn cases(extent: Extent) -> Vec<Case> {
-    let (cycles, attack) = match extent {
-        Extent::WholeProduct => (CYCLES.0, ATTACK.0),
-        Extent::AllPairs => (CYCLES.1, ATTACK.1),
+    let (cycles, with_devices, attack) = match extent {
+        Extent::WholeProduct => (CYCLES.0, CYCLES_WITH_DEVICES.0, ATTACK.0),
+        Extent::AllPairs => (CYCLES.1, CYCLES_WITH_DEVICES.1, ATTACK.1),
     };
     vec![
-        case("come-and-go", move |shell| come_and_go(shell, cycles)),
+        case("come-and-go", move |shell| {
+            come_and_go(shell, cycles, FIRST_CYCLES)
+        }),
+        case_on("devices-come-and-go", dom0_load::test_disk, move |shell| {
+            give_devices(shell)?;
+            come_and_go(shell, with_devices, 1)
+        }),
         case("many", many),
         case("store-attacked", move |shell| store_attacked(shell, attack)),
     ]
@@ -52,8 +60,18 @@ pub(super) fn case(
     name: &str,
     judge: impl Fn(&mut Shell) -> Result<String, Verdict> + Send + Sync + 'static,
 ) -> Case {
+    case_on(name, || Ok(Vec::new()), judge)
+}
+
+/// The same on a machine that has more.
+fn case_on(
+    name: &str,
+    extra: impl Fn() -> Result<Vec<String>, Verdict> + Send + Sync + 'static,
+    judge: impl Fn(&mut Shell) -> Result<String, Verdict> + Send + Sync + 'static,
+) -> Case {
     Case::new(format!("guests/{name}"), move |context| {
-        boot(context)
+        extra()
+            .and_then(|extra| boot(context, extra))
             .and_then(|mut shell| {
                 let said = judge(&mut shell)?;
                 shell.must_be_healthy()?;
@@ -65,7 +83,7 @@ pub(super) fn case(
     })
 }
 
-fn boot(context: &Context<'_>) -> Result<Shell, Verdict> {
+fn boot(context: &Context<'_>, extra: Vec<String>) -> Result<Shell, Verdict> {
     let made = Command::new("tests/tiny-guests")
         .output()
         .map_err(|error| Verdict::NoVerdict(format!("tests/tiny-guests: {error}")))?;
@@ -76,6 +94,7 @@ fn boot(context: &Context<'_>) -> Result<Shell, Verdict> {
     let machine = Machine {
         board: Board::Q35,
         processors: 2,
+        extra,
         ..Machine::default()
     };
     Boot {
@@ -86,11 +105,8 @@ fn boot(context: &Context<'_>) -> Result<Shell, Verdict> {
 }
 
 /// Guests come and go, tools and `xend` are killed meanwhile: what is left is what was there.
-fn come_and_go(shell: &mut Shell, cycles: u32) -> Result<String, Verdict> {
-    shell.output_within(
-        &format!("churn {FIRST_CYCLES} 1"),
-        CYCLE_LIMIT * (FIRST_CYCLES + 3),
-    )?;
+fn come_and_go(shell: &mut Shell, cycles: u32, first: u32) -> Result<String, Verdict> {
+    shell.output_within(&format!("churn {first} 1"), CYCLE_LIMIT * (first + 3))?;
     shell.output("what-is-there > /tmp/before")?;
     let seed = seed();
     let again = |said: String| format!("{said}; SEED={seed} does the same again");
@@ -109,13 +125,31 @@ fn come_and_go(shell: &mut Shell, cycles: u32) -> Result<String, Verdict> {
         return Err(Verdict::Fail(again(format!("churn says {said:?}"))));
     };
     // Of few cycles, chance may leave out a part of a tool's life.
-    let least = if cycles == CYCLES.0 { 1 } else { 0 };
+    let least = if cycles >= CYCLES_WITH_DEVICES.0 {
+        1
+    } else {
+        0
+    };
     if early + middle + end == 0 || [early, middle, end, daemons].iter().any(|&n| n < least) {
         return Err(Verdict::Fail(again(format!(
             "not killed at all times: {said}"
         ))));
     }
     Ok(again(format!("{cycles} guests came and went; {said}")))
+}
+
+/// Each guest has a disk whose image is served, one by a loop device, and an interface.
+fn give_devices(shell: &mut Shell) -> Result<(), Verdict> {
+    guests_images::install(shell)?;
+    for command in [
+        "ip link add xenbr0 type bridge && truncate -s 4M base.img raw.img",
+        "qemu-img create -q -f qcow2 -b base.img -F raw over.qcow2",
+        "D=\"'tap:qcow2:/tmp/over.qcow2,xvda,w','file:/tmp/raw.img,xvdb,w'\"",
+        "echo \"disk=[$D]; vif=['bridge=xenbr0']\" >>/etc/xen/tiny",
+    ] {
+        shell.output(command)?;
+    }
+    Ok(())
 }
 
 /// What decides what is killed when: what the environment says, else another one each time.

@@ -12,6 +12,7 @@ pub mod dom0_matrix;
 pub mod dom0_speed;
 pub mod guests;
 pub mod guests_devices;
+pub mod guests_images;
 pub mod guests_many;
 pub mod guests_memory;
 pub mod guests_networks;
@@ -64,6 +65,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(guests::cases(extent));
     cases.extend(guests_devices::cases(extent));
     cases.extend(guests_memory::cases(extent));
+    cases.extend(guests_images::cases(extent));
     cases.extend(guests_many::cases(extent));
     cases.extend(guests_networks::cases(extent));
     cases.extend(guests_sharing::cases(extent));
