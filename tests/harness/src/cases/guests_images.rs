@@ -13,8 +13,8 @@ use crate::suite::Case;
 use crate::verdict::Verdict;
 use std::time::Duration;
 
-/// What the guest writes, in MiB, all asked for and else.
-const WRITTEN: (u32, u32) = (64, 2);
+/// What the guest writes.
+const WRITTEN_MIB: u32 = 64;
 /// What the image that others are based on has, in bytes.
 const BASE: u64 = 1 << 20;
 /// A guest that has lived for less is not started again.
@@ -23,14 +23,14 @@ const REBOOT_LIMIT: Duration = Duration::from_secs(200);
 
 /// All cases.
 pub fn cases(extent: Extent) -> Vec<Case> {
-    let mut cases = vec![
-        case("images", move |shell| images(shell, extent)),
-        case("image-refusals", refusals),
-    ];
-    if extent == Extent::WholeProduct {
-        cases.push(case("killed-while-serving", killed_while_serving));
+    match extent {
+        Extent::WholeProduct => vec![
+            case("images", images),
+            case("image-refusals", refusals),
+            case("killed-while-serving", killed_while_serving),
+        ],
+        Extent::AllPairs => Vec::new(),
     }
-    cases
 }
 
 fn case(
@@ -101,13 +101,13 @@ fn must_refuse(shell: &mut Shell, disks: &str, told: &str) -> Result<(), Verdict
 }
 
 /// An image is based on another, which stays as it is; disks in a drive are changed; a server that dies is told of.
-fn images(shell: &mut Shell, extent: Extent) -> Result<(), Verdict> {
-    let mib = match extent {
-        Extent::WholeProduct => WRITTEN.0,
-        Extent::AllPairs => WRITTEN.1,
-    };
+fn images(shell: &mut Shell) -> Result<(), Verdict> {
+    let mib = WRITTEN_MIB;
     for command in [
-        &format!("head -c {BASE} /dev/urandom >base.img && truncate -s {}M base.img", mib + 4),
+        &format!(
+            "head -c {BASE} /dev/urandom >base.img && truncate -s {}M base.img",
+            mib + 4
+        ),
         "qemu-img create -q -f qcow2 -b base.img -F raw over.qcow2",
         "head -c 262144 /dev/urandom >one.iso && head -c 524288 /dev/urandom >two.iso",
         "D=\"'tap:qcow2:/tmp/over.qcow2,xvda,w','tap:aio:/tmp/b.img,0xca10,w'\"",
@@ -139,9 +139,7 @@ fn images(shell: &mut Shell, extent: Extent) -> Result<(), Verdict> {
     )?;
     drive(shell)?;
     remote(shell)?;
-    if extent == Extent::WholeProduct {
-        reboot(shell, mib, &written)?;
-    }
+    reboot(shell, mib, &written)?;
     shell.output("kill -9 $(xenstore-read $(backend 51728)/server)")?;
     let told = "xm log | grep -q 'process that served its image'";
     shell.output(&format!("until {told}; do sleep 1; done"))?;
@@ -149,6 +147,9 @@ fn images(shell: &mut Shell, extent: Extent) -> Result<(), Verdict> {
     in_guest(shell, "! cat /dev/xvdb >/dev/null 2>&1")?;
     leave(shell)?;
     shell.output_within("xm shutdown -w demo", GUEST_LIMIT)?;
+    // The guest is gone before its disks are; the kernel speaks of that.
+    let nodes = "[ \"$(xenstore-list /local/domain)\" = 0 ]";
+    shell.output(&format!("until {nodes}; do sleep 1; done; sleep 1"))?;
     no_device_is_left(shell)?;
     let now = sum_of(&shell.output("md5sum base.img")?)?;
     must_be_same("the base", &base, &now)?;
@@ -214,8 +215,8 @@ fn reboot(shell: &mut Shell, mib: u32, written: &str) -> Result<(), Verdict> {
 fn refusals(shell: &mut Shell) -> Result<(), Verdict> {
     for command in [
         "C=/etc/xen/xend-config.sxp",
-        "echo '(device-create-timeout 9)' >>$C && xend reload",
-        "qemu-img create -q -f qcow2 good.qcow2 4M && head -c 70000 good.qcow2 >cut.qcow2",
+        "echo '(device-create-timeout 30)' >>$C && xend reload",
+        "qemu-img create -q -f qcow2 good.qcow2 4M",
         "qemu-img create -q -f qcow2 -u -b /tmp/none.img -F raw -o size=4M alone.qcow2",
     ] {
         shell.output(command)?;
@@ -227,11 +228,6 @@ fn refusals(shell: &mut Shell) -> Result<(), Verdict> {
             "true",
             "a.img",
             "/tmp/a.img can't be served: qemu-nbd: Failed to blk_new_open '/tmp/a.img': Image is not in qcow2 format",
-        ),
-        (
-            "true",
-            "cut.qcow2",
-            "/tmp/cut.qcow2 can't be served: qemu-nbd: Failed to blk_new_open",
         ),
         (
             "true",
