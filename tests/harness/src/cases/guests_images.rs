@@ -68,9 +68,9 @@ pub(super) fn install(shell: &mut Shell) -> Result<(), Verdict> {
         "ln -s /mnt/usr/bin/qemu-img /mnt/usr/bin/qemu-nbd /bin",
         "devices() { losetup -a; ls /sys/class/net /sys/bus/xen-backend/devices; }",
         // There may be neither such processes nor devices in use.
-        "served() { pidof qemu-nbd; cat /sys/block/nbd*/pid; ls /run/xen-hotplug; }",
+        "served() { pidof qemu-nbd; cat /sys/block/nbd*/pid; ls /run/xen-images; }",
         "state() { devices; served 2>/dev/null; }",
-        "modprobe nbd max_part=0 && mkdir -p /run/xen-hotplug",
+        "modprobe nbd max_part=0 && mkdir -p /run/xen-images",
         "cd /tmp; state >before; true",
     ] {
         shell.output(command)?;
