@@ -59,12 +59,12 @@ impl Xend {
             }
             written?;
             log::info!("{}: its target is {mib} MiB now", view.name);
-            self.keep(record, |record| record.config.memory_mib = mib);
+            self.remember(record, |record| record.config.memory_mib = mib);
             Ok(Response::Done)
         })
     }
 
-    fn keep(&self, record: Option<Record>, change: impl FnOnce(&mut Record)) {
+    fn remember(&self, record: Option<Record>, change: impl FnOnce(&mut Record)) {
         if let Some(mut record) = record {
             change(&mut record);
             self.table.put(&record);
@@ -125,7 +125,7 @@ impl Xend {
             }
             written?;
             log::info!("{}: it may have {mib} MiB from now on", view.name);
-            self.keep(record, |record| record.config.maxmem_mib = mib);
+            self.remember(record, |record| record.config.maxmem_mib = mib);
             Ok(Response::Done)
         })
     }

@@ -122,10 +122,14 @@ pub(super) fn callback_op(guest: &mut Guest<'_>, operation: u64, argument: u64) 
     let is_removed = operation == CallbackOp::Unregister;
     let callbacks = &mut guest.context.callbacks;
     let slot = match CallbackType::try_from(kind) {
-        // Without these a guest can't live; they can be replaced only.
-        Ok(CallbackType::Event | CallbackType::Failsafe | CallbackType::Syscall) if is_removed => {
-            return Err(Errno::EINVAL);
-        }
+        // These can be replaced only.
+        Ok(
+            CallbackType::Event
+            | CallbackType::Failsafe
+            | CallbackType::Syscall
+            | CallbackType::Syscall32
+            | CallbackType::Sysenter,
+        ) if is_removed => return Err(Errno::EINVAL),
         Ok(CallbackType::Event) => &mut callbacks.event,
         Ok(CallbackType::Failsafe) => &mut callbacks.failsafe,
         Ok(CallbackType::Syscall) => &mut callbacks.syscall,

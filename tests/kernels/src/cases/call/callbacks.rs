@@ -1,4 +1,4 @@
-//! Callbacks are registered by type, and what a kernel can live without is taken away again; types and addresses that are
+//! Callbacks are registered by type; only that of non-maskable interrupts is taken away again; types and addresses that are
 //! none are refused.
 
 use super::super::prelude::*;
@@ -32,8 +32,9 @@ pub(crate) fn run() {
         (CallbackType::Event, Err(Errno::EINVAL)),
         (CallbackType::Failsafe, Err(Errno::EINVAL)),
         (CallbackType::Syscall, Err(Errno::EINVAL)),
-        (CallbackType::Sysenter, Ok(0)),
-        (CallbackType::Syscall32, Ok(0)),
+        (CallbackType::Sysenter, Err(Errno::EINVAL)),
+        (CallbackType::Syscall32, Err(Errno::EINVAL)),
+        (CallbackType::Nmi, Ok(0)),
     ] {
         let mut unregister = CallbackUnregister::new_zeroed();
         unregister.callback_type = callback_type.number();
