@@ -140,13 +140,16 @@ fn accounts(shell: &mut Shell) -> Result<Accounts, Verdict> {
     }
 }
 
-/// Waits until a domain has so much, and returns what was told then. The hypervisor's own is not to change: what one gives
+/// What the hypervisor's own may change by: a frame here and there for a guest's timers, grants and ports.
+const MOST_OWN_CHANGE_KIB: u64 = 64;
+
+/// Waits until a domain has so much, and returns what was told then. The hypervisor's own hardly changes: what one gives
 /// up another one has, or it is free.
 fn has(shell: &mut Shell, name: &str, kib: u64, own_kib: u64) -> Result<Accounts, Verdict> {
     let began = Instant::now();
     loop {
         let told = accounts(shell)?;
-        if told.hypervisor != own_kib {
+        if told.hypervisor.abs_diff(own_kib) > MOST_OWN_CHANGE_KIB {
             return Err(Verdict::Fail(format!(
                 "the hypervisor had {own_kib} KiB of its own: {told:?}"
             )));
