@@ -77,8 +77,11 @@ impl Xend {
         }
         let _alone = self.lock_memory();
         let raised = self.connect_store().and_then(|mut store| {
-            let target = store_tree::kib_of(&mut *store, DomId::DOM0, TARGET)?.unwrap_or(0);
-            store_tree::set_first_target(&mut *store, target + given_kib)
+            // Without a target it has what it has.
+            match store_tree::kib_of(&mut *store, DomId::DOM0, TARGET)? {
+                Some(target) => store_tree::set_first_target(&mut *store, target + given_kib),
+                None => Ok(()),
+            }
         });
         if let Err(fault) = raised {
             log::error!("Domain-0: it does not get its {given_kib} KiB again: {fault}");

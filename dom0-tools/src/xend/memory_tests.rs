@@ -267,6 +267,14 @@ fn a_start_that_fails_gives_back_what_was_given_for_it() {
 }
 
 #[test]
+fn a_first_domain_whose_target_is_gone_gets_none_of_what_it_gave() {
+    let (world, xend) = start("no-target", "");
+    world.state().nodes.remove(TARGET);
+    xend.first_takes_back(1 << 10);
+    assert_eq!(world.state().first_target(), None);
+}
+
+#[test]
 fn two_that_are_started_at_once_each_have_their_own() {
     let (world, xend) = start("at-once", "(dom0-min-mem 100)");
     std::thread::scope(|scope| {

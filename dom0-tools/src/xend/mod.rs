@@ -7,9 +7,10 @@
 //! [`machine::Machine`] and [`nodes::Nodes`], so all of it runs in tests.
 //!
 //! Locks, in this order: that of reading the settings again, which nothing else waits for; a domain's own (one operation
-//! at a time on a domain; none while a core is written); that of making room in memory; that of taking a disk; then one of these, and none of
-//! them while another is held: the table of records, that of cores being written, the settings, the last refusal. These are short: what is held for longer than memory
-//! takes is the table alone, while a name is changed in a record's file.
+//! at a time on a domain; none while a core is written); that of making room in memory; that of taking a disk; then one
+//! of these, and none of them while another is held: the table of records, that of cores being written, the settings, the
+//! last refusal. These are short: what is held for longer than memory takes is the table alone, while a name is changed in
+//! a record's file.
 #![forbid(unsafe_code)]
 
 mod accounts;
