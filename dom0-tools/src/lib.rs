@@ -4,7 +4,7 @@
 //! * [`client`] talks to it;
 //! * [`console`] has the guests' consoles;
 //! * [`config`] reads configurations of domains, [`sxp`] the s-expressions of the old tools;
-//! * [`bounded_file`] reads files that others fill;
+//! * [`bounded_file`] reads files that others fill, [`whole_file`] replaces our own;
 //! * [`builder`] builds domains, [`control`] has what is asked of the hypervisor;
 //! * [`core_dump`] writes what is left of a domain;
 //! * [`xend`] owns their life cycle, [`xm`] is what administrators type;
@@ -27,6 +27,7 @@ pub mod panics;
 pub mod store;
 #[cfg(feature = "domains")]
 pub mod sxp;
+pub mod whole_file;
 #[cfg(feature = "domains")]
 pub mod xend;
 #[cfg(feature = "domains")]

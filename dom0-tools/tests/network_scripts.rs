@@ -1,6 +1,8 @@
 //! The scripts for networks, each test in a network, a `/run` and a store of its own: real bridges and routes, and pairs
 //! of interfaces in place of cards and of guests'. Where such a thing can't be had that is said.
 
+use std::cell::Cell;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
 
@@ -34,6 +36,20 @@ master() { basename "$(readlink "/sys/class/net/$1/master")"; }
 echo ready
 "#;
 
+thread_local! {
+    /// The test that runs in this thread has said so.
+    static IS_SKIPPED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says, once in a test and straight to the terminal, what is not tried: the test harness hides what a passing test prints.
+fn skip(what: &str) {
+    if IS_SKIPPED.replace(true) {
+        return;
+    }
+    let note = format!("\n*** SKIPPED: {what}\n");
+    let _ = io::stderr().write_all(note.as_bytes());
+}
+
 /// What the commands print; `None`: it can't be tried here.
 fn lines(commands: &str) -> Option<Vec<String>> {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
@@ -45,7 +61,9 @@ fn lines(commands: &str) -> Option<Vec<String>> {
     let output = match output {
         Ok(output) => output,
         Err(error) => {
-            println!("\n*** SKIPPED: scripts for networks are not tried: unshare: {error}\n");
+            skip(&format!(
+                "scripts for networks are not tried: unshare: {error}"
+            ));
             return None;
         }
     };
@@ -53,7 +71,7 @@ fn lines(commands: &str) -> Option<Vec<String>> {
     let errors = String::from_utf8_lossy(&output.stderr);
     let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
     if lines.first().is_none_or(|line| line != "ready") {
-        println!("\n*** SKIPPED: scripts for networks are not tried: {errors}\n");
+        skip(&format!("scripts for networks are not tried: {errors}"));
         return None;
     }
     lines.remove(0);
@@ -201,7 +219,7 @@ fn filters() -> bool {
     let said = lines("nft 'add table bridge t' && nft 'add table ip t' && echo filters");
     let is_so = said.is_some_and(|said| said.iter().any(|line| line == "filters"));
     if !is_so {
-        println!("\n*** SKIPPED: there is no nft here, or no kernel that filters\n");
+        skip("there is no nft here, or no kernel that filters");
     }
     is_so
 }

@@ -4,9 +4,9 @@
 use super::view::{DomainView, VcpuView};
 use crate::config::domain::{DomainConfig, Uuid};
 use crate::config::file::load_kept_sxp;
+use crate::whole_file::{self, Lasting};
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
 const CONFIGURATION: &str = "config.sxp";
@@ -61,24 +61,10 @@ pub(super) fn has(directory: &Path, uuid: Uuid) -> bool {
     own(directory, uuid).join(CONFIGURATION).exists()
 }
 
-/// Keeps a domain. Who is interrupted leaves what was kept before.
+/// Keeps a domain.
 pub(super) fn write(directory: &Path, config: &DomainConfig) -> io::Result<()> {
-    let own = own(directory, config.uuid);
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&own)?;
-    let unfinished = own.join("config.unfinished");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&unfinished)?;
-    file.write_all(config.sxp().pretty().as_bytes())?;
-    // It is to be there when the machine is started again.
-    file.sync_all()?;
-    fs::rename(&unfinished, own.join(CONFIGURATION))
+    let path = own(directory, config.uuid).join(CONFIGURATION);
+    whole_file::replace(&path, config.sxp().pretty().as_bytes(), Lasting::Always)
 }
 
 /// Keeps a domain no longer.

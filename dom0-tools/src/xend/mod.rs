@@ -46,6 +46,8 @@ mod store_tree_tests;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
+mod testing_devices;
+#[cfg(test)]
 mod testing_memory;
 #[cfg(test)]
 mod tests;

@@ -2,10 +2,10 @@
 
 use super::devices::Plugged;
 use crate::config::domain::{DomainConfig, Uuid};
+use crate::whole_file::{self, Lasting};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// How far a domain is.
@@ -85,20 +85,9 @@ fn path(directory: &Path, uuid: Uuid) -> PathBuf {
 ///
 /// If it can't be written.
 pub fn save(directory: &Path, record: &Record) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)?;
+    let content = serde_json::to_vec(record).map_err(io::Error::other)?;
     let path = path(directory, record.config.uuid);
-    let unfinished = path.with_extension("unfinished");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&unfinished)?;
-    serde_json::to_writer(&mut file, record).map_err(io::Error::other)?;
-    fs::rename(&unfinished, &path)
+    whole_file::replace(&path, &content, Lasting::ThisBoot)
 }
 
 /// Forgets a record.

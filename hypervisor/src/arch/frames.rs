@@ -216,7 +216,12 @@ pub(super) fn allocate(order: Order) -> Option<CleanBlock> {
 
 /// A block with what is in it.
 pub(super) fn allocate_unclean(order: Order) -> Option<UncleanBlock> {
-    ALLOCATOR.lock().allocate(table(), Request::anywhere(order))
+    let block = ALLOCATOR
+        .lock()
+        .allocate(table(), Request::anywhere(order))?;
+    #[cfg(feature = "planted-faults")]
+    super::planted::soil(block.mfn(), order);
+    Some(block)
 }
 
 /// A clean block.

@@ -2,21 +2,25 @@
 //!
 //! `test=fault:NAME@CPU` on the command line plants one; the functions are named for the backtrace.
 //! `test=lose-reference` makes the books of memory wrong, for the audit to find it; `test=low-limit` has the direct map
-//! end early, as no emulated machine has more memory than it shows.
+//! end early, as no emulated machine has more memory than it shows. Memory that is given to somebody as it is
+//! is [soiled](soil) always.
 
 use super::memory::mm;
-use super::{apic, clock, death, percpu, port, smp};
+use super::{apic, clock, death, paging, percpu, port, smp};
 use crate::console;
 use crate::domain::Domains;
 use crate::lock::IrqLock;
+use crate::mm::buddy::Order;
 use crate::options::{PlantedFault, TestRequest};
 use crate::sync::rank;
 use core::arch::asm;
 use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use guest_abi::ids::{DomId, VcpuId};
+use guest_abi::ids::{DomId, Mfn, PAGE_SIZE, VcpuId};
 use spin::Once;
 
+/// What memory has in it that nobody has cleared: no address, no instruction of use, no number that is small.
+const SOIL: u64 = 0xC5C5_C5C5_C5C5_C5C5;
 /// What is planted where; written by the first processor before it starts the others.
 static REQUEST: Once<TestRequest> = Once::new();
 /// The end of boot has been said: the fault may happen.
@@ -60,6 +64,13 @@ pub(super) fn in_nmi(cpu: u32) {
     if is_planted(PlantedFault::Dead, cpu) {
         death::halt();
     }
+}
+
+/// Fills a block that nobody has got yet: an emulated machine's memory is zero at first, a real one's seldom.
+pub(super) fn soil(mfn: Mfn, order: Order) {
+    let bytes = u64::from(order.frames()) * PAGE_SIZE as u64;
+    // SAFETY: the block was just taken from the allocator, and the direct map shows it.
+    unsafe { paging::fill(mfn.address(), bytes, SOIL) };
 }
 
 /// Whether `fault` is planted on processor `cpu`.

@@ -205,6 +205,11 @@ impl Domain {
 
     /// Gives the first domain, while it is built, the frames of a block with what is in them. Returns the first.
     pub(crate) fn adopt_first(&self, block: UncleanBlock) -> Mfn {
+        assert!(
+            self.is_hardware_domain(),
+            "frames for {} are not cleared",
+            self.id
+        );
         let mut frames = self.frames.lock();
         frames.adopt_first(frame_table(), &memory::Machine, block, self.id)
     }

@@ -28,6 +28,8 @@ pub mod scripts;
 mod tree;
 
 #[cfg(test)]
+mod disk_tests;
+#[cfg(test)]
 mod tests;
 
 use super::protocol::Fault;

@@ -2,6 +2,24 @@
 
 use super::{Command, Group, JSON, Opt, later, offered, opt};
 
+const CONSOLE: Opt = opt(
+    Some('c'),
+    "console_autoconnect",
+    "",
+    "Connect to the console after the domain is created.",
+);
+const VNC_VIEWER: Opt = opt(
+    None,
+    "vncviewer",
+    "",
+    "Connect to the VNC display after the domain is created.",
+);
+const VNC_PASSWORD: Opt = opt(
+    None,
+    "vncviewer-autopass",
+    "",
+    "Pass VNC password to viewer via stdin.",
+);
 const CREATE: &[Opt] = &[
     opt(Some('h'), "help", "", "Print this help."),
     opt(
@@ -43,24 +61,9 @@ const CREATE: &[Opt] = &[
         "",
         "Leave the domain paused after it is created.",
     ),
-    opt(
-        Some('c'),
-        "console_autoconnect",
-        "",
-        "Connect to the console after the domain is created.",
-    ),
-    opt(
-        None,
-        "vncviewer",
-        "",
-        "Connect to the VNC display after the domain is created.",
-    ),
-    opt(
-        None,
-        "vncviewer-autopass",
-        "",
-        "Pass VNC password to viewer via stdin.",
-    ),
+    CONSOLE,
+    VNC_VIEWER,
+    VNC_PASSWORD,
     JSON,
 ];
 const START: &[Opt] = &[
@@ -70,24 +73,9 @@ const START: &[Opt] = &[
         "",
         "Do not unpause domain after starting it.",
     ),
-    opt(
-        Some('c'),
-        "console_autoconnect",
-        "",
-        "Connect to the console after the domain is created.",
-    ),
-    opt(
-        None,
-        "vncviewer",
-        "",
-        "Connect to the VNC display after the domain is created.",
-    ),
-    opt(
-        None,
-        "vncviewer-autopass",
-        "",
-        "Pass VNC password to viewer via stdin.",
-    ),
+    CONSOLE,
+    VNC_VIEWER,
+    VNC_PASSWORD,
 ];
 const SHUTDOWN: &[Opt] = &[
     opt(Some('a'), "all", "", "Shutdown all guest domains."),

@@ -111,6 +111,17 @@ pub struct Segment<'a> {
     pub bytes: &'a [u8],
 }
 
+impl<'a> Segment<'a> {
+    /// What of the file's bytes lies in the page that begins at `page_start`, and where in it.
+    fn part_in(&self, page_start: u64) -> Option<(usize, &'a [u8])> {
+        let skip = usize::try_from(page_start.saturating_sub(self.start)).ok()?;
+        let at = usize::try_from(self.start.saturating_sub(page_start)).ok()?;
+        let room = PAGE_SIZE.checked_sub(at)?;
+        let bytes = self.bytes.get(skip..)?;
+        Some((at, bytes.get(..room).unwrap_or(bytes)))
+    }
+}
+
 impl Segment<'_> {
     const fn end(&self) -> u64 {
         self.start.saturating_add(self.memory_len)
@@ -230,29 +241,19 @@ impl<'a> Kernel<'a> {
     /// Writes what the kernel has in the frame `pfn`: bytes of segments, zeros elsewhere.
     pub fn fill_page(&self, pfn: Pfn, page: &mut [u8; PAGE_SIZE]) {
         let page_start = pfn.0.saturating_mul(PAGE_SIZE as u64);
-        let fills_it = |segment: &Segment<'_>| {
-            let skip = page_start.checked_sub(segment.start);
-            let skip = skip.and_then(|skip| usize::try_from(skip).ok());
-            let bytes = skip.and_then(|skip| segment.bytes.get(skip..));
-            bytes.is_some_and(|bytes| bytes.len() >= PAGE_SIZE)
+        let parts = || {
+            self.segments
+                .iter()
+                .filter_map(|segment| segment.part_in(page_start))
         };
-        if !self.segments.iter().any(fills_it) {
+        // Most pages are a segment's from end to end, and are written once.
+        if !parts().any(|(_, bytes)| bytes.len() == PAGE_SIZE) {
             page.fill(0);
         }
-        for segment in &self.segments {
-            // Where the segment's first byte lies in the page, or how much of it lies before the page.
-            let (skip, at) = if segment.start < page_start {
-                (page_start.saturating_sub(segment.start), 0)
-            } else {
-                (0, segment.start.saturating_sub(page_start))
-            };
-            let (Ok(skip), Ok(at)) = (usize::try_from(skip), usize::try_from(at)) else {
-                continue;
-            };
-            let bytes = segment.bytes.get(skip..).unwrap_or_default();
-            let target = page.get_mut(at..).unwrap_or_default();
-            let count = bytes.len().min(target.len());
-            target[..count].copy_from_slice(&bytes[..count]);
+        for (at, bytes) in parts() {
+            if let Some(target) = page.get_mut(at..at.saturating_add(bytes.len())) {
+                target.copy_from_slice(bytes);
+            }
         }
     }
 

@@ -145,7 +145,7 @@ fn come_and_go(shell: &mut Shell, cycles: u32, first: u32) -> Result<String, Ver
 fn give_devices(shell: &mut Shell) -> Result<(), Verdict> {
     guests_images::install(shell)?;
     for command in [
-        "ip link add xenbr0 type bridge && truncate -s 4M base.img raw.img",
+        "truncate -s 4M base.img raw.img",
         "qemu-img create -q -f qcow2 -b base.img -F raw over.qcow2",
         "D=\"'tap:qcow2:/tmp/over.qcow2,xvda,w','file:/tmp/raw.img,xvdb,w'\"",
         "echo \"disk=[$D]; vif=['bridge=xenbr0']\" >>/etc/xen/tiny",

@@ -90,11 +90,18 @@ pub fn cases(hypervisor: Hypervisor, extent: Extent) -> Vec<Case> {
     cases_of(CASES, hypervisor, extent)
 }
 
-/// Those that most of the hypervisor's locks are taken in, one under the other.
-const ORDER_OF_LOCKS: [&str; 2] = ["domain/cycles", "hostile/everything"];
+/// Those that most of the hypervisor's locks are taken in, one under the other; and those that see what is left of what
+/// memory had in it.
+const ON_TEST_IMAGE: [&str; 4] = [
+    "domain/cycles",
+    "hostile/everything",
+    "start/start-of-day",
+    "start/ram-disk",
+];
 
-/// Kernels on the image that asserts the order of its locks: those that are tried always, and all others.
-pub fn with_order_of_locks() -> (Vec<Case>, Vec<Case>) {
+/// Kernels on the image that asserts the order of its locks and gives memory away soiled: those that are tried always, and
+/// all others.
+pub fn on_test_image() -> (Vec<Case>, Vec<Case>) {
     let cases = CASES.iter().map(|case| {
         let processors = match case.is_about_processors {
             true => 4,
@@ -116,7 +123,7 @@ pub fn with_order_of_locks() -> (Vec<Case>, Vec<Case>) {
                 found.unwrap_or_else(|verdict| verdict),
             )
         });
-        (ORDER_OF_LOCKS.contains(&case.name), made)
+        (ON_TEST_IMAGE.contains(&case.name), made)
     });
     let (always, others): (Vec<_>, Vec<_>) = cases.partition(|(is_always, _)| *is_always);
     let without = |list: Vec<(bool, Case)>| list.into_iter().map(|(_, case)| case).collect();

@@ -73,7 +73,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(stock_tools::cases());
     cases.extend(storms::cases());
     cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));
-    cases.extend(kernels::with_order_of_locks().0);
+    cases.extend(kernels::on_test_image().0);
     cases.push(costs::none_is_dearer());
     cases.push(costs::wake_ups());
     cases.push(pace::half_of_the_reference());
@@ -84,7 +84,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
 pub fn on_request() -> Vec<Case> {
     let mut cases = kernels::cases(kernels::Hypervisor::Reference, Extent::WholeProduct);
     cases.extend(kernels::faults_of_emulator());
-    cases.extend(kernels::with_order_of_locks().1);
+    cases.extend(kernels::on_test_image().1);
     cases.push(costs::comparison());
     cases
 }

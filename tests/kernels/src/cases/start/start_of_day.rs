@@ -3,7 +3,7 @@
 use super::super::prelude::*;
 use crate::notes::VIRT_BASE;
 use crate::start::start_info;
-use guest_abi::start_of_day::{MAGIC_DOM0, StartFlags};
+use guest_abi::start_of_day::{MAGIC_DOM0, StartFlags, VGA_OFFSET_AT, VGA_SIZE_AT};
 
 pub(crate) fn run() {
     let info = start_info();
@@ -26,9 +26,21 @@ pub(crate) fn run() {
         (0, 0),
         "no module was given"
     );
+    let own = core::ptr::from_ref(info) as u64;
+
+    // Behind the structure, and the screen's description if there is one, the page is empty.
+    let page = own as *const u8;
+    // SAFETY: the page is mapped, and all bytes of it are numbers.
+    let byte = |at: usize| unsafe { page.add(at).read_volatile() };
+    let number = |at: usize| u32::from_le_bytes(core::array::from_fn(|index| byte(at + index)));
+    let (screen, bytes) = (number(VGA_OFFSET_AT), number(VGA_SIZE_AT));
+    let filled = match bytes {
+        0 => size_of_val(info),
+        _ => (screen + bytes) as usize,
+    };
+    assert!((filled..4096).all(|at| byte(at) == 0), "from {filled} on");
 
     // Everything lies in order behind the kernel: the list of frames, this page, tables, stack.
-    let own = core::ptr::from_ref(info) as u64;
     assert!(info.mfn_list.0 > VIRT_BASE && info.mfn_list.0 < own);
     assert!(info.pt_base.0 > own && info.pt_base.0.is_multiple_of(4096));
     let stack = crate::start::initial()
