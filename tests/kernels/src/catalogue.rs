@@ -352,15 +352,18 @@ cases! {
     "domain/destroy-long" = domain::destroy_long, on_many(());
     "domain/destroy-mapped" = domain::destroy_mapped, on_many(());
     "domain/events" = domain::events, on_many(());
+    "domain/entry-refusals" = domain::entry_refusals;
     "domain/far-vcpus" = domain::far_vcpus;
     "domain/grants" = domain::grants;
     "domain/info" = domain::info;
     "domain/many" = domain::many;
     "domain/maptrack" = domain::maptrack;
+    "domain/others-grant-table" = domain::others_grant_table;
     "domain/out-of-memory" = domain::out_of_memory;
     "domain/out-of-memory-race" = domain::out_of_memory_race, on_many(());
     "domain/pause" = domain::pause, on_many(());
     "domain/pinned" = domain::pinned, on_many(()), under("sched=credit");
+    "domain/ports" = domain::ports;
     "domain/privileged-calls" = domain::privileged_calls;
     "domain/privileges" = domain::privileges;
     "domain/round-trip" = domain::round_trip, under("sched=credit");

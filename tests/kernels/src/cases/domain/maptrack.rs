@@ -2,7 +2,7 @@
 //! unmapped some of them it maps again.
 
 use super::super::prelude::*;
-use super::privileged_calls::maker_of_calls;
+use super::call_list::maker_of_calls;
 use crate::control::{BASE, DATA, FRAMES, Guest, ordinary};
 use crate::memory::{KERNEL_RW, entry};
 use guest_abi::grant_op::{GrantStatus, GrantTableOp, MapFlags};

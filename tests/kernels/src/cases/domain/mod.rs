@@ -1,6 +1,7 @@
 //! A second domain, made, run and destroyed by control operations.
 
 pub(crate) mod accounts;
+mod call_list;
 pub(crate) mod cap;
 pub(crate) mod context;
 pub(crate) mod create;
@@ -8,16 +9,19 @@ pub(crate) mod create_refusals;
 pub(crate) mod cycles;
 pub(crate) mod destroy_long;
 pub(crate) mod destroy_mapped;
+pub(crate) mod entry_refusals;
 pub(crate) mod events;
 pub(crate) mod far_vcpus;
 pub(crate) mod grants;
 pub(crate) mod info;
 pub(crate) mod many;
 pub(crate) mod maptrack;
+pub(crate) mod others_grant_table;
 pub(crate) mod out_of_memory;
 pub(crate) mod out_of_memory_race;
 pub(crate) mod pause;
 pub(crate) mod pinned;
+pub(crate) mod ports;
 pub(crate) mod privileged_calls;
 pub(crate) mod privileges;
 pub(crate) mod round_trip;

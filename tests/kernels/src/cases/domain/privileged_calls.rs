@@ -5,7 +5,8 @@
 //! answer is written down.
 
 use super::super::prelude::*;
-use crate::control::{BASE, DATA, FRAMES, Guest, is_reference};
+use super::call_list::{Answer, List, Made, maker_of_calls};
+use crate::control::{BASE, DATA, Guest, is_reference};
 use guest_abi::console_io::ConsoleIo;
 use guest_abi::domctl::DomctlOp;
 use guest_abi::event_channel::EventChannelOp;
@@ -20,48 +21,6 @@ use guest_abi::sysctl::SysctlOp;
 use guest_abi::vcpu_op::VcpuOp;
 use guest_abi::version::VersionOp;
 
-// Makes the calls of the list in RSI: entries of 16 words, with a number and three arguments in the first four; the results
-// replace the numbers, and a number of -1 ends the list. Then what RSI points to is 1; when it is 0, once more.
-user_code!(
-    makes_calls,
-    "mov r15, rsi",
-    "5: lea r14, [r15 + 4096]",
-    "2: mov rax, [r14]",
-    "cmp rax, -1",
-    "je 3f",
-    "mov rdi, [r14 + 8]",
-    "mov rsi, [r14 + 16]",
-    "mov rdx, [r14 + 24]",
-    "mov r10d, [r14 + 32]",
-    "syscall",
-    "mov [r14], rax",
-    "add r14, 128",
-    "jmp 2b",
-    "3: mov qword ptr [r15], 1",
-    "4: mov eax, 29", // sched_op yield
-    "xor edi, edi",
-    "syscall",
-    "cmp qword ptr [r15], 0",
-    "jne 4b",
-    "jmp 5b",
-);
-
-/// Code that makes the calls of a list.
-pub(super) fn maker_of_calls() -> *const u8 {
-    makes_calls()
-}
-
-/// Page of the first entry, behind the one by which the two talk.
-const LIST: usize = crate::control::DATA + 1;
-/// Words of an entry, and where the argument begins in it.
-const ENTRY: usize = 16;
-const CONTENT: usize = 5;
-const PER_PAGE: usize = 512 / ENTRY;
-/// The last page has room for arguments that are longer than their entry.
-const MOST: usize = (FRAMES - LIST) * PER_PAGE - 2;
-
-/// What a call returns.
-type Answer = i64;
 const PERM: Answer = Errno::EPERM.to_return();
 const NONE: Answer = Errno::ENOSYS.to_return();
 /// Of a list, nothing is done.
@@ -81,94 +40,14 @@ const REFERENCE_LETS: (u64, u64, Answer) = (
     0,
 );
 
-/// A call that the reference makes for everybody.
-const GLOBAL_VIRQ: (Hypercall, u64) = (Hypercall::EventChannelOp, EventChannelOp::BindVirq as u64);
+/// Whether an answer that is another one than here is the reference's.
+fn is_references(made: &Made, result: Answer) -> bool {
+    is_reference()
+        && (REFERENCE_SAYS.contains(&result) || (made.call, made.which, result) == REFERENCE_LETS)
+}
+
 /// Word of the page by which the two talk where the options are told.
 const TEXT: usize = 128;
-
-/// The calls of one list.
-struct List<'g> {
-    guest: &'g Guest,
-    made: [(u64, u64, Answer); MOST],
-    count: usize,
-}
-
-impl<'g> List<'g> {
-    fn new(guest: &'g Guest) -> Self {
-        Self {
-            guest,
-            made: [(0, 0, PERM); MOST],
-            count: 0,
-        }
-    }
-
-    fn place(index: usize) -> (usize, usize) {
-        (LIST + index / PER_PAGE, index % PER_PAGE * ENTRY)
-    }
-
-    fn write(&self, index: usize, word: usize, value: u64) {
-        let (page, first) = Self::place(index);
-        self.guest.window.write(page, first + word, value);
-    }
-
-    /// Where the next call's argument will be.
-    fn content_at(&self) -> u64 {
-        let (page, first) = Self::place(self.count);
-        BASE + page as u64 * 4096 + (first + CONTENT) as u64 * 8
-    }
-
-    /// One more call, of which `which` is told if its answer is wrong.
-    fn add(
-        &mut self,
-        call: Hypercall,
-        arguments: [u64; 4],
-        content: &[u64],
-        which: u64,
-        answer: Answer,
-    ) {
-        let index = self.count;
-        self.write(index, 0, call.number());
-        for (word, value) in (1..).zip(arguments) {
-            self.write(index, word, value);
-        }
-        for (word, value) in (CONTENT..ENTRY).zip(content) {
-            self.write(index, word, *value);
-        }
-        self.made[index] = (call.number(), which, answer);
-        self.count += 1;
-    }
-
-    /// Lets the guest make them all.
-    fn run(self) -> u32 {
-        self.write(self.count, 0, u64::MAX);
-        self.guest.start();
-        self.guest.wait_for(0, 1);
-        let mut wrong = 0;
-        for (index, &(call, which, answer)) in self.made[..self.count].iter().enumerate() {
-            let (page, first) = Self::place(index);
-            let result = self.guest.window.read(page, first) as i64;
-            let may_differ = || {
-                is_reference()
-                    && (REFERENCE_SAYS.contains(&result)
-                        || (call, which, result) == REFERENCE_LETS
-                        || (call, which, result) == (GLOBAL_VIRQ.0.number(), GLOBAL_VIRQ.1, 0))
-            };
-            if result != answer && !may_differ() {
-                println!("hypercall {call}, operation {which}: {result}, not {answer}");
-                wrong += 1;
-            }
-        }
-        let made = &self.made[..self.count];
-        if made
-            .iter()
-            .any(|&(call, ..)| call == Hypercall::Version.number())
-        {
-            let text = [TEXT, TEXT + 1].map(|word| self.guest.window.read(DATA, word));
-            assert_eq!(text, [u64::from_le_bytes(*b"<denied>"), 0]);
-        }
-        wrong
-    }
-}
 
 /// About the machine's devices, or the domain's own.
 fn physdev(op: PhysdevOp) -> Option<Answer> {
@@ -302,11 +181,15 @@ pub(crate) fn run() {
 
 /// Has a domain make the calls that `fill` writes down.
 fn tried(fill: fn(&mut List<'_>)) -> u32 {
-    let guest = Guest::with_code(makes_calls());
+    let guest = Guest::with_code(maker_of_calls());
     let mut list = List::new(&guest);
     fill(&mut list);
-    assert!(list.count > 40);
-    let wrong = list.run();
+    assert!(list.count() > 40);
+    let wrong = list.run(is_references);
+    if list.asks_for(Hypercall::Version) {
+        let text = [TEXT, TEXT + 1].map(|word| guest.window.read(DATA, word));
+        assert_eq!(text, [u64::from_le_bytes(*b"<denied>"), 0]);
+    }
     guest.end();
     wrong
 }
@@ -359,10 +242,17 @@ fn machine_calls(list: &mut List<'_>) {
 
 /// Of operations that everybody has: where they are about the machine, or about the first domain.
 fn others_of_everybodys(list: &mut List<'_>) {
-    // An interrupt of the machine's; to run on processor 0; which processor that is.
+    // An interrupt of the machine's, which the reference lets everybody bind; to run on processor 0; which processor that is.
     let virq = EventChannelOp::BindVirq.number();
     let arguments = [virq.into(), list.content_at(), 0, 0];
-    list.add(GLOBAL_VIRQ.0, arguments, &[2, 0], GLOBAL_VIRQ.1, PERM);
+    let answer = if is_reference() { 0 } else { PERM };
+    list.add(
+        Hypercall::EventChannelOp,
+        arguments,
+        &[2, 0],
+        virq.into(),
+        answer,
+    );
     let pin = SchedOp::PinOverride.number();
     let arguments = [pin.into(), list.content_at(), 0, 0];
     list.add(Hypercall::SchedOp, arguments, &[0], pin.into(), PERM);
