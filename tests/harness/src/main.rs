@@ -24,8 +24,8 @@ hypervisor (reference/). Run it at the top of the repository, with the images bu
   --help        shows this
 
 In the environment:
-  FULL=1        the whole product of the boot matrix instead of a set that covers all pairs, and the tiny
-                kernels on 1, 2 and 4 processors instead of on 1, or on 1 and 4
+  FULL=1        the whole product of the boot matrix instead of a set that covers all pairs, the tiny kernels
+                on 1, 2 and 4 processors instead of on 1, or on 1 and 4, and what takes long
   JOBS          how many cases run at a time; without it three for two processors, as machines often wait
   QEMU          the emulator; without it qemu-system-x86_64
   NEWER_QEMU    one of version 9.0 or later, for x2APIC and INT n; without it what tests/newer-qemu has fetched
@@ -51,6 +51,9 @@ fn main() -> ExitCode {
         cases::Extent::AllPairs
     };
     let mut cases = cases::all(extent);
+    if extent == cases::Extent::AllPairs && filters.is_empty() {
+        cases.retain(|case| !cases::is_long(case));
+    }
     let nr_more = match extent {
         cases::Extent::WholeProduct => 0,
         cases::Extent::AllPairs => {

@@ -18,6 +18,17 @@ pub fn all(levels: &[usize]) -> Vec<Combination> {
     })
 }
 
+/// The fewest combinations in which every level of every factor is met, for what takes too long for all pairs.
+pub fn each_level(levels: &[usize]) -> Vec<Combination> {
+    let count = levels.iter().copied().max().unwrap_or(0);
+    (0..count)
+        .map(|number| {
+            let level = |(factor, &count): (usize, &usize)| (number + factor) % count;
+            levels.iter().enumerate().map(level).collect()
+        })
+        .collect()
+}
+
 /// Combinations that together contain every pair of levels of two factors. The same levels always give
 /// the same set.
 pub fn covering(levels: &[usize]) -> Vec<Combination> {
@@ -85,7 +96,8 @@ fn grow(levels: &[usize], seed: Pair, missing: &BTreeSet<Pair>) -> Combination {
 
 #[cfg(test)]
 mod tests {
-    use super::{all, all_pairs, contains, covering};
+    use super::{all, all_pairs, contains, covering, each_level};
+    use std::collections::BTreeSet;
 
     #[test]
     fn every_pair_is_covered() {
@@ -114,6 +126,19 @@ mod tests {
         // No set can be smaller than the product of the two largest factors.
         let set = covering(&[2, 4, 3, 4, 3, 2]);
         assert!((16..=24).contains(&set.len()), "{}", set.len());
+    }
+
+    #[test]
+    fn every_level_is_met() {
+        for levels in [&[3, 3, 3][..], &[2, 4, 3]] {
+            let set = each_level(levels);
+            assert_eq!(set.len(), *levels.iter().max().unwrap());
+            for (factor, &count) in levels.iter().enumerate() {
+                let met: BTreeSet<usize> = set.iter().map(|levels| levels[factor]).collect();
+                assert!(met.into_iter().eq(0..count), "{levels:?}: {factor}");
+            }
+        }
+        assert!(each_level(&[]).is_empty());
     }
 
     #[test]

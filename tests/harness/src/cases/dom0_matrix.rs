@@ -54,7 +54,7 @@ impl Host {
 pub fn cases(extent: Extent) -> Vec<Case> {
     let levels = [KERNELS.len(), PROCESSORS.len(), HOSTS.len()];
     let combinations = match extent {
-        Extent::AllPairs => pairwise::covering(&levels),
+        Extent::AllPairs => pairwise::each_level(&levels),
         Extent::WholeProduct => pairwise::all(&levels),
     };
     let mut cases = Vec::new();

@@ -8,7 +8,7 @@ use crate::verdict::Verdict;
 use std::time::Duration;
 
 /// What the guest writes, in bytes.
-const WRITTEN: u64 = 24 << 20;
+const WRITTEN: u64 = 8 << 20;
 /// What it sends with a bound of 1 MB a second.
 const BOUNDED: u64 = 4_000_000;
 /// Of a whole transfer, two kernels on one emulated processor.

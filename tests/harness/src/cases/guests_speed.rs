@@ -18,7 +18,7 @@ const CREATE_LIMIT: Duration = Duration::from_secs(200);
 /// How often short commands are tried: the shortest time counts.
 const TRIES: usize = 4;
 /// How often both are tried, if it takes that: the shortest times count.
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 3;
 /// Ctrl-], which leaves a console, and how long nothing else is typed behind it.
 const LEAVE: &str = "\x1d";
 const ALONE: Duration = Duration::from_secs(2);

@@ -5,7 +5,7 @@
 
 use super::{Extent, IMAGE, TEST_IMAGE, no_line};
 use crate::iso::Recipe;
-use crate::machine::{Machine, Medium};
+use crate::machine::{Machine, Medium, Reader};
 use crate::qemu::Qemu;
 use crate::run::{Missing, Run};
 use crate::suite::{Case, Context};
@@ -176,6 +176,7 @@ fn judge(
         cpu: case.cpu.map_or(usual.cpu.clone(), String::from),
         processors,
         memory_mib: MEMORY_MIB,
+        reader: Reader::Virtio,
         extra: case
             .devices
             .iter()

@@ -40,10 +40,33 @@ pub const IMAGE: &str = "build/paravane";
 /// The image that takes `test=…`, and can be told to die.
 pub const TEST_IMAGE: &str = "build/paravane-test";
 
+/// Cases that run with `FULL=1` or when they are asked for by name, as all others have to end within half an hour on two
+/// processors. Of what each tries, a shorter case tries the essential part.
+const LONG: [&str; 13] = [
+    "boot/same-ram-disk",
+    "costs/wake-ups-beside-others",
+    "dom0/boot-speed-q35-1cpu",
+    "dom0/clocks-q35-4cpu",
+    "guests/compute",
+    "guests/device-refusals",
+    "guests/faster-than-reference",
+    "guests/many",
+    "guests/memory",
+    "guests/reboot",
+    "guests/shell",
+    "guests/store-attacked",
+    "stock-tools/life-of-a-guest",
+];
+
+/// Whether a case is among the long ones, which an ordinary run of everything leaves out.
+pub fn is_long(case: &Case) -> bool {
+    LONG.contains(&case.name.as_str())
+}
+
 /// How much of the product of configurations is tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Extent {
-    /// A set in which every two levels of every two factors meet.
+    /// A set in which every two levels of every two factors meet, or, where each takes long, every level of each.
     AllPairs,
     /// Everything.
     WholeProduct,
@@ -106,4 +129,17 @@ fn no_line(what: &str, missing: &Missing) -> Verdict {
 /// Compiles a pattern; one that is wrong is the case's fault.
 fn pattern(text: &str) -> Result<Regex, Verdict> {
     Regex::new(text).map_err(|error| Verdict::NoVerdict(format!("pattern {text}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Extent, LONG, all};
+
+    #[test]
+    fn the_long_cases_are_there() {
+        let cases = all(Extent::AllPairs);
+        for name in LONG {
+            assert!(cases.iter().any(|case| case.name == name), "{name}");
+        }
+    }
 }
