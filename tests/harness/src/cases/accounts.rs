@@ -1,6 +1,7 @@
-//! What `xentop` tells while domains compute: their time and that of idle processors is all the time there was, and `xm
-//! list` tells the same of them.
+//! What `xentop` tells while domains compute: their time and that of idle processors is all the time there was, `xm
+//! list` tells the same of them, and with what their kernels tell as stolen and idle it is all of a guest's time.
 
+use super::guests_devices::in_guest;
 use super::pattern;
 use super::shell::Shell;
 use crate::verdict::Verdict;
@@ -16,6 +17,12 @@ const MOST_OFF: f64 = 0.01;
 const MOST_BETWEEN: f64 = 20.0;
 /// Columns of the table behind that of virtual processors.
 const BEHIND_VCPUS: usize = 10;
+/// Of a guest that computes beside others, at least so much time is stolen, or nothing is seen of it.
+const LEAST_STOLEN: f64 = 0.1;
+/// `xm list` tells tenths of a second.
+const TENTHS_S: f64 = 0.15;
+/// Types what [`Told`] is read from.
+pub(super) const TELL: &str = "look; echo t$((1)) $up $of";
 
 /// The numbers of a key in a line of JSON, or those of its list.
 fn numbers(line: &str, key: &str) -> Result<Vec<f64>, Verdict> {
@@ -91,6 +98,115 @@ pub(super) fn are_those_of_xm(shell: &mut Shell) -> Result<(), Verdict> {
     Ok(())
 }
 
+/// What a domain of one virtual processor has run, in seconds, by `xentop` and by `xm list`, while it does nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ran {
+    top: f64,
+    xm: f64,
+}
+
+impl Ran {
+    pub(super) fn look(shell: &mut Shell, name: &str) -> Result<Self, Verdict> {
+        let lines = shell.output("xentop --json -i 1")?;
+        let of_it = pattern(&format!(r#""name":"{name}",.*?"cpu_ns":(\d+)"#))?;
+        let top = lines.iter().find_map(|line| {
+            let ns: f64 = of_it.captures(line)?.get(1)?.as_str().parse().ok()?;
+            Some(ns / 1e9)
+        });
+        let listed = shell.output(&format!("xm list {name}"))?;
+        let xm = domains(&listed, 5, |_| 3).first().map(|(.., xm)| *xm);
+        match (top, xm) {
+            (Some(top), Some(xm)) => Ok(Self { top, xm }),
+            _ => Err(Verdict::Fail(format!("of {name}: {lines:?}, {listed:?}"))),
+        }
+    }
+}
+
+/// What a guest's kernel tells of its one processor's time, in seconds. What it takes for its own running is left out: it
+/// looks at each tick who runs, and has fewer ticks where an emulator has less time than its clock.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Told {
+    uptime: f64,
+    idle: f64,
+    stolen: f64,
+}
+
+impl Told {
+    /// Of what [`TELL`] has printed: the time since the boot, and hundredths for user, nice, system, idle, iowait, irq, softirq, steal.
+    fn of(line: &str) -> Option<Self> {
+        let words = line.strip_prefix("t1 ")?.split_whitespace();
+        let numbers: Option<Vec<f64>> = words.map(|word| word.parse().ok()).collect();
+        let &[
+            uptime,
+            _user,
+            _nice,
+            _system,
+            idle,
+            iowait,
+            _irq,
+            _softirq,
+            steal,
+            ..,
+        ] = numbers?.as_slice()
+        else {
+            return None;
+        };
+        Some(Self {
+            uptime,
+            idle: (idle + iowait) / 100.0,
+            stolen: steal / 100.0,
+        })
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self {
+            uptime: self.uptime - before.uptime,
+            idle: self.idle - before.idle,
+            stolen: self.stolen - before.stolen,
+        }
+    }
+
+    /// Whether with what the domain has run this is all there was.
+    fn is_all_there_was(self, ran: Ran) -> bool {
+        let sum = ran.top + self.stolen + self.idle;
+        (sum - self.uptime).abs() <= MOST_OFF * self.uptime
+            && (ran.xm - ran.top).abs() <= TENTHS_S
+            && self.stolen >= LEAST_STOLEN * self.uptime
+    }
+}
+
+/// Makes a guest's shell, on whose console one is, ready for [`TELL`].
+pub(super) fn prepare_to_tell(shell: &mut Shell) -> Result<(), Verdict> {
+    let look = "look() { read up x </proc/uptime; read x of </proc/stat; }";
+    in_guest(shell, look).map(drop)
+}
+
+/// A guest has told of its time at the beginning and at the end of some work, and did nothing before and since. What it
+/// had run before, what it told as stolen and idle, and what it has run now are one account.
+pub(super) fn are_those_of_guest(
+    shell: &mut Shell,
+    name: &str,
+    before: Ran,
+) -> Result<(), Verdict> {
+    let now = Ran::look(shell, name)?;
+    let lines = shell.output(&format!("grep -o 't1 .*' guest-{name}.log"))?;
+    let told: Vec<_> = lines.iter().filter_map(|line| Told::of(line)).collect();
+    let &[began, ended] = told.as_slice() else {
+        return Err(Verdict::Fail(format!("{name} tells {lines:?}")));
+    };
+    let told = ended.since(began);
+    let ran = Ran {
+        top: now.top - before.top,
+        xm: now.xm - before.xm,
+    };
+    if told.is_all_there_was(ran) {
+        return Ok(());
+    }
+    Err(Verdict::Fail(format!(
+        "{name} tells {told:?} of what is {ran:?}"
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,5 +238,29 @@ mod tests {
         );
         let of_top = domains(&top, 2, |words| words - BEHIND_VCPUS - 1);
         assert_eq!(of_top, [(one.0, one.1, 31.0)]);
+    }
+
+    #[test]
+    fn a_guests_time_is_told_by_its_kernel() {
+        let began = Told::of("t1 10.50 100 0 50 800 0 0 0 20 0 0");
+        let ended = Told::of("t1 20.50 500 0 90 1100 20 10 0 260 0 0");
+        let (Some(began), Some(ended)) = (began, ended) else {
+            panic!("not read");
+        };
+        let told = ended.since(began);
+        let ran = |top: f64, xm: f64| Ran { top, xm };
+        assert!(told.is_all_there_was(ran(4.45, 4.5)), "{told:?}");
+        // Too much of all, and not what `xm list` tells.
+        assert!(!told.is_all_there_was(ran(4.6, 4.6)));
+        assert!(!told.is_all_there_was(ran(4.4, 4.6)));
+        assert!(!told.is_all_there_was(ran(4.45, 4.7)));
+        let all_idle = Told {
+            idle: told.idle + told.stolen,
+            stolen: 0.0,
+            ..told
+        };
+        assert!(!all_idle.is_all_there_was(ran(4.45, 4.5)));
+        assert_eq!(Told::of("t1 10.50 100 0 50 800 0 0 0"), None);
+        assert_eq!(Told::of("t1 10.50 100 0 x 800 0 0 0 1"), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Guests of a stock Debian kernel under `xm`: to their shell and through their life, from outside and from inside.
 
 use super::Extent;
+use super::accounts::{self, Ran};
 use super::guests_devices::{in_guest, must_be_same, sum_of};
 use super::shell::{Boot, PROMPT, Shell};
 use crate::machine::{Board, Machine};
@@ -14,6 +15,8 @@ pub(super) const GUEST_PROMPT: &str = r"guest# $";
 pub(super) const GUEST_LIMIT: Duration = Duration::from_secs(200);
 /// What a guest writes before it is started again, all asked for and else.
 const WRITTEN_MIB: (u32, u32) = (64, 4);
+/// Virtual processors of a guest that has several.
+const SMP: u32 = 4;
 /// Waits until there is no guest.
 const GONE: &str = "while xm domid demo 2>/dev/null; do sleep 1; done";
 /// Ctrl-], which leaves a console.
@@ -34,7 +37,7 @@ pub fn cases(extent: Extent) -> Vec<Case> {
             refusals(shell)?;
             shell_works(shell, 1)
         }),
-        case("shell-smp", 2, |shell| shell_works(shell, 4)),
+        case("shell-smp", 2, |shell| shell_works(shell, SMP)),
         case("life", 2, life),
         case("compute", COMPUTE_PROCESSORS, compute),
         case("reboot", 2, move |shell| reboot(shell, mib)).idle(),
@@ -98,7 +101,13 @@ fn shell_works(shell: &mut Shell, vcpus: u32) -> Result<(), Verdict> {
     shell.must_say(&format!("^there are {vcpus}$"))?;
     shell.send("cat /sys/hypervisor/type\n")?;
     shell.must_say("^xen$")?;
+    if vcpus == SMP {
+        follows(shell)?;
+    }
     leave(shell)?;
+    if vcpus == SMP {
+        vcpus_come_and_go(shell)?;
+    }
     shell.must_print(
         "xm list demo | awk 'NR == 2 { print NF, $1, $3, $4 }'",
         &format!("6 demo 128 {vcpus}"),
@@ -110,6 +119,43 @@ fn shell_works(shell: &mut Shell, vcpus: u32) -> Result<(), Verdict> {
     leave(shell)?;
     shell.output("xm destroy demo")?;
     nothing_is_left(shell)
+}
+
+/// The guest, on whose console one is, says when it has two processors, then when it has all again. What it is given it has to
+/// take up itself, as programs of a whole system do.
+fn follows(shell: &mut Shell) -> Result<(), Verdict> {
+    shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
+    for line in [
+        "up() { for f in $(ls -d $C/cpu[23]); do echo 1 >$f/online; done; }",
+        "w() { until [ $(nproc) = $1 ]; do sleep 1; $2; done; echo now-$1; }",
+        "C=/sys/devices/system/cpu",
+        &format!("{{ w 2; w {SMP} up; }} 2>/dev/null &"),
+    ] {
+        shell.send(&format!("{line}\n"))?;
+        shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
+    }
+    Ok(())
+}
+
+/// `xm vcpu-set` takes virtual processors from a guest and gives them back, and the first domain's, too.
+fn vcpus_come_and_go(shell: &mut Shell) -> Result<(), Verdict> {
+    shell.output("L=/var/log/xen/console/guest-demo.log")?;
+    shell.output("down() { xm vcpu-list demo|awk '$4==\"-\"'|wc -l; }")?;
+    for (count, down) in [(2, SMP - 2), (SMP, 0)] {
+        shell.output(&format!("xm vcpu-set demo {count}"))?;
+        let wait = format!("until grep -q now-{count} $L; do sleep 1; done");
+        shell.output_within(&wait, GUEST_LIMIT)?;
+        shell.must_print("down", &down.to_string())?;
+    }
+    shell.output("O=/sys/devices/system/cpu/cpu1/online")?;
+    for (count, more) in [(1, ""), (2, "echo 1 >$O;")] {
+        shell.output(&format!("xm vcpu-set Domain-0 {count}"))?;
+        let wait = format!("until [ $(nproc) = {count} ];do sleep 1;{more}done");
+        shell.output_within(&wait, GUEST_LIMIT)?;
+        let listed = "xm list|awk '$2==0{print $4}'";
+        shell.must_print(listed, &count.to_string())?;
+    }
+    Ok(())
 }
 
 pub(super) fn nothing_is_left(shell: &mut Shell) -> Result<(), Verdict> {
@@ -194,30 +240,42 @@ const SUM: &str = "58f06dd588d8ffb3beb46ada6309436b";
 /// So many that all three compute at once.
 const ROUNDS: u32 = 2;
 
-/// Two guests and the first domain compute checksums at once, and all are right.
+/// How long a guest does nothing in between, in seconds.
+const IDLE_S: u32 = 3;
+
+/// Two guests and the first domain compute checksums at once, all are right, and all tell the same of the time.
 fn compute(shell: &mut Shell) -> Result<(), Verdict> {
     let sums = format!("for i in $(seq {ROUNDS}); do head -c 33554432 /dev/zero | md5sum; done");
-    for name in ["one", "two"] {
+    let names = ["one", "two"];
+    for name in names {
         shell.send(&format!("xm create -c demo name={name}\n"))?;
         shell.must_say_within(&format!("^Started domain {name} "), GUEST_LIMIT)?;
         shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
+        accounts::prepare_to_tell(shell)?;
         leave(shell)?;
     }
-    for name in ["one", "two"] {
+    let before = [Ran::look(shell, names[0])?, Ran::look(shell, names[1])?];
+    // Not the shell's own: it would say when it ends, at any moment.
+    shell.output(&format!("({{ {sums}; mv /tmp/s /tmp/sums; }} >/tmp/s &)"))?;
+    let tell = accounts::TELL;
+    for name in names {
         shell.send(&format!("xm console {name}\n"))?;
         shell.send("\n")?;
         shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
-        shell.send(&format!("{{ {sums}; echo o$((1))ver; }} &\n"))?;
+        shell.send(&format!("{{ {tell}; {sums}; sleep {IDLE_S};\n"))?;
+        shell.send(&format!("{tell}; echo o$((1))ver; }} &\n"))?;
         leave(shell)?;
     }
-    super::accounts::add_up(shell, COMPUTE_PROCESSORS)?;
-    super::accounts::are_those_of_xm(shell)?;
+    accounts::add_up(shell, COMPUTE_PROCESSORS)?;
+    accounts::are_those_of_xm(shell)?;
     shell.output("cd /var/log/xen/console")?;
-    shell.output_within(&format!("{{ {sums}; }} >/tmp/sums"), GUEST_LIMIT)?;
-    for name in ["one", "two"] {
+    let wait = "until [ -e /tmp/sums ]; do sleep 1; done";
+    shell.output_within(wait, GUEST_LIMIT)?;
+    for (name, before) in names.into_iter().zip(before) {
         let log = format!("guest-{name}.log");
         let wait = format!("until grep -q o1ver {log}; do sleep 1; done");
         shell.output_within(&wait, GUEST_LIMIT)?;
+        accounts::are_those_of_guest(shell, name, before)?;
         shell.output(&format!(
             "grep -o '[0-9a-f]\\{{32\\}}  -' {log} >>/tmp/sums"
         ))?;
