@@ -318,9 +318,9 @@ fn compatibility_code_may_not_run_off_its_segment() {
         };
         assert_eq!(run(&mut machine), expected, "{limit}");
     }
-    let mut sixteen = machine_32(|asm| asm.cli());
-    sixteen.code_segment = CodeSegment::Unsupported;
-    assert_eq!(run(&mut sixteen), Outcome::NotHandled);
+    let mut reserved = machine_32(|asm| asm.cli());
+    reserved.code_segment = CodeSegment::Unsupported;
+    assert_eq!(run(&mut reserved), Outcome::NotHandled);
 }
 
 #[test]

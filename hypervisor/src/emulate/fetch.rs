@@ -1,7 +1,7 @@
 //! Reading the instruction that trapped.
 
 use super::decode::{self, DecodeError, Window};
-use super::insn::{CodeSize, Insn};
+use super::insn::{CodeSize, Insn, Op};
 use super::machine::{CodeSegment, Fault, GuestContext, Stop};
 
 /// Bytes at the instruction pointer, read once.
@@ -13,6 +13,8 @@ pub(super) struct Code {
     /// What fetching the next byte raises.
     pub(super) fault: Fault,
     pub(super) size: CodeSize,
+    /// Whether it is 16-bit code, whatever the size is.
+    is_16: bool,
 }
 
 /// Reads up to 16 bytes at the instruction pointer.
@@ -31,9 +33,14 @@ pub(super) fn code<C: GuestContext>(cpu: &mut C) -> Result<Code, Stop> {
                 available,
                 fault,
                 size: CodeSize::Bits64,
+                is_16: false,
             })
         }
         CodeSegment::Bits32 { base, limit } => fetch_32(cpu, rip, base, limit),
+        CodeSegment::Bits16 { base, limit } => Ok(Code {
+            is_16: true,
+            ..fetch_32(cpu, rip, base, limit)?
+        }),
         CodeSegment::Unsupported => Err(Stop::Unhandleable),
         CodeSegment::NotNow => Err(Stop::Retry),
     }
@@ -62,6 +69,7 @@ fn fetch_32<C: GuestContext>(cpu: &mut C, rip: u64, base: u32, limit: u32) -> Re
         available,
         fault,
         size: CodeSize::Bits32,
+        is_16: false,
     })
 }
 
@@ -101,14 +109,20 @@ pub fn with_instruction<C: GuestContext, T>(
     run(cpu, &insn)
 }
 
-/// The instruction in 32-bit code, or at the end of what can be read.
+/// The instruction in 32-bit or 16-bit code, or at the end of what can be read.
 #[cold]
 #[inline(never)]
 fn slow_instruction<C: GuestContext>(cpu: &mut C) -> Result<Insn, Stop> {
     let code = code(cpu)?;
     match decode::decode(&code.window, code.available, code.size) {
+        Ok(insn) if code.is_16 && !is_of_any_size(insn.op) => Err(Stop::Unhandleable),
         Ok(insn) => Ok(insn),
         Err(DecodeError::NotHandled) => Err(Stop::Unhandleable),
         Err(DecodeError::Truncated) => Err(Stop::Fault(code.fault)),
     }
+}
+
+/// Whether an instruction is the same, and does the same, in 16-bit code: those without operands that trap in any code.
+const fn is_of_any_size(op: Op) -> bool {
+    matches!(op, Op::Cpuid | Op::Rdtsc | Op::Rdtscp)
 }

@@ -271,7 +271,7 @@ pub enum Op {
     Smsw,
 }
 
-/// Default operand and address size of a code segment. 16-bit code is not supported.
+/// Default operand and address size of a code segment. 16-bit code is decoded as 32-bit code is: see `fetch`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CodeSize {
     /// Long mode, 64-bit code.

@@ -119,7 +119,14 @@ pub enum CodeSegment {
         /// Highest valid offset.
         limit: u32,
     },
-    /// Anything else, 16-bit code in the first place. Instructions are not emulated there.
+    /// 16-bit code. Of its instructions those are emulated that are the same in 32-bit code, and trap wherever they are.
+    Bits16 {
+        /// Linear address of offset 0.
+        base: u32,
+        /// Highest valid offset.
+        limit: u32,
+    },
+    /// Anything else. Instructions are not emulated there.
     Unsupported,
     /// Its descriptor can't be read now: the guest is to execute the instruction again.
     NotNow,

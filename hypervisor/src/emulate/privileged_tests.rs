@@ -1,7 +1,7 @@
 //! Who may execute what: the table of the privileged-instruction handler, and marked `CPUID`.
 
 use super::insn::{Gpr, Width};
-use super::machine::{DR6_SINGLE_STEP, Fault, Outcome, RFLAGS_TF};
+use super::machine::{CodeSegment, DR6_SINGLE_STEP, Fault, Outcome, RFLAGS_TF};
 use super::test_assembler::*;
 use super::test_machine::*;
 use super::{forced, privileged};
@@ -78,6 +78,36 @@ fn the_time_stamp_is_for_user_space_unless_its_kernel_forbids_it() {
                 "{mode:?} {control:#x}"
             );
         }
+    }
+}
+
+#[test]
+fn of_16_bit_code_what_is_the_same_there_is_emulated() {
+    let run = |bytes: &[u8], limit: u32| {
+        let mut machine = Machine::new(bytes);
+        machine.code_segment = CodeSegment::Bits16 {
+            base: CODE as u32,
+            limit,
+        };
+        machine.rip = 0;
+        (privileged::emulate(&mut machine), machine.rip)
+    };
+    // CPUID, the same with a prefix, RDTSC, RDTSCP.
+    for bytes in [
+        &[0x0f, 0xa2][..],
+        &[0x66, 0x0f, 0xa2],
+        &[0x0f, 0x31],
+        &[0x0f, 0x01, 0xf9],
+    ] {
+        let length = bytes.len() as u64;
+        assert_eq!(run(bytes, length as u32 - 1), (DONE, length), "{bytes:x?}");
+        // The segment ends within it.
+        let fault = Outcome::Inject(Fault::GENERAL_PROTECTION);
+        assert_eq!(run(bytes, length as u32 - 2), (fault, 0), "{bytes:x?}");
+    }
+    // IN of AX or EAX, of which 16-bit code means the first; WBINVD; what is none.
+    for bytes in [&[0xed][..], &[0x0f, 0x09], &[0x0f, 0xff]] {
+        assert_eq!(run(bytes, 0xffff), (Outcome::NotHandled, 0), "{bytes:x?}");
     }
 }
 

@@ -73,8 +73,12 @@ pub const fn code(descriptor: u64) -> CodeSegment {
             base: base(descriptor),
             limit: limit(descriptor),
         },
-        // 16-bit code, and what is reserved.
-        _ => CodeSegment::Unsupported,
+        (false, false) => CodeSegment::Bits16 {
+            base: base(descriptor),
+            limit: limit(descriptor),
+        },
+        // Reserved.
+        (true, true) => CodeSegment::Unsupported,
     }
 }
 
@@ -148,6 +152,11 @@ mod tests {
         };
         assert_eq!(code(0x00cf_fb00_0000_ffff), flat_code);
         assert_eq!(code(0x00af_fb00_0000_ffff), CodeSegment::Bits64);
+        let small_code = CodeSegment::Bits16 {
+            base: 0x12_3000,
+            limit: 0xffff,
+        };
+        assert_eq!(code(descriptor(0xfb, 0, 0x12_3000, 0xffff)), small_code);
         for bit in 0..32 {
             let found = data(descriptor(0xf3, 0x4, 1 << bit, 0));
             assert_eq!(found.map(|segment| segment.base), Some(1 << bit));
@@ -182,8 +191,8 @@ mod tests {
                 assert_eq!(code(descriptor), CodeSegment::Unsupported);
             }
         }
-        // 16-bit code, and code of two sizes.
-        for flags in [0x0, 0x8, 0x6, 0xe] {
+        // Code of two sizes.
+        for flags in [0x6, 0xe] {
             assert_eq!(
                 code(descriptor(0xfb, flags, 0, 0xffff)),
                 CodeSegment::Unsupported
