@@ -166,7 +166,10 @@ fn wrong_values_are_told_with_file_line_key_and_what_is_right() {
             "uuid = '12'\n",
             "/etc/xen/etch, line 2: uuid = '12': a uuid has 32 hexadecimal digits",
         ),
-        ("name = 'a b'\n", "Invalid VM Name"),
+        (
+            "name = 'a b'\n",
+            "/etc/xen/etch, line 2: name = 'a b': Invalid VM Name: a b; write letters, digits and _ - . : + alone",
+        ),
         ("nfs_root = '/srv'\n", "Must set nfs root and nfs server"),
     ] {
         assert_eq!(refusal(source), complaint);

@@ -184,7 +184,10 @@ impl<'a> Options<'a> {
             name => name,
         };
         if !is_valid_name(&name) {
-            return Err(ConfigError::Sentence("Invalid VM Name".to_owned()));
+            return Err(self.wrong(
+                "name",
+                format!("Invalid VM Name: {name}; write letters, digits and _ - . : + alone"),
+            ));
         }
         let uuid = match self.text("uuid")? {
             text if text.is_empty() => random,

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const OVERHEAD_KIB: u64 = 2 << 10;
 /// How long a new guest is watched for a death at once, unless it shows life before.
 const WATCHED: Duration = Duration::from_millis(300);
+/// How long it is watched when it has printed something: that may have been its last words.
+const WATCHED_ON: Duration = Duration::from_millis(50);
 const GLANCE: Duration = Duration::from_millis(5);
 /// Lines of a dead guest's output that are shown.
 const LAST_LINES: usize = 12;
@@ -224,7 +226,9 @@ impl Xend {
     fn die_at_once(&self, record: &Record, domain: DomId, start: Start) -> Result<(), Fault> {
         let console = Mfn(record.console_mfn);
         let began = Instant::now();
-        while start == Start::Running && began.elapsed() < WATCHED {
+        let mut end = began + WATCHED;
+        let mut has_printed = false;
+        while start == Start::Running && Instant::now() < end {
             let info = self.machine.domain(domain)?;
             let ended = info.as_ref().and_then(|info| info.shutdown_reason());
             let is_gone = info.is_none_or(|info| info.flags.contains(DomainInfoFlags::DYING));
@@ -243,8 +247,11 @@ impl Xend {
                 }
                 // Its life cycle is not this call's affair.
                 Some(_) => break,
-                None if is_gone || !output.is_empty() => break,
+                None if is_gone => break,
                 None => std::thread::sleep(GLANCE),
+            }
+            if !output.is_empty() && !std::mem::replace(&mut has_printed, true) {
+                end = end.min(Instant::now() + WATCHED_ON);
             }
         }
         Ok(())

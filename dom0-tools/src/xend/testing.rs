@@ -19,6 +19,7 @@ use guest_abi::domctl_domain::{DomainInfo, DomainInfoFlags};
 use guest_abi::domctl_vcpu::{SchedulerCredit, VcpuState};
 use guest_abi::features::Features;
 use guest_abi::ids::{DomId, Mfn, Port, Vaddr};
+use guest_abi::sched_op::ShutdownReason;
 use guest_abi::sysctl::PhysInfo;
 use guest_abi::sysctl_cpu::CreditSchedule;
 use hypervisor::image::elf::{NoteText, Notes};
@@ -87,6 +88,8 @@ pub(super) struct State {
     steps: usize,
     pub(super) refuse_at: Option<usize>,
     pub(super) output: Vec<u8>,
+    /// This one crashes when its output has been looked at.
+    pub(super) crashes_next: Option<u16>,
     /// The hypervisor destroys no domain.
     pub(super) is_immortal: bool,
     /// The next dump says that it has begun, and waits until it may go on.
@@ -425,7 +428,11 @@ impl Machine for World {
     }
 
     fn last_output(&self, _: DomId, _: Mfn) -> Result<Vec<u8>, ControlError> {
-        Ok(self.state().output.clone())
+        let mut state = self.state();
+        if let Some(domain) = state.crashes_next.take() {
+            state.end(domain, ShutdownReason::Crash as u32);
+        }
+        Ok(state.output.clone())
     }
 
     fn dump_core(&self, _: DomId, file: &mut File) -> Result<usize, DumpError> {

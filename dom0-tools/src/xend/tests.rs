@@ -299,7 +299,8 @@ fn a_kernel_that_dies_at_once_is_told_with_its_last_words() {
     };
     let record = xend.table.all().pop().unwrap();
     world.state().output = b"one\r\n\r\ntwo\r\n".to_vec();
-    world.state().end(domid, 3);
+    // Its words are seen while it still lives.
+    world.state().crashes_next = Some(domid);
     let refused = xend
         .create_is_watched(&record, domid)
         .unwrap_err()

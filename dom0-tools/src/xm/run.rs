@@ -153,6 +153,8 @@ fn dispatch(
         let name = command.name;
         return Err(Failure::error(match command.group {
             Group::Cpupool => format!("xm {name} is not offered: all processors are in Pool-0."),
+            // The words that programs know.
+            Group::Scheduler => "Xen is running with the credit scheduler".to_owned(),
             _ if matches!(name, "suspend" | "resume") => {
                 format!("xm {name} comes with xm save, which is not there yet.")
             }

@@ -415,6 +415,18 @@ fn errors_go_to_standard_error_and_usage_to_standard_output() {
             "Error: xm migrate is not there yet.\n",
             1,
         ),
+        (
+            "sched-sedf etch",
+            "",
+            "Error: Xen is running with the credit scheduler\n",
+            1,
+        ),
+        (
+            "sched-credit2 -d etch",
+            "",
+            "Error: Xen is running with the credit scheduler\n",
+            1,
+        ),
         ("console -q woody", "", "", 1),
     ] {
         assert_eq!(
