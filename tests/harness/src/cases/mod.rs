@@ -42,11 +42,12 @@ pub const TEST_IMAGE: &str = "build/paravane-test";
 
 /// Cases that run with `FULL=1` or when they are asked for by name, as all others have to end within half an hour on two
 /// processors. Of what each tries, a shorter case tries the essential part.
-const LONG: [&str; 13] = [
+const LONG: [&str; 14] = [
     "boot/same-ram-disk",
     "costs/wake-ups-beside-others",
     "dom0/boot-speed-q35-1cpu",
     "dom0/clocks-q35-4cpu",
+    "dom0/cloud-kernel",
     "guests/compute",
     "guests/device-refusals",
     "guests/faster-than-reference",
