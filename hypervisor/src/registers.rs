@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use core::mem::{offset_of, size_of};
+use guest_abi::trap::{IretFlags, IretFrame};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Registers in the layout of `cpu_user_regs` of the guest ABI, so that a guest's context is copied and
@@ -68,6 +69,13 @@ pub mod rflags {
     /// Bits that a guest may bring in by a frame or a context: everything that exists but IOPL, NT, VM
     /// and the virtual interrupt bits, which mean something to the hypervisor's own return.
     pub const GUEST: u64 = 0x24_0dd5 | TRAP | RESUME;
+
+    /// The flags of a guest that wants these.
+    #[inline]
+    #[must_use]
+    pub const fn for_guest(wish: u64) -> u64 {
+        wish & GUEST | INTERRUPT | FIXED
+    }
 }
 
 impl Registers {
@@ -105,6 +113,21 @@ impl Registers {
     #[must_use]
     pub const fn arguments(&self) -> [u64; 6] {
         [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9]
+    }
+
+    /// Goes on as a frame says that a guest kernel has left on its stack.
+    #[inline]
+    pub fn go_on(&mut self, frame: &IretFrame) {
+        self.rip = frame.rip;
+        self.cs = frame.cs & 0xffff | 3;
+        self.rflags = rflags::for_guest(frame.rflags);
+        self.rsp = frame.rsp;
+        self.ss = frame.ss & 0xffff | 3;
+        self.rax = frame.rax;
+        if !frame.flags.contains(IretFlags::IN_SYSCALL) {
+            self.r11 = frame.r11;
+            self.rcx = frame.rcx;
+        }
     }
 }
 

@@ -11,15 +11,19 @@ pub(crate) mod control;
 pub(crate) mod destroy;
 #[cfg(target_os = "none")]
 mod domains;
+pub mod entry_points;
 #[cfg(target_os = "none")]
 mod events;
 #[cfg(target_os = "none")]
 mod grants;
 pub mod history;
+pub mod image;
 #[cfg(target_os = "none")]
 mod interrupts;
 #[cfg(target_os = "none")]
 pub(crate) mod shutdown;
+#[cfg(any(test, fuzzing))]
+pub mod state_calls;
 #[cfg(target_os = "none")]
 mod vcpu;
 

@@ -3,11 +3,12 @@
 #![forbid(unsafe_code)]
 
 use super::mmu::Refusal;
-use super::{Outcome, read};
+use super::{CallersMemory, Outcome};
 use crate::arch::guest::running::Guest;
 use crate::arch::guest::state;
 use crate::arch::memory::mm;
-use crate::domain::context::{Context, GDT_PAGES, is_canonical};
+use crate::domain::context::{Context, is_canonical};
+use crate::domain::entry_points::GdtFrames;
 use crate::domain::{Domain, Vcpu};
 use crate::mm::descriptor::DescriptorPage;
 use crate::mm::error::Stop;
@@ -15,7 +16,7 @@ use crate::mm::platform::Slot;
 use crate::speculation;
 use guest_abi::errno::Errno;
 use guest_abi::ids::{Mfn, PAGE_SIZE, Vaddr};
-use guest_abi::segment::{FIRST_RESERVED_GDT_ENTRY, MAX_LDT_ENTRIES};
+use guest_abi::segment::MAX_LDT_ENTRIES;
 
 /// Entries in a page.
 const ENTRIES_PER_PAGE: u32 = PAGE_SIZE as u32 / 8;
@@ -23,59 +24,29 @@ const ENTRIES_PER_PAGE: u32 = PAGE_SIZE as u32 / 8;
 /// Replaces the vCPU's GDT.
 pub(super) fn set_gdt(guest: &mut Guest<'_>, arguments: [u64; 6]) -> Outcome {
     let [list, entries, ..] = arguments;
-    if entries > FIRST_RESERVED_GDT_ENTRY as u64 {
-        return Err(Errno::EINVAL).into();
-    }
-    let entries = entries as u32;
-    let count = entries.div_ceil(ENTRIES_PER_PAGE) as usize;
-    let mut frames = [Mfn(0); GDT_PAGES];
-    for (index, frame) in (0u64..).zip(frames.iter_mut().take(count)) {
-        match list
-            .checked_add(8 * index)
-            .ok_or(Errno::EFAULT)
-            .and_then(read::<u64>)
-        {
-            Ok(mfn) => *frame = Mfn(mfn),
-            Err(errno) => return Err(errno).into(),
-        }
-    }
-    let Some(wanted) = frames.get(..count) else {
-        return Err(Errno::EINVAL).into();
+    let table = match GdtFrames::read(&CallersMemory, list, entries) {
+        Ok(table) => table,
+        Err(errno) => return Err(errno).into(),
     };
-    match take(guest.domain, wanted) {
+    match take(guest.domain, table.used()) {
         Ok(()) => {}
         Err(Stop::Preempted) => return Outcome::again([]),
         Err(Stop::Failed(_)) => return Err(Errno::EINVAL).into(),
     }
     drop_gdt(guest);
     let area = guest.domain.per_domain();
-    for (page, &frame) in wanted.iter().enumerate() {
+    for (page, &frame) in table.used().iter().enumerate() {
         area.set_gdt_page(guest.vcpu.id(), page, Some(frame));
     }
-    guest.context.tables.gdt = frames;
-    guest.context.tables.gdt_entries = entries;
+    guest.context.tables.gdt = table.frames;
+    guest.context.tables.gdt_entries = table.entries;
     state::reload_root(guest.context);
     Ok(0).into()
 }
 
 /// Takes a descriptor-page reference on each frame, or on none.
 fn take(domain: &Domain, frames: &[Mfn]) -> Result<(), Stop> {
-    domain.with_tables(|lock| {
-        for (index, &frame) in frames.iter().enumerate() {
-            match mm().get_descriptors(lock, frame) {
-                Ok(page) => {
-                    let _ = page.remember();
-                }
-                Err(stop) => {
-                    for &taken in frames.iter().take(index) {
-                        mm().put_descriptors(lock, DescriptorPage::recall(taken));
-                    }
-                    return Err(stop);
-                }
-            }
-        }
-        Ok(())
-    })
+    domain.with_tables(|lock| mm().get_descriptor_list(lock, frames))
 }
 
 /// Takes the GDT that a new context names, for a vCPU that has not run yet. The vCPU is [shown](show_gdt) it when

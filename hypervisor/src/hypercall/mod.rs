@@ -28,7 +28,8 @@ mod version;
 use crate::arch::guest::access;
 use crate::arch::guest::running::Guest;
 use crate::arch::scheduler;
-use crate::continuation::{self, CallersMemory, Continuation};
+use crate::continuation::{self, CallersMemory as ListedCalls, Continuation};
+use crate::domain::entry_points::Arguments;
 use crate::speculation;
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -48,6 +49,16 @@ type Answer = Result<u64, Errno>;
 #[inline]
 fn read<T: FromBytes>(address: u64) -> Result<T, Errno> {
     access::read(Vaddr(address)).map_err(|_| Errno::EFAULT)
+}
+
+/// The memory of the guest that calls, for rooms that read their arguments themselves.
+struct CallersMemory;
+
+impl Arguments for CallersMemory {
+    #[inline]
+    fn read<T: FromBytes>(&self, at: u64) -> Result<T, Errno> {
+        read(at)
+    }
 }
 
 /// Reads an argument that is too large for the stack.
@@ -187,7 +198,7 @@ fn say_not_offered(guest: &Guest<'_>, number: u64) {
 /// A list of hypercalls in one.
 fn multicall(guest: &mut Guest<'_>, [list, left, ..]: [u64; 6]) -> Outcome {
     struct Callers;
-    impl CallersMemory for Callers {
+    impl ListedCalls for Callers {
         #[inline(always)]
         fn entry(&self, at: u64) -> Result<MulticallEntry, Errno> {
             read(at)

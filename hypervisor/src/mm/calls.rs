@@ -5,16 +5,18 @@
 //! processor may reach through its caches what the types forbid; all books are audited every few calls and at the end
 //! of both domains, which leaves nothing behind: every frame is free again, and of no use to processors that reached it.
 
+use super::descriptor::{self, DescriptorPage};
 use super::emulate::EntryPart;
 use super::lock::PtDomain;
 use super::mmu_update::{Parties, Request};
 use super::pin::Root;
+use super::platform::{PageTables, Slot};
 use super::pte::{self, EntryPolicy};
 use super::reference::{FrameRef, Mm, WritableRef};
 use super::test_guest::{SLOTS, repeat};
 use super::test_machine::{DOM0, DOM1, FRAMES, RAM_END, TestMachine, frame_entries};
 use super::test_support::Rng;
-use super::typ::{Level, Type};
+use super::typ::{Level, Type, TypeWord};
 use super::update::{AccessedDirty, Owed};
 use super::verify::{Outside, Tally};
 use guest_abi::ids::{DomId, Mfn, Vaddr};
@@ -34,6 +36,7 @@ enum Held {
     Root(DomId, Root),
     Page(FrameRef),
     Writable(WritableRef),
+    Descriptors(DomId, DescriptorPage),
 }
 
 /// Takes numbers off the bytes; zeros at their end.
@@ -86,6 +89,11 @@ impl<'b> Bytes<'b> {
         let flags = u64::from(self.word());
         let high = (flags & 1 << 12) << 40 | (flags & 1 << 13) << 50 | (flags & 1 << 14) << 44;
         self.frame().address() | flags & 0xfff | high
+    }
+
+    /// A segment descriptor: any access byte, any selector.
+    fn descriptor(&mut self) -> u64 {
+        u64::from(self.byte()) << 40 | u64::from(self.word()) << 16
     }
 
     pub(super) fn address(&mut self) -> Vaddr {
@@ -218,6 +226,7 @@ impl<'t> Run<'t> {
             3 => {
                 let _ = mm.unpin(lock, bytes.frame());
             }
+            4 if which & 32 != 0 => self.take_descriptors(caller, bytes),
             4 => {
                 if let Ok(root) = mm.get_root(lock, bytes.frame()) {
                     self.held.push(Held::Root(caller, root));
@@ -289,6 +298,10 @@ impl<'t> Run<'t> {
                 }
             }
             12 => self.put_held(usize::from(bytes.byte())),
+            13 if which & 64 != 0 => {
+                let (mfn, slot) = (bytes.frame(), Slot::of_address(u64::from(bytes.slot()) * 8));
+                let _ = mm.update_descriptor(lock, mfn, slot, bytes.descriptor());
+            }
             13 => {
                 let (to, from) = (bytes.frame(), bytes.frame());
                 if which & 32 == 0 {
@@ -314,6 +327,17 @@ impl<'t> Run<'t> {
         }
     }
 
+    /// Takes some frames as the pages of a GDT: all of them, or none.
+    fn take_descriptors(&mut self, caller: DomId, bytes: &mut Bytes<'_>) {
+        let frames: Vec<Mfn> = (0..1 + bytes.byte() % 4).map(|_| bytes.frame()).collect();
+        let lock = &mut self.domains[usize::from(caller.0)].locked();
+        if self.mm.get_descriptor_list(lock, &frames).is_ok() {
+            let pages = frames.into_iter().map(DescriptorPage::recall);
+            self.held
+                .extend(pages.map(|page| Held::Descriptors(caller, page)));
+        }
+    }
+
     fn put_held(&mut self, nth: usize) {
         if self.held.is_empty() {
             return;
@@ -324,6 +348,10 @@ impl<'t> Run<'t> {
                 // As whoever gives a root up does: what is pending comes first.
                 while self.mm.finish_pending(lock).is_err() {}
                 self.mm.put_root(lock, root);
+            }
+            Held::Descriptors(domain, page) => {
+                let lock = &mut self.domains[usize::from(domain.0)].locked();
+                self.mm.put_descriptors(lock, page);
             }
             Held::Page(page) => self.mm.put_frame(page),
             Held::Writable(page) => self.mm.put_writable_frame(page),
@@ -363,6 +391,7 @@ impl<'t> Run<'t> {
             let (mfn, typed) = match held {
                 Held::Root(_, root) => (root.mfn(), 1),
                 Held::Writable(page) => (page.mfn(), 1),
+                Held::Descriptors(_, page) => (page.mfn(), 1),
                 Held::Page(page) => (page.mfn(), 0),
             };
             let tally = Tally { general: 1, typed };
@@ -375,6 +404,21 @@ impl<'t> Run<'t> {
                 panic!("{finding}")
             });
         assert_eq!(faults, Ok(0));
+        self.audit_descriptors();
+    }
+
+    /// Pages that processors take descriptors from have none that raises privilege.
+    fn audit_descriptors(&self) {
+        for mfn in (0..FRAMES).map(Mfn) {
+            let word = self.machine.table.get(mfn).map(TypeWord::load);
+            if !word.is_some_and(|word| word.typ() == Type::SegDesc && word.count() != 0) {
+                continue;
+            }
+            for slot in Slot::range(0, Slot::COUNT.into()) {
+                let descriptor = self.machine.read(mfn, slot);
+                assert_eq!(descriptor::checked(descriptor), Ok(descriptor), "{mfn}");
+            }
+        }
     }
 }
 

@@ -105,6 +105,27 @@ impl<P: Platform> Mm<'_, P> {
         }
     }
 
+    /// Takes a descriptor-page reference on each of these frames, for whoever remembers their numbers, or on none.
+    ///
+    /// # Errors
+    /// As [`Self::get_descriptors`].
+    pub fn get_descriptor_list(&self, lock: &mut PtLock<'_>, frames: &[Mfn]) -> Result<(), Stop> {
+        for (index, &frame) in frames.iter().enumerate() {
+            match self.get_descriptors(lock, frame) {
+                Ok(page) => {
+                    let _ = page.remember();
+                }
+                Err(stop) => {
+                    for &taken in frames.iter().take(index) {
+                        self.put_descriptors(lock, DescriptorPage::recall(taken));
+                    }
+                    return Err(stop);
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn get_descriptor_type(&self, lock: &mut PtLock<'_>, mfn: Mfn) -> Result<(), Stop> {
         let frame = self.table.get(mfn).ok_or(MmError::BadFrame)?;
         self.make_plain(lock, mfn, frame, Type::SegDesc)?;

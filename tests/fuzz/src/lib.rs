@@ -26,6 +26,7 @@ pub use command_line::run as command_line;
 pub use control_operations::run as control_operations;
 pub use efi_tables::run as efi_tables;
 pub use hypervisor::continuation::calls::run as multicall;
+pub use hypervisor::domain::state_calls::run as processor_state;
 pub use hypervisor::event::calls::run as event_channels;
 pub use hypervisor::event::vcpu_calls::run as vcpu_operations;
 pub use hypervisor::grant::calls::run as grant_tables;
@@ -78,8 +79,8 @@ mod seeds {
 
     tests! {
         acpi_tables command_line control_operations efi_tables event_channels grant_tables insn_decode insn_execute
-        kernel_image memory_map memory_operations multiboot_info multicall page_tables physical_interrupts symbol_table
-        vcpu_operations
+        kernel_image memory_map memory_operations multiboot_info multicall page_tables physical_interrupts processor_state
+        symbol_table vcpu_operations
     }
 
     #[test]

@@ -488,6 +488,7 @@ cases! {
     "sched/fairness" = sched::fairness, on_many(());
     "sched/handshake" = sched::handshake, on_many(());
     "sched/initialise-race" = sched::initialise_race, on_many(());
+    "sched/initialise-refusals" = sched::initialise_refusals, on_many(());
     "sched/initialise-with-new-roots" = sched::initialise_with_new_roots, on_many(());
     "sched/kept-reason" = sched::kept_reason, ends(Ending::Poweroff);
     "sched/last-down" = sched::last_down, ends(Ending::Poweroff), on_many(());
