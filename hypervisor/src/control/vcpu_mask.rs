@@ -1,6 +1,7 @@
 //! The vCPUs that a guest names for a flush: bytes, the lowest vCPU in the lowest bit of the first.
 #![forbid(unsafe_code)]
 
+use crate::sched::{CpuId, CpuSet};
 use guest_abi::ids::VcpuId;
 
 /// vCPUs that are told apart, in words of 64.
@@ -38,6 +39,19 @@ impl VcpuMask {
     }
 }
 
+/// The processors of those vCPUs that `mask` names, each of which is looked at once: a domain may have thousands, and a
+/// processor is asked about more than once while it is flushed.
+#[must_use]
+pub fn processors(mask: &VcpuMask, vcpus: impl Iterator<Item = (VcpuId, CpuId)>) -> CpuSet {
+    let mut found = CpuSet::EMPTY;
+    for (vcpu, cpu) in vcpus {
+        if mask.names(vcpu) {
+            found.insert(cpu);
+        }
+    }
+    found
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -68,6 +82,21 @@ mod tests {
         let named: Vec<_> = (0..256).filter(|&vcpu| some.names(VcpuId(vcpu))).collect();
         assert_eq!(named, [0, 63, 64, 255]);
         assert!(!some.names(VcpuId(256)) && !some.names(VcpuId(u32::MAX)));
+    }
+
+    #[test]
+    fn the_processors_of_whoever_is_named_are_flushed() {
+        // Two vCPUs on each.
+        let vcpus = || (0..16).map(|vcpu| (VcpuId(vcpu), CpuId(vcpu / 2)));
+        let found = |named: &[u32]| {
+            let set = processors(&mask(named), vcpus());
+            (0..16)
+                .filter(|&cpu| set.contains(CpuId(cpu)))
+                .collect::<Vec<_>>()
+        };
+        assert!(found(&[]).is_empty());
+        assert_eq!(found(&[0, 1, 5, 15]), [0, 2, 7]);
+        assert_eq!(found(&[300]), [0, 1, 2, 3, 4, 5, 6, 7]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::arch::guest::running::Guest;
 use crate::arch::guest::state;
 use crate::arch::memory::{Machine, mm};
 use crate::arch::{scheduler, tlb};
-use crate::control::vcpu_mask::VcpuMask;
+use crate::control::vcpu_mask::{self, VcpuMask};
 use crate::domain::context::Context;
 use crate::domain::{Domain, Domains};
 use crate::mm::error::{MmError, Stop};
@@ -15,11 +15,12 @@ use crate::mm::mmu_update::{Parties, Request};
 use crate::mm::pin::Root;
 use crate::mm::typ::Level;
 use crate::mm::update::{AccessedDirty, Owed};
+use crate::sched::CpuId;
 use alloc::sync::Arc;
 use arrayvec::ArrayVec;
 use core::mem::size_of;
 use guest_abi::errno::Errno;
-use guest_abi::ids::{DomId, Mfn, Vaddr, VcpuId};
+use guest_abi::ids::{DomId, Mfn, Vaddr};
 use guest_abi::mmu::{
     MmuUpdate, MmuextOp, MmuextOperation, UPDATE_PREEMPTED, UVMF_ALL, UVMF_FLUSHTYPE_MASK,
     UVMF_INVLPG, UVMF_TLB_FLUSH,
@@ -142,15 +143,13 @@ fn settle(domain: &Domain, owed: Owed) {
     }
 }
 
-/// Flushes the processors of those vCPUs for which `wanted` holds, as their guest asks for: which vCPU is where
-/// is its own business, and one that moves meanwhile flushes by that.
-fn flush_vcpus(domain: &Domain, wanted: impl Fn(VcpuId) -> bool) {
-    tlb::flush(domain.id(), |cpu| {
-        domain
-            .vcpus()
-            .iter()
-            .any(|vcpu| vcpu.processor() == cpu && wanted(vcpu.id()))
-    });
+/// Flushes the processors of those vCPUs that its guest names: which vCPU is where is its own business, and one that moves
+/// meanwhile flushes by that.
+fn flush_vcpus(domain: &Domain, mask: &VcpuMask) {
+    let vcpus = domain.vcpus().iter();
+    let places = vcpus.map(|vcpu| (vcpu.id(), CpuId(vcpu.processor())));
+    let wanted = vcpu_mask::processors(mask, places);
+    tlb::flush(domain.id(), |cpu| wanted.contains(CpuId(cpu)));
 }
 
 pub(super) fn mmu_update(guest: &Guest<'_>, arguments: [u64; 6]) -> Outcome {
@@ -226,7 +225,7 @@ fn flush(guest: &Guest<'_>, scope: &Scope, page: Option<u64>) {
         (Scope::Here, Some(address)) => tlb::flush_page_local(address),
         (Scope::Here, None) => tlb::flush_local(),
         (Scope::Everywhere, _) => tlb::flush_domain(guest.domain.id()),
-        (Scope::Some(mask), _) => flush_vcpus(guest.domain, |vcpu| mask.names(vcpu)),
+        (Scope::Some(mask), _) => flush_vcpus(guest.domain, mask),
     }
 }
 
