@@ -6,13 +6,10 @@
 
 #![forbid(unsafe_code)]
 
-extern crate alloc;
-
 use crate::cpu_policy::GuestMode;
 use crate::cpu_policy::debug::DebugRegisters;
 use crate::cpu_policy::iopl::Iopl;
 use crate::registers::{Registers, rflags};
-use alloc::boxed::Box;
 use guest_abi::ids::{Mfn, Vaddr};
 use guest_abi::segment::{FLAT_RING3_CS64, FLAT_RING3_SS};
 
@@ -180,11 +177,15 @@ pub struct Context {
     /// DS, ES, FS and GS, if the guest's tables did not allow all of them when the vCPU was last switched to.
     pub refused_selectors: Option<[u64; 4]>,
     /// Floating-point state to start from, in the format of FXSAVE; taken when the vCPU next runs.
-    pub initial_fpu: Option<Box<[u8; FXSAVE_BYTES]>>,
+    pub initial_fpu: Option<[u8; FXSAVE_BYTES]>,
     /// An area that the guest has named by an address of its kernel is out of date. Written when the
     /// kernel's page tables are next in use.
     pub is_area_due: bool,
 }
+
+// A guest sets up all its vCPUs and lets none run: what a context takes is had once, where its caller can be told that there
+// is none, and nothing behind it on the heap, which is for small things of all domains.
+const _: () = assert!(!core::mem::needs_drop::<Context>());
 
 impl Context {
     /// The state of a vCPU that nobody has initialised, with page tables at `kernel_root`.

@@ -27,8 +27,6 @@ use crate::mm::error::Stop;
 use crate::mm::lock::PtLock;
 use crate::mm::pin::Root;
 use crate::mm::reference::WritableRef;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
 use guest_abi::ids::{Mfn, Port};
 
 /// How far it has come.
@@ -145,7 +143,7 @@ impl Domain {
             Progress::Rest => {
                 // The last put of a table, which relinquishing may have left for later.
                 self.with_tables(|lock| mm().finish_pending(lock))?;
-                let _ = self.set_memory_map(Arc::new(Vec::new()));
+                let _ = self.set_memory_map(None);
                 self.put_interrupt_bits();
                 self.give_up_shared_frames();
                 Ok(Progress::Done)

@@ -69,7 +69,7 @@ pub(crate) struct Domain {
     pub(super) grants: DomainGrants,
     pub(crate) pirqs: DomainPirqs,
     /// Set by whoever builds the domain. Empty: there is none.
-    memory_map: Lock<Arc<Vec<E820Entry>>, { rank::MEMORY_MAP }>,
+    memory_map: Lock<Option<Arc<Vec<E820Entry>>>, { rank::MEMORY_MAP }>,
     claim: Claim,
     /// Its share of the processors.
     pub(crate) share: Arc<Share>,
@@ -127,7 +127,7 @@ impl Domain {
             charge,
             grants,
             pirqs: DomainPirqs::new(crate::arch::irq::nr_gsis()),
-            memory_map: Lock::new(Arc::new(Vec::new())),
+            memory_map: Lock::new(None),
             claim: Claim::new(),
             share: Arc::new(if id == DomId(0) {
                 Share::of_first_domain()
@@ -247,15 +247,18 @@ impl Domain {
     }
 
     /// The memory map that it is told.
-    pub(crate) fn memory_map(&self) -> Arc<Vec<E820Entry>> {
+    pub(crate) fn memory_map(&self) -> Option<Arc<Vec<E820Entry>>> {
         self.memory_map.lock().clone()
     }
 
     /// Sets the memory map that it is told, and charges it.
-    pub(crate) fn set_memory_map(&self, map: Arc<Vec<E820Entry>>) -> Result<(), OverLimit> {
-        self.charge.add(size_of_val(map.as_slice()))?;
+    pub(crate) fn set_memory_map(&self, map: Option<Arc<Vec<E820Entry>>>) -> Result<(), OverLimit> {
+        let bytes = |map: &Option<Arc<Vec<E820Entry>>>| {
+            map.as_ref().map_or(0, |map| size_of_val(map.as_slice()))
+        };
+        self.charge.add(bytes(&map))?;
         let old = core::mem::replace(&mut *self.memory_map.lock(), map);
-        self.charge.remove(size_of_val(old.as_slice()));
+        self.charge.remove(bytes(&old));
         Ok(())
     }
 

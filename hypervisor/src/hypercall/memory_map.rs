@@ -6,7 +6,8 @@
 use super::memory_op::subject;
 use super::{Answer, read, write};
 use crate::arch::guest::running::Guest;
-use crate::arch::memory;
+use crate::arch::memory::{self, ArcMemory};
+use crate::domain::charge::OverLimit;
 use crate::domain::{Domain, Domains};
 use crate::grant::{GrantDomain, SharedEntries};
 use alloc::sync::Arc;
@@ -58,10 +59,7 @@ pub(super) fn machphys_mfn_list(argument: u64) -> Answer {
 /// The memory map that the caller was given.
 pub(super) fn memory_map(guest: &Guest<'_>, argument: u64) -> Answer {
     let mut wish: MemoryMap = read(argument)?;
-    let map = guest.domain.memory_map();
-    if map.is_empty() {
-        return Err(Errno::ENOSYS);
-    }
+    let map = guest.domain.memory_map().ok_or(Errno::ENOSYS)?;
     wish.nr_entries = wish.nr_entries.min(map.len() as u32);
     for (index, entry) in (0..wish.nr_entries).zip(map.iter()) {
         write(element::<E820Entry>(wish.buffer, index)?, entry)?;
@@ -77,16 +75,23 @@ pub(super) fn set_memory_map(guest: &Guest<'_>, argument: u64) -> Answer {
         return Err(Errno::EINVAL);
     }
     let domain = subject(guest, wish.domid)?;
+    if wish.map.nr_entries == 0 {
+        return set(&domain, None);
+    }
+    // A guest asks for this of itself, too: it is told if there is no memory for any part of it.
+    let memory = ArcMemory::new().ok_or(Errno::ENOMEM)?;
     let mut map = Vec::new();
     map.try_reserve_exact(wish.map.nr_entries as usize)
         .map_err(|_| Errno::ENOMEM)?;
     for index in 0..wish.map.nr_entries {
         map.push(read(element::<E820Entry>(wish.map.buffer, index)?)?);
     }
-    domain
-        .set_memory_map(Arc::new(map))
-        .map_err(|_| Errno::ENOMEM)?;
-    Ok(0)
+    set(&domain, Some(memory.fill(map)))
+}
+
+fn set(domain: &Domain, map: Option<Arc<Vec<E820Entry>>>) -> Answer {
+    let set = domain.set_memory_map(map);
+    set.map(|()| 0).map_err(|OverLimit| Errno::ENOMEM)
 }
 
 /// The machine's memory map, for the domain that owns the hardware.

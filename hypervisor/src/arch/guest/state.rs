@@ -105,8 +105,7 @@ pub(crate) fn context_from(
     let mut context = heap::try_box(context).ok_or(Errno::ENOMEM)?;
     image::fill(&mut context, domain.policy(), wish)?;
     if wish.flags.contains(ContextFlags::I387_VALID) {
-        let image = heap::try_box(wish.fpu_ctxt).ok_or(Errno::ENOMEM)?;
-        context.initial_fpu = Some(image);
+        context.initial_fpu = Some(wish.fpu_ctxt);
     }
     Ok(context)
 }
