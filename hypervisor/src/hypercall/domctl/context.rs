@@ -58,10 +58,6 @@ fn reset(domain: &Domain, vcpu: &Arc<Vcpu>) -> Answer {
 }
 
 fn initialise(domain: &Arc<Domain>, vcpu: &Arc<Vcpu>, image: &VcpuGuestContext) -> Answer {
-    let is_kernel = image.flags.contains(ContextFlags::IN_KERNEL);
-    if !is_kernel && image.ctrlreg[1] == 0 {
-        return Err(Errno::EINVAL);
-    }
     match vcpu_op::initialise(domain, vcpu, image) {
         Ok(()) => {}
         Err(Refusal::Preempted) => return Ok(Done::Again),
@@ -100,10 +96,8 @@ fn change(domain: &Arc<Domain>, vcpu: &Arc<Vcpu>, image: &VcpuGuestContext) -> A
 }
 
 fn is_same_memory(old: &Context, new: &Context) -> bool {
-    let has_user = |context: &Context| context.is_kernel() || context.user_root.is_some();
     old.kernel_root == new.kernel_root
         && old.user_root == new.user_root
-        && has_user(new)
         && old.tables.gdt_entries == new.tables.gdt_entries
         && old.tables.gdt_frames() == new.tables.gdt_frames()
         && old.tables.ldt_base == new.tables.ldt_base
