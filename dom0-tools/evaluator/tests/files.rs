@@ -121,7 +121,7 @@ fn the_command_line_wins() {
     );
     assert_eq!(config.devices.len(), 2);
     let refused = domain_with(source, &["memory=x", "mine="]).unwrap_err();
-    assert_eq!(refused, "Invalid value: x");
+    assert_eq!(refused, "Invalid value: x; write memory=NUMBER");
     let nothing = domain_with("", &["kernel=/k", "localtime=yes"]).unwrap();
     assert!(nothing.localtime);
 }

@@ -14,7 +14,7 @@ use crate::control::cpu_list::CpuList;
 use std::collections::BTreeMap;
 
 /// Most vCPUs of a guest.
-const MAX_VCPUS: i64 = 4096;
+pub(crate) const MAX_VCPUS: i64 = 4096;
 /// Bytes of a command line that guests' kernels read.
 const MAX_LINE_BYTES: usize = 1024;
 /// Most MiB of a guest.
@@ -43,14 +43,16 @@ impl<'a> Options<'a> {
             let Some(shape) = shape_of(name) else {
                 continue;
             };
-            let invalid = || ConfigError::Sentence(format!("Invalid value: {text}"));
+            let invalid = |right: &str| {
+                ConfigError::Sentence(format!("Invalid value: {text}; write {name}={right}"))
+            };
             let value = match shape {
                 Shape::Text | Shape::TextOrList => Value::Text(text.clone()),
-                Shape::Integer => Value::Integer(integer(text).ok_or_else(invalid)?),
+                Shape::Integer => Value::Integer(integer(text).ok_or_else(|| invalid("NUMBER"))?),
                 Shape::Boolean => Value::Integer(match text.as_str() {
                     "yes" | "y" | "1" => 1,
                     "no" | "n" | "0" => 0,
-                    _ => return Err(invalid()),
+                    _ => return Err(invalid("yes, or no")),
                 }),
                 Shape::List => {
                     let mut items = match given.get(&**name) {

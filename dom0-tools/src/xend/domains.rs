@@ -8,6 +8,7 @@ use super::table::Taken;
 use super::view::{DomainView, VcpuView};
 use super::{Xend, kept};
 use crate::config::domain::{Uuid, is_valid_name};
+use crate::config::options::MAX_VCPUS;
 use crate::control::cpu_list::CpuList;
 use guest_abi::domctl_domain::{DomainInfo, DomainInfoFlags};
 use guest_abi::ids::{DomId, PAGE_SIZE};
@@ -304,10 +305,22 @@ impl Xend {
     }
 
     pub(super) fn set_vcpus(&self, domain: &str, count: i64) -> Result<Response, Fault> {
-        let (view, number) = self.running(domain)?;
+        let view = self.resolve(domain)?;
         if count < 1 {
             return Err(Fault::text("Zero or less VCPUs is invalid"));
         }
+        if view.domid.is_none() {
+            // How many it will have.
+            if count > MAX_VCPUS {
+                return Err(Fault::text(format!(
+                    "{count} virtual processors are too many: write a number from 1 to {MAX_VCPUS}"
+                )));
+            }
+            return self.change_kept(&view, |config| {
+                (config.vcpus, config.online_vcpus) = (count as u32, count as u32);
+            });
+        }
+        let number = number_of(&view)?;
         if count > i64::from(view.vcpus) {
             return Err(Fault::text(
                 "Cannot set vcpus greater than max vcpus on running domain",

@@ -97,7 +97,7 @@ pub(super) fn vcpus(view: &DomainView) -> impl Iterator<Item = VcpuView> {
 #[cfg(test)]
 mod tests {
     use super::super::create::Start;
-    use super::super::protocol::Fault;
+    use super::super::protocol::{Fault, Response};
     use super::super::testing::{World, config};
     use super::*;
     use crate::xm::output;
@@ -152,10 +152,33 @@ mod tests {
             xend.destroy("dormant"),
             xend.pause("dormant"),
             xend.shutdown("dormant", "halt"),
-            xend.set_vcpus("dormant", 1),
         ] {
             assert_eq!(refusal, refused);
         }
+        // What it will have may be changed, within what it could have.
+        let changed = |name: &str| {
+            let config = xend.resolve(name).unwrap().config.unwrap();
+            let share = (config.cpu_weight, config.cpu_cap);
+            (config.vcpus, config.online_vcpus, share)
+        };
+        assert_eq!(xend.set_vcpus("dormant", 3), Ok(Response::Done));
+        assert_eq!(
+            xend.set_share("dormant", Some(512), None),
+            Ok(Response::Done)
+        );
+        assert_eq!(
+            xend.set_share("dormant", None, Some(300)),
+            Ok(Response::Done)
+        );
+        for refusal in [
+            xend.set_vcpus("dormant", 0),
+            xend.set_vcpus("dormant", 4097),
+            xend.set_share("dormant", Some(0), None),
+            xend.set_share("dormant", None, Some(301)),
+        ] {
+            assert!(refusal.is_err());
+        }
+        assert_eq!(changed("dormant"), (3, 3, (512, 300)));
         let said = xend.create(config("dormant"), Start::Running).unwrap_err();
         assert_eq!(
             said.to_string(),
@@ -164,6 +187,8 @@ mod tests {
         fs::write(own.join(CHECKPOINT), "").unwrap();
         let view = xend.resolve("dormant").unwrap();
         assert!(output::is_in_state(&view, "Suspended"));
+        let refused = xend.set_vcpus("dormant", 2).unwrap_err().to_string();
+        assert!(refused.contains("is suspended"), "{refused}");
         fs::remove_dir_all(&directory).unwrap();
         fs::remove_dir_all(world.directory("kept")).unwrap();
     }

@@ -75,6 +75,25 @@ impl Xend {
         Ok(Response::Done)
     }
 
+    /// Changes one that is kept and does not run.
+    pub(super) fn change_kept(
+        &self,
+        view: &DomainView,
+        change: impl FnOnce(&mut DomainConfig),
+    ) -> Result<Response, Fault> {
+        if view.is_suspended {
+            return Err(Fault::text(format!(
+                "Domain '{}' is suspended: it is to go on as it was",
+                view.name
+            )));
+        }
+        let config = view.config.clone();
+        let mut config = config.ok_or_else(|| Fault::not_started(&view.name))?;
+        change(&mut config);
+        self.keep(&config)?;
+        Ok(Response::Done)
+    }
+
     /// What has changed of a domain while it ran is so at its next start, if it is kept.
     pub(super) fn keep_changes(&self, config: &DomainConfig) {
         if !kept::has(&self.settings().domains(), config.uuid) {

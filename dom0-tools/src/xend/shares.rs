@@ -33,7 +33,7 @@ impl Xend {
         weight: Option<i64>,
         cap: Option<i64>,
     ) -> Result<Response, Fault> {
-        let (view, _) = self.running(domain)?;
+        let view = self.resolve(domain)?;
         let most = (100 * i64::from(view.vcpus)).min(65534);
         if weight.is_some_and(|weight| !(1..=65535).contains(&weight)) {
             return Err(Fault::text(
@@ -44,6 +44,12 @@ impl Xend {
             return Err(Fault::text(format!(
                 "Cpu cap out of range, valid range is from 0 to {most} for specified number of vcpus"
             )));
+        }
+        if view.domid.is_none() {
+            return self.change_kept(&view, |config| {
+                config.cpu_weight = weight.map_or(config.cpu_weight, |weight| weight as u16);
+                config.cpu_cap = cap.map_or(config.cpu_cap, |cap| cap as u16);
+            });
         }
         self.alone(&view, |domain, record| {
             let mut share = self.machine.credit(domain)?;
