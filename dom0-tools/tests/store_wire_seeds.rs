@@ -1,5 +1,6 @@
 //! What the fuzzer sends to the store, on the committed seeds.
 
+#[allow(unreachable_pub)] // It is exported elsewhere.
 #[path = "../../tests/fuzz/src/store_wire.rs"]
 mod store_wire;
 

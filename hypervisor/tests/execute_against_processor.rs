@@ -266,8 +266,11 @@ fn aim(random: &mut Random, insn: &Insn, gprs: &mut [u64; 16]) -> Option<()> {
     // A locked access of two cache lines stops all processors of a machine, and machines that are shared slow down for it who
     // does so.
     let is_locked = insn.is_locked || matches!(insn.op, Op::Modify(Modify::Xchg));
-    let place_in_line = if is_locked { !7 } else { !0 };
-    gprs[base.number()] = (TARGET + (random.next() % 64 & place_in_line)).wrapping_sub(offset);
+    let mut in_line = random.next() % 64;
+    if is_locked {
+        in_line &= !7;
+    }
+    gprs[base.number()] = (TARGET + in_line).wrapping_sub(offset);
     if insn.is_address_32 {
         // Bits that must be ignored.
         gprs[base.number()] = gprs[base.number()] & 0xFFFF_FFFF | random.next() << 32;
