@@ -25,7 +25,7 @@ help: ## list the targets
 	@echo "  make run takes  OPTIONS='$(OPTIONS)'"
 	@echo "                  DOM0='$(DOM0)'"
 	@echo "                  MACHINE=$(MACHINE) CPUS=$(CPUS) MEMORY=$(MEMORY) CPU=$(CPU) ACCEL=$(ACCEL) QEMU=$(QEMU)"
-	@echo "  make test takes FULL=1, for the whole product of the boot matrix"
+	@echo "  make test takes FULL=1, for all that takes longer than half an hour"
 	@echo "  make fuzz takes TIME=$(TIME)"
 
 setup: ## install what building needs (packages, bare-metal target); the other targets do it themselves
@@ -55,7 +55,7 @@ run: ## boot it in QEMU, to a shell of the first domain on this terminal
 	@$(QEMU) -nodefaults -no-user-config -machine $(MACHINE) -accel $(ACCEL) -cpu $(CPU) -smp $(CPUS) \
 		-m $(MEMORY) -display none -serial mon:stdio -echr 0x1d -no-reboot -cdrom build/paravane.iso -boot d
 
-test: setup ## everything that is tested: on the host, then in QEMU
+test: setup ## what is tested within half an hour: on the host, then in QEMU
 	@tests/run-all
 
 fuzz: setup ## fuzz every target, one after the other, each for TIME seconds

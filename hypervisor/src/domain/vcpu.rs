@@ -34,6 +34,8 @@ pub(crate) struct Vcpu {
     info: AtomicPlace,
     /// Whether the guest has registered a place of its own.
     has_own_info: AtomicBool,
+    /// Its guest is giving it one, or has done so: only one place is ever taken.
+    is_info_claimed: AtomicBool,
     /// Whether it has a context.
     setup: Setup,
     /// A non-maskable interrupt waits for it.
@@ -79,6 +81,7 @@ impl Vcpu {
             context: IrqLock::new(None),
             info: AtomicPlace::new(info.0),
             has_own_info: AtomicBool::new(false),
+            is_info_claimed: AtomicBool::new(false),
             setup: Setup::new(),
             nmi_pending: AtomicBool::new(false),
             is_paused_for_shutdown: AtomicBool::new(false),
@@ -106,10 +109,12 @@ impl Vcpu {
 
     /// Moves the `vcpu_info`. `false` if the guest has done so before.
     pub(crate) fn set_info(&self, place: VcpuInfoPlace) -> bool {
-        if self.has_own_info.swap(true, Ordering::AcqRel) {
+        if self.is_info_claimed.swap(true, Ordering::AcqRel) {
             return false;
         }
         self.info.set(place.0);
+        // Not before: who sees it may run on that place.
+        self.has_own_info.store(true, Ordering::Release);
         true
     }
 
@@ -182,6 +187,7 @@ impl Vcpu {
         let was = self.info();
         self.info.set(info.0);
         let had_own = self.has_own_info.swap(false, Ordering::AcqRel);
+        self.is_info_claimed.store(false, Ordering::Release);
         had_own.then(|| was.0.mfn())
     }
 

@@ -19,6 +19,7 @@ use crate::sched::CpuId;
 use alloc::sync::Arc;
 use arrayvec::ArrayVec;
 use core::mem::size_of;
+use core::sync::atomic::{Ordering, fence};
 use guest_abi::errno::Errno;
 use guest_abi::ids::{DomId, Mfn, Vaddr};
 use guest_abi::mmu::{
@@ -146,6 +147,9 @@ fn settle(domain: &Domain, owed: Owed) {
 /// Flushes the processors of those vCPUs that its guest names: which vCPU is where is its own business, and one that moves
 /// meanwhile flushes by that.
 fn flush_vcpus(domain: &Domain, mask: &VcpuMask) {
+    // What was written before must be seen by who moves to another processor after its place is read here: it says where it is
+    // before it loads its tables.
+    fence(Ordering::SeqCst);
     let vcpus = domain.vcpus().iter();
     let places = vcpus.map(|vcpu| (vcpu.id(), CpuId(vcpu.processor())));
     let wanted = vcpu_mask::processors(mask, places);

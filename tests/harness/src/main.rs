@@ -17,8 +17,8 @@ const LOG_DIRECTORY: &str = "build/logs";
 const USAGE: &str = "\
 usage: systest [--list] [FILTER]...
 
-Runs the cases that have a FILTER in their name, or without one all of them but those on the reference
-hypervisor (reference/). Run it at the top of the repository, with the images built (make image test-image).
+Runs the cases that have a FILTER in their name, or without one all of them but those that take long and those
+that run on request only, as those on the reference hypervisor (reference/). Run it at the top of the repository, with the images built (make image test-image).
 
   --list        names the cases instead
   --help        shows this
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
         cases::Extent::AllPairs
     };
     let mut cases = cases::all(extent);
-    if extent == cases::Extent::AllPairs && filters.is_empty() {
+    if extent == cases::Extent::AllPairs && filters.is_empty() && !is_list {
         cases.retain(|case| !cases::is_long(case));
     }
     let nr_more = match extent {

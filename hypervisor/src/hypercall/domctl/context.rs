@@ -90,6 +90,9 @@ fn change(domain: &Arc<Domain>, vcpu: &Arc<Vcpu>, image: &VcpuGuestContext) -> A
     new.is_nmi_masked = old.is_nmi_masked;
     new.tsc_aux = old.tsc_aux;
     new.is_area_due = old.is_area_due;
+    if new.initial_fpu.is_none() {
+        new.initial_fpu = old.initial_fpu;
+    }
     vcpu.put_context(new);
     bring(vcpu, image.flags);
     Ok(Done::Quietly)

@@ -41,7 +41,7 @@ pub const IMAGE: &str = "build/paravane";
 pub const TEST_IMAGE: &str = "build/paravane-test";
 
 /// Cases that run with `FULL=1` or when they are asked for by name, as all others have to end within half an hour on two
-/// processors. Of what each tries, a shorter case tries the essential part.
+/// processors. Of what most of them try, a shorter case tries the essential part.
 const LONG: [&str; 14] = [
     "boot/same-ram-disk",
     "costs/wake-ups-beside-others",
