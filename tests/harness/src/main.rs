@@ -25,7 +25,7 @@ that run on request only, as those on the reference hypervisor (reference/). Run
 
 In the environment:
   FULL=1        the whole product of the boot matrix instead of a set that covers all pairs, the tiny kernels
-                on 1, 2 and 4 processors instead of on 1, or on 1 and 4, and what takes long
+                on 1, 2 and 4 processors instead of on 1 or on 4, and what takes long
   JOBS          how many cases run at a time; without it three for two processors, as machines often wait
   QEMU          the emulator; without it qemu-system-x86_64
   NEWER_QEMU    one of version 9.0 or later, for x2APIC and INT n; without it what tests/newer-qemu has fetched

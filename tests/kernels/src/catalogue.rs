@@ -68,7 +68,7 @@ pub struct Case {
     pub wants_right_interrupts: bool,
     /// Bytes of the RAM disk that it is given, of [`ram_disk_word`]s; 0 for none.
     pub ram_disk: u32,
-    /// It runs on one and on four processors, always. The others do so only with `FULL=1`, which tries all on two, too.
+    /// It runs on four processors, the others on one. With `FULL=1` all run on one, two and four.
     pub is_about_processors: bool,
     #[cfg(target_os = "none")]
     pub(crate) run: fn(),

@@ -21,7 +21,7 @@ const PROCESSORS: [u32; 3] = [1, 2, 4];
 /// Else on this many. vCPUs, of which there are several, share it.
 const FEWEST_PROCESSORS: [u32; 1] = [1];
 /// Those that are about several processors on these.
-const FEW_PROCESSORS: [u32; 2] = [1, 4];
+const FEW_PROCESSORS: [u32; 1] = [4];
 /// The domain has this many vCPUs on every one of them, so that vCPUs also share a processor.
 const VCPUS: u32 = 4;
 const MEMORY_MIB: u32 = 1024;
