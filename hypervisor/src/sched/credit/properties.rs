@@ -1,16 +1,18 @@
 //! What the scheduler promises, tried on random machines.
 //!
-//! `PARAVANE_SCHED_SCENARIOS` says how many of each kind; without it there are few enough for some seconds.
+//! `PARAVANE_SCHED_SCENARIOS` says how many of each kind; without it there are few enough for some seconds, and five times as
+//! many with `FULL=1 make test`.
 
 use super::simulator::{Behaviour, Domain, MS, Machine, Random};
 use super::{Parameters, TICK_NS};
 use crate::sched::cpu_set::{CpuId, CpuSet};
+use crate::test_cases::cases;
 
 pub(super) const SECOND: u64 = 1000 * MS;
 
 pub(super) fn scenarios(usual: u64) -> u64 {
     let wanted = std::env::var("PARAVANE_SCHED_SCENARIOS");
-    wanted.map_or(usual, |count| count.parse().expect("a number"))
+    wanted.map_or_else(|_| cases(usual), |count| count.parse().expect("a number"))
 }
 
 /// A number of processors: mostly few, up to 64.
