@@ -22,10 +22,15 @@ type Held = (u8, &'static Location<'static>);
 static HELD: [SpinMutex<ArrayVec<Held, MOST>>; MAX_CPUS] =
     [const { SpinMutex::new(ArrayVec::new_const()) }; MAX_CPUS];
 
-fn with_own<T>(look: impl FnOnce(&mut ArrayVec<Held, MOST>) -> T) -> T {
+/// `None` while the hypervisor dies: what is said then is said in spite of all that is held, and what ends it (an NMI, a
+/// machine check) may have come right in here.
+fn with_own<T>(look: impl FnOnce(&mut ArrayVec<Held, MOST>) -> T) -> Option<T> {
     let _off = InterruptsOff::new();
+    if death::is_dying() {
+        return None;
+    }
     match HELD.get(percpu::current_cpu() as usize) {
-        Some(held) => look(&mut held.lock()),
+        Some(held) => Some(look(&mut held.lock())),
         None => unreachable!("a processor beyond the last one"),
     }
 }
@@ -34,10 +39,8 @@ fn with_own<T>(look: impl FnOnce(&mut ArrayVec<Held, MOST>) -> T) -> T {
 #[track_caller]
 pub(crate) fn check(rank: u8) {
     let highest = with_own(|held| held.iter().copied().max_by_key(|(rank, _)| *rank));
-    if let Some((other, place)) = highest
+    if let Some((other, place)) = highest.flatten()
         && other >= rank
-        // What is said then is said in spite of all that is held.
-        && !death::is_dying()
     {
         panic!(
             "lock of rank {rank} taken at {} while holding rank {other}, taken at {place}",
