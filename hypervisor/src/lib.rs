@@ -34,6 +34,6 @@ pub mod sched;
 pub mod speculation;
 pub mod symbols;
 pub mod sync;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod test_cases;
 pub mod time;

@@ -165,7 +165,7 @@ impl<const N: usize> InputRing<N> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -113,7 +113,7 @@ impl fmt::Display for KeyEntry {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -103,7 +103,7 @@ impl RateLimit {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::{Admission, BURST, Class, INTERVAL_NS};
     use crate::options::{LogLevel, LogThreshold};

@@ -272,7 +272,7 @@ pub const fn position_of(lower: u32, start: u64, end: u64) -> u64 {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::{position_of, write_line};
 

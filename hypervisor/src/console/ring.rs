@@ -75,7 +75,7 @@ impl<const N: usize> Default for LogRing<N> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -79,7 +79,7 @@ pub fn check(wish: &CreateDomain) -> Result<Plan, Errno> {
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use zerocopy::FromZeros;

@@ -92,7 +92,7 @@ pub fn flags(domain: DomainFacts, vcpus: &VcpuSum) -> DomainInfoFlags {
     flags | DomainInfoFlags::from_bits_retain(reason << SHUTDOWN_REASON_SHIFT)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -209,7 +209,7 @@ pub const fn platform(_: PlatformOp) -> Rule {
     hardware()
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -61,7 +61,7 @@ pub fn switch(
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::{CAN_FAULT, HAS_CPUID_USER_DIS, HWCR, MISC_FEATURES_ENABLES, Vendor, switch};
 

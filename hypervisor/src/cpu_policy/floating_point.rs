@@ -172,7 +172,7 @@ pub fn fill_initial(area: &mut [u8], permitted: u64, mut others: impl FnMut(&mut
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -20,11 +20,11 @@ pub mod msr;
 mod msr_table;
 pub mod xstate;
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod cpuid_tests;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod msr_tests;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod state_tests;
 
 use cpuid::{HostCpuid, Vendor};

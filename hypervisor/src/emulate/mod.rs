@@ -38,21 +38,21 @@ pub mod pte_write;
 pub mod segment;
 mod string;
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod decode_tests;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod execute_tests;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod machine_tests;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod oracle;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod privileged_tests;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod test_assembler;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod test_machine;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod test_random;
 
 pub use insn::{Gpr, Insn, Width};

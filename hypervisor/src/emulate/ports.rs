@@ -169,7 +169,7 @@ fn widest(bytes: u32) -> Width {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -101,7 +101,7 @@ pub const fn data(descriptor: u64) -> Option<DataSegment> {
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::{CodeSegment, DataSegment, Place, code, data};
 

@@ -160,7 +160,7 @@ fn check_connections(domains: &TestDomains) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::run;
     use crate::made_up_bytes::made_up_bytes;

@@ -402,7 +402,7 @@ fn end(machine: &TestMachine) {
         .with(|frames| assert!(frames.values().all(|frame| frame.references == 0)));
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::run;
     use crate::made_up_bytes::made_up_bytes;

@@ -229,7 +229,7 @@ fn first_bytes(bytes: &[u8]) -> [u8; 4] {
     first
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::image::elf::Kernel;

@@ -110,7 +110,7 @@ impl fmt::Debug for CommandLine {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

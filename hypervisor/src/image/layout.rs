@@ -36,7 +36,7 @@ use guest_abi::{
 };
 
 mod error;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 pub use error::LayoutError;

@@ -25,9 +25,9 @@ pub mod screen;
 pub mod start;
 pub mod tables;
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod boot_tests;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod testing;
 
 /// Why a kernel file does not become a domain. It prints as a sentence for the person at the console.

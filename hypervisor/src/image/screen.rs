@@ -59,7 +59,7 @@ fn text(screen: &Framebuffer) -> Option<[u8; SCREEN_INFO_BYTES]> {
     info.as_bytes().try_into().ok()
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::machine::multiboot::RgbField;

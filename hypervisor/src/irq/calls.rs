@@ -234,7 +234,7 @@ impl Run {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::run;
     use crate::made_up_bytes::made_up_bytes;

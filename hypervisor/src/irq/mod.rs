@@ -48,9 +48,9 @@ mod vectors;
     allow(dead_code, reason = "the fuzzer does not need all of it")
 )]
 mod model;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod property_tests;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 pub use error::IrqError;

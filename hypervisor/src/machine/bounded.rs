@@ -80,7 +80,7 @@ impl<'a, T, const N: usize> IntoIterator for &'a Bounded<T, N> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

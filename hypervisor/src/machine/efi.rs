@@ -49,7 +49,7 @@ fn read_u64(memory: &impl PhysRead, at: u64) -> Option<u64> {
     Some(u64::from_le_bytes(bytes))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::machine::fixtures::SparseMemory;

@@ -8,7 +8,7 @@
 pub mod acpi;
 pub mod bounded;
 pub mod efi;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 pub(crate) mod fixtures;
 pub mod memory_map;
 pub mod multiboot;

@@ -125,7 +125,7 @@ const fn align_up(address: u64) -> u64 {
     align_down(address.saturating_add(FRAME_BYTES - 1))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -46,7 +46,7 @@ impl fmt::Debug for BootText<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -431,7 +431,7 @@ fn other_flags(machine: &TestMachine<'_>, table: Mfn, slot: u16, bytes: &mut Byt
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::run;
     use crate::mm::test_support::{Rng, cases};

@@ -295,7 +295,7 @@ fn state(machine: &TestMachine<'_>) -> (Vec<(u64, bool, bool)>, u32) {
     (frames.collect(), had(machine))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::run;
     use crate::mm::test_support::{Rng, cases};

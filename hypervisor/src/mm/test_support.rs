@@ -1,6 +1,6 @@
 //! Randomness for the tests of this room: seeded, so that a failure names the seed that repeats it.
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 pub(crate) use crate::test_cases::cases;
 
 /// SplitMix64.

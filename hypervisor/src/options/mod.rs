@@ -266,5 +266,5 @@ fn find(name: &str) -> Option<(&'static Descriptor, bool)> {
     exact(rest).map(|descriptor| (descriptor, true))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

@@ -180,7 +180,7 @@ pub fn memory_bar(space: &impl ConfigSpace, at: Function, index: u8) -> Option<u
     (address != 0).then_some(address)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use core::cell::RefCell;

@@ -51,7 +51,7 @@ impl Default for Devices {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -67,7 +67,7 @@ pub const fn port_address(at: Function, offset: u16) -> u32 {
     1 << 31 | (at.bus as u32) << 16 | (at.devfn as u32) << 8 | (offset & 0xfc) as u32
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -123,7 +123,7 @@ fn measure(counter: &impl Counter, tsc: &impl Fn() -> u64) -> Option<Rate> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use core::cell::Cell;

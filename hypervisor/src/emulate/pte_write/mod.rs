@@ -8,7 +8,7 @@
 //! accessed and dirty bits under us, and a narrow store must not write back stale neighbours.
 
 mod frequent;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 use crate::emulate::execute;

@@ -27,9 +27,9 @@ mod range;
 mod xz;
 mod zstd;
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod lzma2_tests;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 /// Bytes unpacked between two reports of progress, where the format lets us choose.

@@ -24,7 +24,7 @@ use zerocopy::{
 mod error;
 mod notes;
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 pub use error::ElfError;

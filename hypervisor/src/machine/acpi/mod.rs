@@ -182,5 +182,5 @@ fn once<T>(slot: &Option<T>) -> Result<(), Reason> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

@@ -122,7 +122,7 @@ fn constant(bytes: &[u8]) -> Option<(u8, &[u8])> {
     (value <= LARGEST_TYPE).then_some((value as u8, rest))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -412,5 +412,5 @@ impl Iterator for Gaps<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

@@ -309,5 +309,5 @@ fn efi_memory_map(tag: TagReader<'_>) -> Result<EfiMemoryMap<'_>, BootInfoError>
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
