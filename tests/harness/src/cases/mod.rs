@@ -78,7 +78,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     let mut cases = boot::cases(extent);
     cases.extend(machines::cases());
     cases.extend(options::cases());
-    cases.extend(death::cases());
+    cases.extend(death::cases(extent));
     cases.extend(dom0_matrix::cases(extent));
     cases.extend(dom0::cases(extent));
     cases.extend(dom0_load::cases(extent));
