@@ -3,6 +3,7 @@
 use super::decode::{self, DecodeError, Window};
 use super::insn::{CodeSize, Insn, Op};
 use super::machine::{CodeSegment, Fault, GuestContext, Stop};
+use super::opcodes::{ONE_BYTE, Shape};
 
 /// Bytes at the instruction pointer, read once.
 pub(super) struct Code {
@@ -18,6 +19,9 @@ pub(super) struct Code {
 }
 
 /// Reads up to 16 bytes at the instruction pointer.
+///
+/// 16-bit code, too, ends where its segment does and not after 64 KiB: processors cut the instruction pointer to 16 bits
+/// where they jump, not from one instruction to the next.
 #[inline(always)]
 pub(super) fn code<C: GuestContext>(cpu: &mut C) -> Result<Code, Stop> {
     let mut window = [0; 16];
@@ -59,7 +63,8 @@ fn fetch_32<C: GuestContext>(cpu: &mut C, rip: u64, base: u32, limit: u32) -> Re
         Some(rest) => rest.saturating_add(1).min(16) as u8,
         None => 0,
     };
-    let (available, fault) = if within_limit < available {
+    // Where a page ends with the segment, the segment is looked at first.
+    let (available, fault) = if within_limit <= available {
         (within_limit, Fault::GENERAL_PROTECTION)
     } else {
         (available, fault)
@@ -118,7 +123,24 @@ fn slow_instruction<C: GuestContext>(cpu: &mut C) -> Result<Insn, Stop> {
         Ok(insn) if code.is_16 && !is_of_any_size(insn.op) => Err(Stop::Unhandleable),
         Ok(insn) => Ok(insn),
         Err(DecodeError::NotHandled) => Err(Stop::Unhandleable),
+        Err(DecodeError::Truncated) if code.is_16 && !is_begun_in_any_size(&code) => {
+            Err(Stop::Unhandleable)
+        }
         Err(DecodeError::Truncated) => Err(Stop::Fault(code.fault)),
+    }
+}
+
+/// Whether a processor, too, fetches one byte more, whatever size the code has: there are prefixes and at most the beginning
+/// of an opcode. Of anything else 16-bit code may be shorter than 32-bit code, as which it was decoded, and all there.
+fn is_begun_in_any_size(code: &Code) -> bool {
+    let available = code.window.iter().take(usize::from(code.available));
+    let mut opcode =
+        available.skip_while(|byte| matches!(ONE_BYTE[usize::from(**byte)].shape, Shape::Prefix));
+    match (opcode.next(), opcode.next(), opcode.next()) {
+        (None, ..) | (Some(0x0F), None, _) => true,
+        // The group with RDTSCP.
+        (Some(0x0F), Some(0x01), None) => true,
+        _ => false,
     }
 }
 

@@ -112,6 +112,67 @@ fn of_16_bit_code_what_is_the_same_there_is_emulated() {
 }
 
 #[test]
+fn of_16_bit_code_at_the_end_of_a_page_only_what_a_processor_fetches_is_missed() {
+    // The next page is not there, or the segment ends with this one.
+    let run = |bytes: &[u8], limit: u32| {
+        let start = CODE + PAGE - bytes.len() as u64;
+        let mut machine = Machine::new(&[]);
+        machine.put(start, bytes);
+        machine.code_segment = CodeSegment::Bits16 {
+            base: CODE as u32,
+            limit,
+        };
+        machine.rip = start - CODE;
+        let outcome = privileged::emulate(&mut machine);
+        assert!(machine.rip == start - CODE || outcome == DONE, "{bytes:x?}");
+        outcome
+    };
+    let whole_page = PAGE as u32 - 1;
+    let missing = Outcome::Inject(Fault::page(CODE + PAGE, FETCH_FAULT));
+    let beyond = Outcome::Inject(Fault::GENERAL_PROTECTION);
+    // All there.
+    for bytes in [
+        &[0x0f, 0xa2][..],
+        &[0x2e, 0x66, 0x0f, 0x31],
+        &[0x0f, 0x01, 0xf9],
+    ] {
+        assert_eq!(run(bytes, 0xffff), DONE, "{bytes:x?}");
+    }
+    // A byte more is needed, whatever it is.
+    for bytes in [&[0x0f][..], &[0x66], &[0x67, 0x3e, 0x0f], &[0x0f, 0x01]] {
+        assert_eq!(run(bytes, 0xffff), missing, "{bytes:x?}");
+        assert_eq!(run(bytes, whole_page), beyond, "{bytes:x?}");
+    }
+    // 16-bit code has all of it, which would be longer as 32-bit code: MOV of a word to [BX+SI] by a number of two bytes, to [DI];
+    // ADD to an address of two bytes; LMSW of one.
+    for bytes in [
+        &[0xc7, 0x00, 0x34, 0x12][..],
+        &[0xc7, 0x05, 0x34, 0x12],
+        &[0x01, 0x06, 0x34, 0x12],
+        &[0x0f, 0x01, 0x36, 0x34, 0x12],
+        &[0x66, 0xc7],
+    ] {
+        for limit in [0xffff, whole_page] {
+            assert_eq!(run(bytes, limit), Outcome::NotHandled, "{bytes:x?}");
+        }
+    }
+}
+
+#[test]
+fn of_16_bit_code_the_segment_alone_ends_what_is_fetched() {
+    // It crosses 64 KiB, and so does the processor.
+    let rip = 0xffff;
+    let mut machine = Machine::new(&[0x0f, 0xa2]);
+    machine.code_segment = CodeSegment::Bits16 {
+        base: CODE as u32 - rip,
+        limit: 0xf_ffff,
+    };
+    machine.rip = rip.into();
+    assert_eq!(privileged::emulate(&mut machine), DONE);
+    assert_eq!(machine.rip, 0x1_0001);
+}
+
+#[test]
 fn what_is_not_offered_stays_a_protection_fault() {
     let forms: [Build; 12] = [
         |asm| asm.hlt(),
