@@ -9,6 +9,12 @@
 extern crate alloc;
 
 pub mod arch;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(
+    loom,
+    allow(dead_code, reason = "most of these calls are not made there")
+)]
+mod call_bytes;
 pub mod console;
 pub mod continuation;
 pub mod control;

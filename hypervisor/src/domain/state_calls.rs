@@ -8,6 +8,7 @@
 use super::context::{Callback, Context, EventMask, TrapHandler};
 use super::entry_points::{Arguments, GdtFrames, callback_op, set_trap_table};
 use super::image;
+use crate::call_bytes;
 use crate::cpu_policy::cpuid::Vendor;
 use crate::cpu_policy::{GuestMode, Policy, Speculation};
 use core::cell::{Cell, RefCell};
@@ -54,26 +55,12 @@ impl Arguments for Memory {
     }
 }
 
-/// Takes numbers off the bytes; zeros at their end.
-struct Bytes<'b>(&'b [u8]);
+/// What guests say of their vCPUs' states.
+struct States;
+
+type Bytes<'b> = call_bytes::Bytes<'b, States>;
 
 impl Bytes<'_> {
-    fn byte(&mut self) -> u8 {
-        let Some((byte, rest)) = self.0.split_first() else {
-            return 0;
-        };
-        self.0 = rest;
-        *byte
-    }
-
-    fn word(&mut self) -> u16 {
-        u16::from_le_bytes([self.byte(), self.byte()])
-    }
-
-    fn long(&mut self) -> u64 {
-        u64::from_le_bytes(core::array::from_fn(|_| self.byte()))
-    }
-
     /// An address of an argument: mostly in the memory.
     fn place(&mut self) -> u64 {
         let (what, offset) = (self.byte(), self.byte());
@@ -117,7 +104,7 @@ impl Bytes<'_> {
 /// # Panics
 /// A rule is broken.
 pub fn run(bytes: &[u8]) {
-    let mut bytes = Bytes(bytes);
+    let mut bytes = Bytes::new(bytes, States);
     let mut run = Run {
         memory: Memory {
             bytes: RefCell::new(vec![0; ROOM]),
@@ -128,7 +115,7 @@ pub fn run(bytes: &[u8]) {
         policy: policy(bytes.byte()),
     };
     for _ in 0..MAX_CALLS {
-        if bytes.0.is_empty() {
+        if bytes.is_empty() {
             break;
         }
         run.call(&mut bytes);

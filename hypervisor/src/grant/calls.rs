@@ -8,6 +8,7 @@
 use super::environment::GrantDomain;
 use super::test_machine::{BoundMapper, Meddling, TestDomains, TestFrames, TestMachine};
 use super::*;
+use crate::call_bytes;
 use core::cell::{Cell, RefCell};
 use guest_abi::grant_op::{
     Copy as CopyOp, CopyFlags, CopyPtr, MapFlags, MapGrantRef, UnmapAndReplace, UnmapGrantRef,
@@ -27,22 +28,12 @@ const MAX_ELEMENTS: u8 = 40;
 
 type Cx<'a> = Context<'a, TestDomains, TestFrames, BoundMapper<'a>>;
 
-/// Takes numbers off the bytes; zeros at their end.
-struct Bytes<'b>(&'b [u8]);
+/// What calls of this room are made of.
+struct Grants;
+
+type Bytes<'b> = call_bytes::Bytes<'b, Grants>;
 
 impl Bytes<'_> {
-    fn byte(&mut self) -> u8 {
-        let Some((byte, rest)) = self.0.split_first() else {
-            return 0;
-        };
-        self.0 = rest;
-        *byte
-    }
-
-    fn below(&mut self, bound: u8) -> u8 {
-        self.byte() % bound
-    }
-
     fn domain(&mut self) -> u16 {
         u16::from(self.below(DOMAINS as u8))
     }
@@ -147,9 +138,9 @@ impl<T: Copy> OpArray<T> for Array<'_, T> {
 /// A rule is broken.
 pub fn run(bytes: &[u8]) {
     let machine = TestMachine::new(DOMAINS, 2, 1);
-    let mut bytes = Bytes(bytes);
+    let mut bytes = Bytes::new(bytes, Grants);
     for _ in 0..MAX_CALLS {
-        if bytes.0.is_empty() {
+        if bytes.is_empty() {
             break;
         }
         call(&machine, &mut bytes);

@@ -19,6 +19,7 @@ use super::test_support::Rng;
 use super::typ::{Level, Type, TypeWord};
 use super::update::{AccessedDirty, Owed};
 use super::verify::{Outside, Tally};
+use crate::call_bytes;
 use guest_abi::ids::{DomId, Mfn, Vaddr};
 use std::vec::Vec;
 
@@ -39,37 +40,15 @@ enum Held {
     Descriptors(DomId, DescriptorPage),
 }
 
-/// Takes numbers off the bytes; zeros at their end.
-pub(super) struct Bytes<'b> {
-    rest: &'b [u8],
-    /// Frames that most calls are about: so few that they meet.
-    near: Vec<Mfn>,
-}
+/// Frames that most calls are about: so few that they meet.
+pub(super) struct Near(pub(super) Vec<Mfn>);
 
-impl<'b> Bytes<'b> {
-    pub(super) fn new(bytes: &'b [u8], near: Vec<Mfn>) -> Self {
-        Self { rest: bytes, near }
-    }
+pub(super) type Bytes<'b> = call_bytes::Bytes<'b, Near>;
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    pub(super) fn byte(&mut self) -> u8 {
-        let Some((byte, rest)) = self.rest.split_first() else {
-            return 0;
-        };
-        self.rest = rest;
-        *byte
-    }
-
-    pub(super) fn word(&mut self) -> u16 {
-        u16::from_le_bytes([self.byte(), self.byte()])
-    }
-
+impl Bytes<'_> {
     pub(super) fn frame(&mut self) -> Mfn {
         let byte = self.byte();
-        let near = self.near.get(usize::from(byte & 15));
+        let near = self.room.0.get(usize::from(byte & 15));
         match near.filter(|_| byte < 240) {
             Some(&mfn) => mfn,
             None => Mfn(u64::from(byte ^ self.byte()) % (FRAMES + 8)),
@@ -133,7 +112,7 @@ pub fn run(bytes: &[u8]) {
     let mut run = Run::new(&machine);
     let near = run.fill(FRAMES_EACH);
     run.put_in_force(&near);
-    let mut bytes = Bytes::new(bytes, near);
+    let mut bytes = Bytes::new(bytes, Near(near));
     for nth in 0..MAX_CALLS {
         if bytes.is_empty() {
             break;

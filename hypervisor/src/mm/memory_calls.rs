@@ -6,7 +6,7 @@
 
 use super::block::CleanBlock;
 use super::buddy::{Order, Request};
-use super::calls::{Bytes, Run, free_frames};
+use super::calls::{Bytes, Near, Run, free_frames};
 use super::exchange::{ExchangeLists, ExchangeSource, Shape, Unreadable};
 use super::held::HeldFrame;
 use super::lock::PtDomain;
@@ -149,7 +149,7 @@ pub fn run(bytes: &[u8]) {
     let mut run = Run::new(&machine);
     let near = run.fill(25);
     run.put_in_force(&near);
-    let mut bytes = Bytes::new(bytes, near);
+    let mut bytes = Bytes::new(bytes, Near(near));
     for _ in 0..MAX_CALLS {
         if bytes.is_empty() {
             break;
