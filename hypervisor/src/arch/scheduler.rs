@@ -206,14 +206,12 @@ pub(crate) fn remove(vcpu: &Arc<Vcpu>) {
     timers::unregister(vcpu);
 }
 
-/// Takes a vCPU down; says whether it was up.
-pub(crate) fn take_down(vcpu: &Arc<Vcpu>) -> bool {
-    let (was_up, change) = vcpu.run.take_down();
+/// Follows what taking a vCPU down has changed.
+pub(crate) fn follow_down(vcpu: &Arc<Vcpu>, change: Change) {
     follow_change(vcpu, change);
     if vcpu.run.is_running() {
         ask(CpuId(vcpu.processor()), Reasons::PICK);
     }
-    was_up
 }
 
 /// Where a vCPU may run.

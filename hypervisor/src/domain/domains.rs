@@ -26,6 +26,7 @@ use crate::mm::lock::{PtDomain, PtLock};
 use crate::mm::ownership::{DomainFrames, FramesLock};
 use crate::mm::pte::EntryPolicy;
 use crate::sched::credit::Share;
+use crate::sched::ups::NrUp;
 use crate::sched::{CpuSet, SchedError};
 use crate::speculation;
 use crate::sync::{Lock, rank};
@@ -50,8 +51,8 @@ pub(crate) struct Domain {
     policy: Policy,
     /// Version of the wall clock in `shared_info`.
     wall_clock: IrqLock<Version, { rank::GUEST_WALL_CLOCK }>,
-    /// Held by who takes a vCPU down, before a run queue.
-    pub(super) ups_and_downs: IrqLock<(), { rank::UPS_AND_DOWNS }>,
+    /// Held by who brings a vCPU up or takes it down.
+    pub(super) nr_up: IrqLock<NrUp, { rank::UPS_AND_DOWNS }>,
     watchdogs: Watchdogs,
     /// Bit n: assist number n is on.
     vm_assist: AtomicU64,
@@ -116,7 +117,7 @@ impl Domain {
             per_domain,
             policy,
             wall_clock: IrqLock::new(Version::default()),
-            ups_and_downs: IrqLock::new(()),
+            nr_up: IrqLock::new(NrUp::none()),
             watchdogs: Watchdogs::new(),
             vm_assist: AtomicU64::new(0),
             tables: Lock::new(PtDomain::new(id, entries)),

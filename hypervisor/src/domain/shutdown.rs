@@ -6,6 +6,8 @@ use super::domains::{Domain, Domains};
 use super::vcpu::Vcpu;
 use crate::arch::{death, rendezvous, scheduler};
 use crate::console;
+use crate::sched::run_state::{Change, RunState};
+use crate::sched::setup::NotSetUp;
 use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -90,20 +92,27 @@ impl Domain {
         }
     }
 
+    /// Brings a vCPU up, if it has a context.
+    pub(crate) fn bring_up(&self, vcpu: &Arc<Vcpu>) -> Result<(), NotSetUp> {
+        let result = self.nr_up.lock().count(&vcpu.run, |_| vcpu.bring_up());
+        // It may have been up for a moment.
+        scheduler::follow_change(vcpu, result.unwrap_or(Change::BecameIdle));
+        result.map(|_| ())
+    }
+
     /// Takes a vCPU down. With the last that is up the domain ends.
     pub(crate) fn take_down(&self, vcpu: &Arc<Vcpu>) {
-        // Two that go at the same time must not take each other for the one that stays.
-        let held = self.ups_and_downs.lock();
-        let others_up = self
-            .vcpus()
-            .iter()
-            .any(|other| other.id() != vcpu.id() && other.run.is_up());
-        if others_up {
-            scheduler::take_down(vcpu);
-        } else {
-            drop(held);
-            self.shutdown(ShutdownReason::Poweroff as u8);
+        let change = self.nr_up.lock().take_down(&vcpu.run);
+        match change {
+            Some(change) => scheduler::follow_down(vcpu, change),
+            None => self.shutdown(ShutdownReason::Poweroff as u8),
         }
+    }
+
+    /// Takes a vCPU down, whether another one is up or not.
+    pub(crate) fn hold_down(&self, vcpu: &Arc<Vcpu>) {
+        let (_, change) = self.nr_up.lock().count(&vcpu.run, RunState::take_down);
+        scheduler::follow_down(vcpu, change);
     }
 
     /// Ends the domain because of what vCPU `vcpu` did or could not do.

@@ -10,7 +10,6 @@ use crate::arch::memory::{self, mm};
 use crate::arch::{guest, processors, scheduler, timers};
 use crate::domain::{Domain, Vcpu};
 use crate::event::EventDomain;
-use crate::sched::run_state::Change;
 use crate::time::vcpu_timers::{self, Action, VcpuTimers};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -79,12 +78,7 @@ fn try_vcpu_op(
             if !vcpu.has_info() {
                 return Err(Errno::EINVAL.into());
             }
-            let Ok(change) = vcpu.bring_up() else {
-                // It may have been up for a moment.
-                scheduler::follow_change(&vcpu, Change::BecameIdle);
-                return Err(Errno::EINVAL.into());
-            };
-            scheduler::follow_change(&vcpu, change);
+            guest.domain.bring_up(&vcpu).map_err(|_| Errno::EINVAL)?;
         }
         VcpuOp::Down => guest.domain.take_down(&vcpu),
         VcpuOp::SetPeriodicTimer => {

@@ -36,6 +36,7 @@ pub mod setup;
 pub mod sleep_time;
 #[cfg(test)]
 mod test_vcpu;
+pub mod ups;
 
 pub use attention::{Attention, Reasons};
 pub use cpu_set::{CpuId, CpuSet};

@@ -370,8 +370,9 @@ fn build(
         layout.kernel,
         layout.entry
     ));
-    let (_, change) = first.run.up();
-    scheduler::follow_change(first, change);
+    if domain.bring_up(first).is_err() {
+        unreachable!("a vCPU that was just initialised is not");
+    }
     // As every domain it begins paused.
     let _ = domain.unpause();
     Ok(loaded)

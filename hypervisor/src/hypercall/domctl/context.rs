@@ -50,7 +50,7 @@ pub(super) fn set(guest: &Guest<'_>, wish: &Domctl, domain: &Arc<Domain>) -> Ans
 fn reset(domain: &Domain, vcpu: &Arc<Vcpu>) -> Answer {
     // In this order: another vCPU may be bringing it up.
     vcpu.close();
-    scheduler::take_down(vcpu);
+    domain.hold_down(vcpu);
     match domain.empty_vcpu(vcpu) {
         Ok(()) => Ok(Done::Quietly),
         Err(_) => Ok(Done::Again),
@@ -66,7 +66,7 @@ fn initialise(domain: &Arc<Domain>, vcpu: &Arc<Vcpu>, image: &VcpuGuestContext) 
     if vcpu.id() == VcpuId(0) {
         domain.set_assists(image.vm_assist);
     }
-    bring(vcpu, image.flags);
+    bring(domain, vcpu, image.flags);
     Ok(Done::Quietly)
 }
 
@@ -94,7 +94,7 @@ fn change(domain: &Arc<Domain>, vcpu: &Arc<Vcpu>, image: &VcpuGuestContext) -> A
         new.initial_fpu = old.initial_fpu;
     }
     vcpu.put_context(new);
-    bring(vcpu, image.flags);
+    bring(domain, vcpu, image.flags);
     Ok(Done::Quietly)
 }
 
@@ -108,12 +108,10 @@ fn is_same_memory(old: &Context, new: &Context) -> bool {
 }
 
 /// Up or down, as the image says.
-fn bring(vcpu: &Arc<Vcpu>, flags: ContextFlags) {
-    if flags.contains(ContextFlags::ONLINE) {
-        let (_, change) = vcpu.run.up();
-        scheduler::follow_change(vcpu, change);
-    } else {
-        scheduler::take_down(vcpu);
+fn bring(domain: &Domain, vcpu: &Arc<Vcpu>, flags: ContextFlags) {
+    let is_up = flags.contains(ContextFlags::ONLINE) && domain.bring_up(vcpu).is_ok();
+    if !is_up {
+        domain.hold_down(vcpu);
     }
 }
 
