@@ -35,6 +35,7 @@ mod made_up_bytes;
 pub mod mm;
 pub mod options;
 pub mod pci;
+pub mod platform;
 pub mod registers;
 pub mod sched;
 pub mod speculation;

@@ -4,7 +4,7 @@
 use super::{acpi_memory, clock, death, port};
 use crate::machine::acpi::{Acpi, SleepTypes};
 use crate::machine::phys::PhysRange;
-use core::fmt;
+use crate::platform::operation::CannotSleep;
 use spin::Once;
 
 /// Bit 13 of a control register: go to sleep now.
@@ -26,24 +26,6 @@ struct Control {
 }
 
 static CONTROL: Once<Control> = Once::new();
-
-/// Why the machine can't be turned off.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum CannotSleep {
-    /// ACPI names no control register.
-    NoRegister,
-    /// The values do not start the transition, or only in one of two registers.
-    Values,
-}
-
-impl fmt::Display for CannotSleep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoRegister => "ACPI names no PM1 control register at an I/O port",
-            Self::Values => "the values for the PM1 control registers do not set the sleep bit",
-        })
-    }
-}
 
 /// Remembers what ACPI says.
 pub(super) fn start(acpi: &Acpi, is_direct: &dyn Fn(PhysRange) -> bool) {

@@ -6,6 +6,7 @@ use crate::cpu_policy::cpuid::{
     self, CpuidCaller, CpuidOrigin, CpuidState, HostCpuid, Leaf, TscInfo,
 };
 use crate::cpu_policy::{GuestMode, Policy};
+use crate::platform::operation::{Ids, Version};
 
 /// The processor's own CPUID.
 pub(crate) struct Host;
@@ -95,24 +96,6 @@ pub(crate) fn count() -> u32 {
 /// For how long processor `cpu` has slept, in ns.
 pub(crate) fn idle_ns(cpu: u32) -> u64 {
     scheduler::idle_ns(cpu)
-}
-
-/// Numbers of a processor in other people's books.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Ids {
-    /// Its local APIC's.
-    pub(crate) apic: u32,
-    /// In the ACPI namespace.
-    pub(crate) acpi: u32,
-}
-
-/// What CPUID says that a processor is.
-pub(crate) struct Version {
-    /// `GenuineIntel`, `AuthenticAMD`, …
-    pub(crate) vendor: [u8; 12],
-    pub(crate) family: u32,
-    pub(crate) model: u32,
-    pub(crate) stepping: u32,
 }
 
 /// Processor `cpu`, if it runs.

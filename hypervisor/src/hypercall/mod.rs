@@ -30,6 +30,7 @@ use crate::arch::guest::running::Guest;
 use crate::arch::scheduler;
 use crate::continuation::{self, CallersMemory as ListedCalls, Continuation};
 use crate::domain::entry_points::Arguments;
+use crate::platform as platform_room;
 use crate::speculation;
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -53,6 +54,20 @@ fn read<T: FromBytes>(address: u64) -> Result<T, Errno> {
 
 /// The memory of the guest that calls, for rooms that read their arguments themselves.
 struct CallersMemory;
+
+impl platform_room::CallersMemory for CallersMemory {
+    fn read_bytes(&self, at: u64, bytes: &mut [u8]) -> Result<(), Errno> {
+        access::read_bytes(Vaddr(at), bytes).map_err(|_| Errno::EFAULT)
+    }
+
+    fn write_bytes(&self, at: u64, bytes: &[u8]) -> Result<(), Errno> {
+        access::write_bytes(Vaddr(at), bytes).map_err(|_| Errno::EFAULT)
+    }
+
+    fn write<T: IntoBytes + Immutable>(&self, at: u64, value: &T) -> Result<(), Errno> {
+        write(at, value)
+    }
+}
 
 impl Arguments for CallersMemory {
     #[inline]

@@ -33,6 +33,7 @@ pub use hypervisor::grant::calls::run as grant_tables;
 pub use hypervisor::irq::calls::run as physical_interrupts;
 pub use hypervisor::mm::calls::run as page_tables;
 pub use hypervisor::mm::memory_calls::run as memory_operations;
+pub use hypervisor::platform::calls::run as platform_calls;
 pub use insn_decode::run as insn_decode;
 pub use insn_execute::run as insn_execute;
 pub use kernel_image::run as kernel_image;
@@ -79,8 +80,8 @@ mod seeds {
 
     tests! {
         acpi_tables command_line control_operations efi_tables event_channels grant_tables insn_decode insn_execute
-        kernel_image memory_map memory_operations multiboot_info multicall page_tables physical_interrupts processor_state
-        symbol_table vcpu_operations
+        kernel_image memory_map memory_operations multiboot_info multicall page_tables physical_interrupts platform_calls
+        processor_state symbol_table vcpu_operations
     }
 
     #[test]
