@@ -193,6 +193,7 @@ cases! {
     "trap/single-step" = trap::single_step;
     "trap/nmi" = trap::nmi;
     "trap/breakpoint" = trap::breakpoint;
+    "trap/bound-32bit" = trap::bound_32bit;
     "trap/invalid-opcode" = trap::invalid_opcode;
     "trap/not-present" = trap::not_present;
     "trap/stack-segment" = trap::stack_segment;
@@ -487,6 +488,7 @@ cases! {
     "sched/block-and-wake" = sched::block_and_wake, on_many(());
     "sched/fairness" = sched::fairness, on_many(());
     "sched/handshake" = sched::handshake, on_many(());
+    "sched/initialise-in-user-mode" = sched::initialise_in_user_mode, on_many(());
     "sched/initialise-race" = sched::initialise_race, on_many(());
     "sched/initialise-refusals" = sched::initialise_refusals, on_many(());
     "sched/initialise-with-new-roots" = sched::initialise_with_new_roots, on_many(());

@@ -338,6 +338,8 @@ extern "C" fn handle(frame: &mut Frame, handler_rflags: u64, cs: u64, ss: u64) {
     if fixup != 0 && !frame.is_user() {
         cpu.trap.set(Some(trap));
         frame.rip = fixup;
+        // It may have gone to another segment.
+        frame.cs = frame.cs & !0xffff | u64::from(FLAT_RING3_CS64) & !3;
         frame.rsp = cpu.probe_rsp.get();
         frame.rflags &= !(rflags::TF | rflags::DF | rflags::NT | rflags::AC | rflags::RF);
         return;

@@ -14,7 +14,7 @@ use crate::verdict::{Ending, Verdict};
 use std::time::{Duration, Instant};
 
 /// From QEMU's start to the message.
-const DEATH_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const DEATH_LIMIT: Duration = Duration::from_secs(60);
 /// From the message's first line to its last.
 const MESSAGE_LIMIT: Duration = Duration::from_secs(10);
 /// From the message to the reboot, the pause in which a person can read it included.
@@ -217,11 +217,22 @@ const FAULTS: [Fault; 17] = [
 
 /// What happens after the message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Aftermath {
+pub(super) enum Aftermath {
     Reboot,
     /// As `Reboot`, but the machine is stopped when it has announced it.
     Announced,
     Stay,
+}
+
+impl Aftermath {
+    /// Whether it happens.
+    pub(super) fn of(self, run: &mut Run) -> Result<Verdict, Verdict> {
+        match self {
+            Self::Reboot => Ok(reboots(run)),
+            Self::Announced => announces(run),
+            Self::Stay => stays(run),
+        }
+    }
 }
 
 /// Faults after which the reboot is waited for also where not everything is tried, as the pause before it keeps a processor
@@ -259,14 +270,6 @@ pub fn cases(extent: Extent) -> Vec<Case> {
             format!("death/nmi-from-outside-{processors}cpu"),
             move |context| dies_of_nmi(context, processors).unwrap_or_else(|verdict| verdict),
         ));
-    }
-    for (name, aftermath) in [
-        ("refusal/kernel-that-is-none", Aftermath::Reboot),
-        ("refusal/kernel-that-is-none-noreboot", Aftermath::Stay),
-    ] {
-        cases.push(Case::new(name, move |context| {
-            refuses(context, aftermath).unwrap_or_else(|verdict| verdict)
-        }));
     }
     // Most wait for the reboot, or whether there is none.
     cases.into_iter().map(Case::idle).collect()
@@ -339,11 +342,7 @@ fn dies(
             line.text
         )));
     }
-    Ok(match aftermath {
-        Aftermath::Reboot => reboots(&mut run),
-        Aftermath::Announced => announces(&mut run)?,
-        Aftermath::Stay => stays(&mut run)?,
-    })
+    aftermath.of(&mut run)
 }
 
 /// The processors that talk without end say nothing more once one of them dies, not even in the pause before the
@@ -433,34 +432,6 @@ fn dies_of_nmi(context: &Context<'_>, processors: u32) -> Result<Verdict, Verdic
         (deaths, missed) => Verdict::Fail(format!(
             "{deaths} messages, and in {missed} processors are said not to stop"
         )),
-    })
-}
-
-/// A first module that is no kernel is nobody's bug: a sentence says it, and nothing is reported of registers.
-fn refuses(context: &Context<'_>, aftermath: Aftermath) -> Result<Verdict, Verdict> {
-    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
-    let mut options = "console=com1 loglvl=all".to_string();
-    if aftermath == Aftermath::Stay {
-        options += " noreboot";
-    }
-    let mut recipe = Recipe::new(TEST_IMAGE, options);
-    recipe
-        .modules
-        .push(("rust-toolchain.toml".into(), String::new()));
-    let mut run = context.boot(&qemu, &Machine::default(), &recipe)?;
-    let sentence = r"Paravane can't go on: the first domain can't be built: .*";
-    run.wait_for(&pattern(sentence)?, DEATH_LIMIT)
-        .map_err(|missing| no_line("the sentence", &missing))?;
-    let verdict = match aftermath {
-        Aftermath::Reboot => reboots(&mut run),
-        Aftermath::Announced => announces(&mut run)?,
-        Aftermath::Stay => stays(&mut run)?,
-    };
-    let crash = pattern(r"PANIC|Backtrace|\bRIP\b")?;
-    let dump = run.lines().iter().find(|line| crash.is_match(&line.text));
-    Ok(match dump {
-        Some(line) => Verdict::Fail(format!("it is reported as a crash: '{}'", line.text)),
-        None => verdict,
     })
 }
 

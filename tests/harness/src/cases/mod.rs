@@ -26,6 +26,7 @@ mod manual;
 pub mod options;
 mod outputs;
 pub mod pace;
+pub mod refusal;
 mod shell;
 pub mod stock_tools;
 pub mod storms;
@@ -79,6 +80,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(machines::cases());
     cases.extend(options::cases());
     cases.extend(death::cases(extent));
+    cases.extend(refusal::cases());
     cases.extend(dom0_matrix::cases(extent));
     cases.extend(dom0::cases(extent));
     cases.extend(dom0_load::cases(extent));

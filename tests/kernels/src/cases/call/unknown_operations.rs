@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::control::is_reference;
+use guest_abi::grant_op::GrantTableOp;
 use guest_abi::physdev::PhysdevOp;
 
 pub(crate) fn run() {
@@ -50,6 +51,16 @@ pub(crate) fn run() {
             "physdev_op {op}"
         );
     }
+    // Numbers that were taken, for what nobody offers.
+    let outcome = hypercall!(PhysdevOp, PhysdevOp::FreeIrqVector.number(), &argument);
+    assert_eq!(outcome, Err(Errno::ENOSYS), "free_irq_vector");
+    let outcome = hypercall!(
+        GrantTableOp,
+        GrantTableOp::DumpTable.number(),
+        &argument,
+        1u64
+    );
+    assert_eq!(outcome, Err(Errno::ENOSYS), "dump_table");
     // What the reference offers and this does not.
     for op in [
         PhysdevOp::IrqUnmaskNotify,
@@ -58,6 +69,12 @@ pub(crate) fn run() {
     ] {
         if !is_reference() {
             let outcome = hypercall!(PhysdevOp, op.number(), &argument);
+            assert_eq!(outcome, Err(Errno::ENOSYS), "{op:?}");
+        }
+    }
+    for op in [GrantTableOp::SwapGrantRef, GrantTableOp::CacheFlush] {
+        if !is_reference() {
+            let outcome = hypercall!(GrantTableOp, op.number(), &argument, 1u64);
             assert_eq!(outcome, Err(Errno::ENOSYS), "{op:?}");
         }
     }

@@ -1,8 +1,10 @@
 //! CR0 reads as the processor's with the virtual task-switched flag, which is all that a write may change.
 
 use super::super::prelude::*;
+use crate::control::is_reference;
 
 const TS: u64 = 1 << 3;
+const EM: u16 = 1 << 2;
 /// PE, ET, NE, WP, PG.
 const ALWAYS: u64 = 1 | 1 << 4 | 1 << 5 | 1 << 16 | 1 << 31;
 
@@ -17,6 +19,20 @@ pub(crate) fn run() {
     assert_eq!(write(cr0 | TS), None);
     assert_eq!(write(cr0), None);
     assert_eq!(probe!("movups xmm0, xmm1"), None);
+    // As the machine's status word, it has the flag, too. The reference refuses that instruction whatever it would do.
+    let word = cr0 as u16;
+    if is_reference() {
+        trap::expect(load_status(word), GP, 0);
+    } else {
+        assert_eq!(load_status(word | TS as u16), None);
+        assert_eq!(read(), cr0 | TS);
+        trap::expect(probe!("movups xmm0, xmm1"), NM, 0);
+        assert_eq!(load_status(word | TS as u16), None);
+        assert_eq!(load_status(word), None);
+    }
+    assert_eq!(read(), cr0);
+    trap::expect(load_status(word ^ EM), GP, 0);
+    assert_eq!(read(), cr0);
     for bit in [0, 1, 2, 16, 18, 29, 30, 31, 40] {
         trap::expect(write(cr0 ^ 1 << bit), GP, 0);
         assert_eq!(read(), cr0, "bit {bit}");
@@ -31,4 +47,8 @@ fn read() -> u64 {
 
 fn write(cr0: u64) -> Option<trap::Trap> {
     probe!("mov cr0, {cr0}"; cr0 = in(reg) cr0)
+}
+
+fn load_status(word: u16) -> Option<trap::Trap> {
+    probe!("lmsw {word:x}"; word = in(reg) word)
 }

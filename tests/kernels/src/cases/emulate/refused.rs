@@ -14,6 +14,11 @@ pub(crate) fn run() {
     trap::expect(probe!("invlpg [{at}]"; at = in(reg) at), GP, 0);
     trap::expect(probe!("swapgs"), GP, 0);
     trap::expect(probe!("sysretq"), GP, 0);
+    // Counters of what the machine does, in both forms.
+    for counter in [0u32, 0x4000_0000] {
+        let trap = probe!("rdpmc"; in("ecx") counter, out("eax") _, out("edx") _);
+        trap::expect(trap, GP, 0);
+    }
     trap::expect(probe!("lmsw ax"; in("ax") 1u16), GP, 0);
     // What waits for a write does not exist outside the processor's kernel level.
     trap::expect(

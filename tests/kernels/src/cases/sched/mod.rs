@@ -3,6 +3,7 @@
 pub(crate) mod block_and_wake;
 pub(crate) mod fairness;
 pub(crate) mod handshake;
+pub(crate) mod initialise_in_user_mode;
 pub(crate) mod initialise_race;
 pub(crate) mod initialise_refusals;
 pub(crate) mod initialise_with_new_roots;

@@ -1,5 +1,5 @@
 //! INT3 is vector 3, and INT 4 vector 4, without an error code, after the instruction, whatever the descriptor's privilege
-//! level says. Vector 5 has no such case: its instruction, BOUND, does not exist in 64-bit code.
+//! level says.
 
 use super::super::prelude::*;
 

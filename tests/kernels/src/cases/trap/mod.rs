@@ -2,6 +2,7 @@
 
 pub(crate) mod alignment;
 pub(crate) mod bad_stack;
+pub(crate) mod bound_32bit;
 pub(crate) mod breakpoint;
 pub(crate) mod divide;
 pub(crate) mod event_mask;
