@@ -77,6 +77,49 @@ fn guests_that_burst_together_keep_nobody_waiting() {
     }
 }
 
+/// Whatever guests do, all of them hogs or hostile, the first domain has what its weight gives it when it wants to run, and more only
+/// of what guests leave.
+#[test]
+fn the_first_domain_has_its_share_under_any_load() {
+    for seed in 0..scenarios(20) {
+        let mut random = Random(seed ^ 0xd0a0);
+        let cpus = random.range(1, 4) as u32;
+        let mut first = hogs(
+            random.range(128, 1024) as u16,
+            random.range(1, u64::from(cpus)),
+        );
+        first.is_first = true;
+        let mut domains = vec![first];
+        domains.extend((0..2 * cpus).map(|_| hogs(random.range(128, 512) as u16, 1)));
+        domains.extend(bursts(&mut random, 16));
+        for _ in 0..4 {
+            domains.push(one(256, Behaviour::Dodges, CpuSet::ALL));
+            let (run_ns, other) = (random.range(MS / 10, 5 * MS), domains.len() + 1);
+            domains.push(one(
+                256,
+                Behaviour::Passes { run_ns, to: other },
+                CpuSet::ALL,
+            ));
+            let to = other - 1;
+            domains.push(one(256, Behaviour::Passes { run_ns, to }, CpuSet::ALL));
+        }
+        let wanted = ideal(f64::from(cpus), &domains, |domain| {
+            domain.vcpus.len() as f64
+        });
+        let mut machine = Machine::new(cpus, &domains, Parameters::DEFAULT, seed);
+        machine.run_until(2 * SECOND);
+        let before = machine.domains_ran_ns();
+        machine.run_until(machine.now_ns + 30 * SECOND);
+        let ran_ns = machine.domains_ran_ns()[0] - before[0];
+        let part = ran_ns as f64 / (30 * SECOND) as f64;
+        assert!(
+            part >= wanted[0] * 0.97,
+            "seed {seed}, {cpus} processors: {part:.3} of {:.3}",
+            wanted[0]
+        );
+    }
+}
+
 /// Two that wake each other again and again, each before it waits, don't pass by somebody who only wants to run.
 #[test]
 fn guests_that_wake_each_other_do_not_pass_by_who_waits() {

@@ -58,10 +58,14 @@
 extern crate alloc;
 
 #[cfg(all(test, not(loom)))]
+mod affinity_tests;
+#[cfg(all(test, not(loom)))]
 mod costs;
 #[cfg(all(test, not(loom)))]
 mod hostile;
 mod idle;
+#[cfg(all(test, not(loom)))]
+mod long_run;
 mod pick;
 #[cfg(all(test, not(loom)))]
 mod properties;
@@ -202,7 +206,8 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         vcpu.unit().soft()
     }
 
-    /// Says where a vCPU should run. It moves when that comes to be looked at.
+    /// Says where a vCPU should run. It moves when a processor looks for somebody to run; one that runs alone, at the next tick at
+    /// which a processor that it likes is idle.
     pub fn set_soft_affinity(&self, vcpu: &V, affinity: &CpuSet) {
         vcpu.unit().set_soft(affinity);
     }

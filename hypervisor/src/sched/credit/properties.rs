@@ -313,12 +313,11 @@ fn some_affinity(random: &mut Random, cpus: u32) -> CpuSet {
     set
 }
 
-fn mixed_scenario(seed: u64) {
-    let mut random = Random(seed ^ 0x313);
-    let cpus = some_cpus(&mut random);
-    let most_vcpus = u64::from(cpus * 8).min(512);
+/// vCPUs of all kinds, some of which may not run everywhere, and some of which should not.
+pub(super) fn mixed_scenario_on(seed: u64, cpus: u32, nr_vcpus: u64) {
+    let mut random = Random(seed ^ 0x314);
     let mut domains = Vec::new();
-    for _ in 0..random.range(1, most_vcpus) {
+    for _ in 0..nr_vcpus {
         let behaviour = match random.range(0, 4) {
             0 => Behaviour::Hog,
             1 => Behaviour::Yields {
@@ -339,6 +338,9 @@ fn mixed_scenario(seed: u64) {
         });
     }
     let mut machine = Machine::new(cpus, &domains, Parameters::DEFAULT, seed);
+    for vcpu in 0..domains.len() {
+        machine.set_soft_affinity(vcpu, some_affinity(&mut random, cpus));
+    }
     machine.run_until(3 * SECOND);
     machine.note_who_waits();
     assert!(
@@ -356,43 +358,43 @@ fn mixed_scenario(seed: u64) {
 #[test]
 fn nobody_waits_beside_an_idle_processor_for_longer_than_a_tick() {
     for seed in 0..scenarios(150) {
-        mixed_scenario(seed);
+        let mut random = Random(seed ^ 0x313);
+        let cpus = some_cpus(&mut random);
+        let nr_vcpus = random.range(1, u64::from(cpus * 8).min(512));
+        mixed_scenario_on(seed, cpus, nr_vcpus);
     }
 }
 
 /// Who is woken, and uses less than its share, runs within the rate limit, however many hogs there are.
+pub(super) fn who_is_woken_on(seed: u64, cpus: u32, nr_hogs: u64) {
+    let mut random = Random(seed ^ 0xb006);
+    let mut domains: Vec<_> = (0..nr_hogs)
+        .map(|_| hogs(random.range(128, 512) as u16, 1))
+        .collect();
+    let run_ns = random.range(MS / 20, MS / 2);
+    let wait_ns = 40 * run_ns;
+    let woken = domains.len();
+    domains.push(hogs(256, 1));
+    domains[woken].vcpus[0].0 = Behaviour::Works { run_ns, wait_ns };
+    let mut machine = Machine::new(cpus, &domains, Parameters::DEFAULT, seed);
+    machine.run_until(5 * SECOND);
+    let latencies = &machine.accounts[woken].latencies_ns;
+    assert!(latencies.len() > 100, "seed {seed}");
+    let worst = latencies.iter().skip(10).max().expect("some");
+    assert!(
+        *worst <= Parameters::DEFAULT.ratelimit_ns + MS / 100,
+        "seed {seed}: {} µs",
+        worst / 1000
+    );
+}
+
 #[test]
 fn who_is_woken_under_its_share_runs_within_the_rate_limit() {
     for seed in 0..scenarios(60) {
         let mut random = Random(seed ^ 0xb005);
         let cpus = some_cpus(&mut random);
-        let mut domains: Vec<_> = (0..u64::from(cpus) * random.range(1, 6))
-            .map(|_| hogs(random.range(128, 512) as u16, 1))
-            .collect();
-        let nr_hogs = domains.len();
-        let run_ns = random.range(MS / 20, MS / 2);
-        domains.push(Domain {
-            is_first: false,
-            weight: 256,
-            cap: 0,
-            vcpus: vec![(
-                Behaviour::Works {
-                    run_ns,
-                    wait_ns: 40 * run_ns,
-                },
-                CpuSet::ALL,
-            )],
-        });
-        let mut machine = Machine::new(cpus, &domains, Parameters::DEFAULT, seed);
-        machine.run_until(5 * SECOND);
-        let latencies = &machine.accounts[nr_hogs].latencies_ns;
-        assert!(latencies.len() > 100, "seed {seed}");
-        let worst = latencies.iter().skip(10).max().expect("some");
-        assert!(
-            *worst <= Parameters::DEFAULT.ratelimit_ns + MS / 100,
-            "seed {seed}: {} µs",
-            worst / 1000
-        );
+        let nr_hogs = u64::from(cpus) * random.range(1, 6);
+        who_is_woken_on(seed, cpus, nr_hogs);
     }
 }
 

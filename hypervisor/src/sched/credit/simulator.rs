@@ -67,7 +67,9 @@ pub(super) struct Account {
     woken_ns: Option<u64>,
     left_ns: u64,
     turn: u64,
-    pub(super) ran_on: CpuSet,
+    /// The processor that it ran on last, and how often that was another one than before.
+    last: Option<CpuId>,
+    pub(super) moves: u64,
 }
 
 impl Account {
@@ -116,7 +118,7 @@ pub(super) struct Machine {
     /// What decisions have done, and the most that one did.
     pub(super) steps: usize,
     pub(super) most_steps: usize,
-    /// Interrupts that are lost, of a thousand; a mistake to be found.
+    /// Interrupts that are lost, of a thousand: a mistake that checks have to find.
     pub(super) lost_interrupts: u64,
 }
 
@@ -168,7 +170,8 @@ impl Machine {
                     woken_ns: None,
                     left_ns: 0,
                     turn: 0,
-                    ran_on: CpuSet::EMPTY,
+                    last: None,
+                    moves: 0,
                 });
             }
             machine.shares.push(share);
@@ -209,6 +212,21 @@ impl Machine {
         self.domains[owner].vcpus[0].1 = affinity;
         let poke = self.scheduler.set_affinity(&it, affinity, self.now_ns);
         self.poke(poke.expect("on line"));
+    }
+
+    /// Says where one should run from now on.
+    pub(super) fn set_soft_affinity(&mut self, vcpu: usize, affinity: CpuSet) {
+        let it = self.vcpus[vcpu].0.clone();
+        self.scheduler.set_soft_affinity(&it, &affinity);
+    }
+
+    /// The processor that one runs on.
+    pub(super) fn place(&self, vcpu: usize) -> Option<CpuId> {
+        (0..)
+            .map(CpuId)
+            .zip(&self.running)
+            .find(|(_, running)| running.as_ref().is_some_and(|(it, _)| it.0.id == vcpu))
+            .map(|(cpu, _)| cpu)
     }
 
     fn poke(&mut self, poke: Poke) {
@@ -386,7 +404,8 @@ impl Machine {
             self.note_idle(cpu, number);
             let now_ns = self.now_ns;
             let account = &mut self.accounts[number];
-            account.ran_on.insert(id);
+            account.moves += u64::from(account.last.is_some_and(|last| last != id));
+            account.last = Some(id);
             if let Some(since_ns) = account.waits_since_ns.take() {
                 account.longest_wait_ns = account.longest_wait_ns.max(now_ns - since_ns);
             }

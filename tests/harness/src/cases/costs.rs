@@ -29,7 +29,7 @@ struct Subject {
 
 const SERVICES: Subject = Subject {
     test: MEASUREMENTS[0].name,
-    options: "",
+    options: " sched=credit",
 };
 /// The reference has several schedulers; it is the one of this name that is comparable.
 const WAKE_UPS: Subject = Subject {
