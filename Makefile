@@ -15,7 +15,7 @@ QEMU ?= qemu-system-x86_64
 # Seconds that each fuzz target runs.
 TIME ?= 60
 
-.PHONY: help setup image test-image dom0 disk iso run test test-reference bench fuzz lint fmt doc clean
+.PHONY: help setup image test-image dom0 disk deb iso run test test-reference bench fuzz lint fmt doc clean
 
 help: ## list the targets
 	@echo "Paravane: a paravirtualizing hypervisor for x86_64"
@@ -42,6 +42,10 @@ dom0: setup ## build/dom0: a Debian kernel and a RAM disk with a shell for the f
 
 disk: image ## build/disk/disk.img: a disk with a full Debian 12 as the first domain, GRUB, and the hypervisor
 	@boot/make-disk
+
+deb: image ## build/deb: Debian packages of the hypervisor and of what administrators run in the first domain
+	@boot/build-tools
+	@boot/make-deb
 
 iso: image dom0 ## build/paravane.iso, which GRUB boots on a BIOS and on UEFI: the hypervisor and its first domain
 	@boot/make-iso build/paravane.iso build/paravane '$(OPTIONS)' 'build/dom0/vmlinuz $(DOM0)' build/dom0/initrd
