@@ -1,6 +1,6 @@
 //! A full Debian on a disk as the first domain, up to a login: as `boot/make-disk` makes it, and as an administrator
-//! makes it of a plain Debian by what `docs/INSTALL.md` says. The commands that the document shows are typed as they
-//! stand there.
+//! makes it of a plain Debian by what `docs/INSTALL.md` says for those who have no packages (`dom0_packages` has them). The
+//! commands that the document shows are typed as they stand there.
 
 use super::boot::BOOT_COMPLETE;
 use super::manual::commands_of;
@@ -17,15 +17,16 @@ use std::process::Command;
 use std::time::Duration;
 
 const DISK: &str = "build/disk/disk.img";
-const MANUAL: &str = "docs/INSTALL.md";
+pub(super) const MANUAL: &str = "docs/INSTALL.md";
 /// The section with the commands.
-const SECTION: &str = "## On a Debian machine";
+const SECTION: &str = "## On a Debian machine, by hand";
 /// The command that ends the first part.
-const REBOOT: &str = "reboot";
+pub(super) const REBOOT: &str = "reboot";
 /// From QEMU's start to a login: a minute where there is nothing else to do.
 const LOGIN_LIMIT: Duration = Duration::from_secs(1500);
 /// From a command to its end.
-const COMMAND_LIMIT: Duration = Duration::from_secs(600);
+pub(super) const COMMAND_LIMIT: Duration = Duration::from_secs(600);
+const MEMORY_MIB: u32 = 1024;
 /// GRUB's menu waits for a second only.
 const NEXT_ENTRY: &str = "\x0e\r";
 
@@ -45,10 +46,10 @@ pub fn cases(extent: Extent) -> Vec<Case> {
 }
 
 /// A disk of the case's own.
-struct OwnDisk(PathBuf);
+pub(super) struct OwnDisk(PathBuf);
 
 impl OwnDisk {
-    fn new(name: &str) -> Result<Self, Verdict> {
+    pub(super) fn new(name: &str) -> Result<Self, Verdict> {
         if !Path::new(DISK).exists() {
             return Err(Verdict::Skipped(format!(
                 "there is no {DISK}: boot/make-disk makes it"
@@ -69,15 +70,26 @@ impl OwnDisk {
 
     /// Starts a machine from the disk, with the hypervisor's ISO in its drive.
     fn start(&self, context: &Context<'_>) -> Result<Run, Verdict> {
+        self.start_with(context, MEMORY_MIB, &Recipe::new(IMAGE, ""))
+    }
+
+    /// Starts a machine with so much memory from the disk, with another disc in its drive.
+    pub(super) fn start_with(
+        &self,
+        context: &Context<'_>,
+        memory_mib: u32,
+        disc: &Recipe,
+    ) -> Result<Run, Verdict> {
         let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
         let machine = Machine {
             processors: 2,
             threads: Threads::One,
+            memory_mib,
             ..Machine::default()
         };
         let medium = Medium::Disk {
             disk: self.0.clone(),
-            disc: context.iso(&Recipe::new(IMAGE, ""))?,
+            disc: context.iso(disc)?,
         };
         context.boot_from(&qemu, &machine, &medium)
     }
@@ -90,7 +102,7 @@ impl Drop for OwnDisk {
 }
 
 /// Waits for the login on the serial line and logs root in.
-fn log_in(mut run: Run) -> Result<Shell, Verdict> {
+pub(super) fn log_in(mut run: Run) -> Result<Shell, Verdict> {
     let mut wait = |text: &str| {
         run.wait_for_prompt(&pattern(text)?, LOGIN_LIMIT)
             .map_err(|missing| no_line(&format!("'{text}'"), &missing))
@@ -112,7 +124,7 @@ fn log_in(mut run: Run) -> Result<Shell, Verdict> {
 }
 
 /// The hypervisor has loaded the system.
-fn must_be_first_domain(shell: &mut Shell) -> Result<(), Verdict> {
+pub(super) fn must_be_first_domain(shell: &mut Shell) -> Result<(), Verdict> {
     let complete = pattern(BOOT_COMPLETE)?;
     if !shell
         .run
@@ -155,6 +167,33 @@ fn boots_to_login(context: &Context<'_>) -> Result<Verdict, Verdict> {
     Ok(Verdict::Pass(format!("a login after {seconds:.1} s")))
 }
 
+/// Chooses the Debian alone in the menu that `boot/make-disk` has written, logs in, and removes what the manual's commands
+/// are to make.
+pub(super) fn plain_debian(mut run: Run) -> Result<Shell, Verdict> {
+    run.wait_for_prompt(&pattern("Debian GNU/Linux")?, LOGIN_LIMIT)
+        .map_err(|missing| no_line("GRUB's menu", &missing))?;
+    run.send(NEXT_ENTRY)
+        .map_err(|error| Verdict::NoVerdict(format!("nothing can be typed: {error}")))?;
+    let mut plain = log_in(run)?;
+    must_be_alone(&mut plain)?;
+    plain.output("rm /boot/paravane && echo >/boot/grub/grub.cfg")?;
+    Ok(plain)
+}
+
+/// There is no hypervisor. From here on the kernel, which speaks for long after a slow start, does not write behind prompts.
+pub(super) fn must_be_alone(shell: &mut Shell) -> Result<(), Verdict> {
+    shell.output("dmesg --console-level 1")?;
+    shell.must_print("test -e /sys/hypervisor/type; echo $?", "1")
+}
+
+/// The machine has been asked to start anew, or to turn itself off: both end the emulator.
+pub(super) fn must_end(shell: &mut Shell) -> Result<(), Verdict> {
+    match shell.run.wait_for_end(COMMAND_LIMIT) {
+        Ending::Exited(0) => Ok(()),
+        ending => Err(Verdict::Fail(format!("the machine does not end: {ending}"))),
+    }
+}
+
 /// A plain Debian becomes one on the hypervisor by the manual's commands.
 fn is_installed(context: &Context<'_>) -> Result<Verdict, Verdict> {
     let blocks = commands_of(MANUAL, SECTION)?;
@@ -167,22 +206,11 @@ fn is_installed(context: &Context<'_>) -> Result<Verdict, Verdict> {
     let (before, after) = blocks.split_at(position + 1);
 
     let disk = OwnDisk::new("installed.img")?;
-    let mut run = disk.start(context)?;
-    run.wait_for_prompt(&pattern("Debian GNU/Linux")?, LOGIN_LIMIT)
-        .map_err(|missing| no_line("GRUB's menu", &missing))?;
-    run.send(NEXT_ENTRY)
-        .map_err(|error| Verdict::NoVerdict(format!("nothing can be typed: {error}")))?;
-    let mut plain = log_in(run)?;
-    plain.must_print("test -e /sys/hypervisor/type; echo $?", "1")?;
-    // What is to be replaced.
-    plain.output("rm /boot/paravane && echo >/boot/grub/grub.cfg")?;
+    let mut plain = plain_debian(disk.start(context)?)?;
     for block in before {
         type_block(&mut plain, block)?;
     }
-    match plain.run.wait_for_end(COMMAND_LIMIT) {
-        Ending::Exited(0) => {}
-        ending => return Err(Verdict::Fail(format!("it does not restart: {ending}"))),
-    }
+    must_end(&mut plain)?;
 
     let mut shell = log_in(disk.start(context)?)?;
     for block in after {
@@ -196,7 +224,7 @@ fn is_installed(context: &Context<'_>) -> Result<Verdict, Verdict> {
 }
 
 /// Types a block of commands, and sees that all have worked.
-fn type_block(shell: &mut Shell, block: &[String]) -> Result<(), Verdict> {
+pub(super) fn type_block(shell: &mut Shell, block: &[String]) -> Result<(), Verdict> {
     shell.output("set -e")?;
     let lines: String = block.iter().map(|line| format!("{line}\n")).collect();
     if block.last().is_some_and(|line| line == REBOOT) {
