@@ -181,7 +181,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         if !is_counted {
             self.wake_in_place(queue, unit, now_ns);
         }
-        if !self.is_fit(unit, cpu) || looks && self.is_better_elsewhere(unit, cpu) {
+        if !self.is_fit(unit, cpu) || looks && !unit.likes(cpu) && self.is_better_elsewhere(unit) {
             unit.return_grant();
             return false;
         }
@@ -204,11 +204,12 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         true
     }
 
-    /// Whether a processor is idle that a vCPU may run on and likes, while it does not like the one that it is on. Not if those
+    /// Whether a processor is idle that a vCPU may run on and likes, which does not like the one that it is on. Not if those
     /// that ran stay with their warm caches for some time: it would wait for that.
-    fn is_better_elsewhere(&self, unit: &Unit, cpu: CpuId) -> bool {
-        !unit.likes(cpu)
-            && self.migration_delay_ns.load(Ordering::Relaxed) == 0
+    #[cold]
+    #[inline(never)]
+    fn is_better_elsewhere(&self, unit: &Unit) -> bool {
+        self.migration_delay_ns.load(Ordering::Relaxed) == 0
             && !self.idle.is_empty()
             && self
                 .idle
