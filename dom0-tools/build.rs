@@ -4,8 +4,9 @@ use std::env;
 
 /// What is started anew for every command, by whom it serves. At an address of their own they have nothing to relocate
 /// then, and an emulator that keeps translated code finds it again. The daemons, which others talk to, lie anywhere.
-const COMMANDS: [(&str, &str); 5] = [
+const COMMANDS: [(&str, &str); 6] = [
     ("dom0-tools", "xm"),
+    ("dom0-tools", "pygrub"),
     ("dom0-tools", "xenstore"),
     ("dom0-tools", "xenconsole"),
     ("evaluator", "xm-evaluate"),

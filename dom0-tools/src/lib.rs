@@ -6,6 +6,7 @@
 //! * [`config`] reads configurations of domains, [`sxp`] the s-expressions of the old tools;
 //! * [`bounded_file`] reads files that others fill, [`whole_file`] replaces our own;
 //! * [`builder`] builds domains, [`control`] has what is asked of the hypervisor;
+//! * [`pygrub`] finds guests' kernels on their own disks;
 //! * [`core_dump`] writes what is left of a domain;
 //! * [`xend`] owns their life cycle, [`xm`] is what administrators type;
 //! * [`command_line`] says how the daemons are called, [`panics`] what a mistake of ours does to a program;
@@ -24,6 +25,8 @@ pub mod core_dump;
 pub mod daemon;
 pub mod device;
 pub mod panics;
+#[cfg(feature = "domains")]
+pub mod pygrub;
 pub mod store;
 #[cfg(feature = "domains")]
 pub mod sxp;

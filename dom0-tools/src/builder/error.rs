@@ -14,6 +14,8 @@ use std::path::PathBuf;
 pub enum BuildError {
     /// A file of it can't be read.
     File(PathBuf, io::Error),
+    /// The kernel is not found on the guest's disk.
+    BootLoader(String),
     /// The kernel can't be used.
     Image(ImageError),
     /// The kernel's command line does not fit.
@@ -51,6 +53,7 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::BootLoader(sentence) => f.write_str(sentence),
             Self::Image(error) => error.fmt(f),
             Self::CommandLine(error) => error.fmt(f),
             Self::Control(error) => error.fmt(f),

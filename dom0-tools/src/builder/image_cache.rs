@@ -95,8 +95,20 @@ impl ImageCache {
             touch(link);
             return Ok((image, Source::Kept));
         }
-        let file = read(path)?;
-        let payload = match bzimage::open(&file).map_err(ImageError::from)? {
+        self.unpacked_bytes(&read(path)?, link.as_deref())
+    }
+
+    /// The unpacked kernel of a file that has been read, and what leads to it from then on.
+    ///
+    /// # Errors
+    ///
+    /// If it is no kernel.
+    pub fn unpacked_bytes(
+        &self,
+        file: &[u8],
+        link: Option<&Path>,
+    ) -> Result<(Image, Source), BuildError> {
+        let payload = match bzimage::open(file).map_err(ImageError::from)? {
             KernelFile::Elf(elf) => {
                 Kernel::parse(elf).map_err(ImageError::from)?;
                 return Ok((Image::Own(elf.to_vec()), Source::Plain));
@@ -105,10 +117,10 @@ impl ImageCache {
         };
         let kept = self
             .directory
-            .join(format!("{}.elf", blake3::hash(&file).to_hex()));
+            .join(format!("{}.elf", blake3::hash(file).to_hex()));
         if let Some(image) = self.kept(&kept) {
             touch(&kept);
-            self.link(link.as_deref(), &kept);
+            self.link(link, &kept);
             return Ok((image, Source::Kept));
         }
         let mut image = vec![0; payload.unpacked_len];
@@ -118,7 +130,7 @@ impl ImageCache {
         Kernel::parse(&image).map_err(ImageError::from)?;
         cut(&mut image);
         match self.keep(&kept, &image) {
-            Ok(()) => self.link(link.as_deref(), &kept),
+            Ok(()) => self.link(link, &kept),
             Err(error) => log::warn!(
                 "{}: {error}: the next guest of this kernel starts slowly too",
                 kept.display()

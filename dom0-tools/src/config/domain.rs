@@ -139,9 +139,15 @@ pub struct DomainConfig {
     pub uuid: Uuid,
     /// Free text.
     pub description: String,
-    /// The kernel's file.
+    /// What finds the kernel on the domain's first disk; empty for nothing.
+    #[serde(default)]
+    pub bootloader: String,
+    /// What else it is told.
+    #[serde(default)]
+    pub bootargs: String,
+    /// The kernel's file; with a boot loader its path on the disk, or nothing.
     pub kernel: String,
-    /// The initial RAM disk's file; empty for none.
+    /// The initial RAM disk's file, in the same way; empty for none.
     pub ramdisk: String,
     /// The kernel's command line.
     pub command_line: String,
@@ -213,14 +219,14 @@ impl DomainConfig {
         let mut fields = vec![
             Sxp::pair("cpu_weight", self.cpu_weight),
             Sxp::pair("cpu_cap", self.cpu_cap),
-            Sxp::pair("bootloader", ""),
+            Sxp::pair("bootloader", &self.bootloader),
             Sxp::pair("vcpus", self.vcpus),
             Sxp::List(vec![Sxp::atom("cpus"), Sxp::List(cpus)]),
             Sxp::pair("on_poweroff", self.on_poweroff.name()),
             Sxp::pair("description", &self.description),
             Sxp::pair("on_crash", self.on_crash.name()),
             Sxp::pair("uuid", self.uuid),
-            Sxp::pair("bootloader_args", ""),
+            Sxp::pair("bootloader_args", &self.bootargs),
             Sxp::pair("name", &self.name),
             Sxp::pair("on_reboot", self.on_reboot.name()),
             Sxp::pair("pool_name", &self.pool),

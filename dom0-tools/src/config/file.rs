@@ -198,6 +198,8 @@ fn from_sxp(vm: &Sxp) -> Result<DomainConfig, String> {
         name,
         uuid,
         description: text("description"),
+        bootloader: text("bootloader"),
+        bootargs: text("bootloader_args"),
         kernel: image("kernel"),
         ramdisk: image("ramdisk"),
         command_line: image("args"),
@@ -272,7 +274,7 @@ mod tests {
     prop_compose! {
         fn any_config()(
             name in "[a-zA-Z0-9_.:+-]{1,20}", uuid in any::<[u8; 16]>(),
-            texts in prop::collection::vec(text(), 8),
+            texts in prop::collection::vec(text(), 10),
             memory_mib in 1..100_000_u64, more_mib in 0..100_000_u64,
             (vcpus, online) in (1..=64_u32).prop_flat_map(|vcpus| (Just(vcpus), 1..=vcpus)),
             cpus in cpus(), devices in prop::collection::vec(device(), 0..4),
@@ -280,10 +282,10 @@ mod tests {
             actions in [action(), action(), action()],
             tsc_mode in 0..4_u32, nomigrate: bool, localtime: bool, rtc_timeoffset: i64,
         ) -> DomainConfig {
-            let [description, kernel, ramdisk, command_line, pool, features, start, stop] =
-                <[String; 8]>::try_from(texts).unwrap();
+            let [description, bootloader, bootargs, kernel, ramdisk, command_line, pool, features, start, stop] =
+                <[String; 10]>::try_from(texts).unwrap();
             DomainConfig {
-                name, uuid: Uuid(uuid), description, kernel, ramdisk, command_line,
+                name, uuid: Uuid(uuid), description, bootloader, bootargs, kernel, ramdisk, command_line,
                 memory_mib, maxmem_mib: memory_mib + more_mib, vcpus, online_vcpus: online, cpus,
                 cpu_weight, cpu_cap, pool, features,
                 on_poweroff: actions[0], on_reboot: actions[1], on_crash: actions[2],

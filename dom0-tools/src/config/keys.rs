@@ -37,7 +37,7 @@ const fn key(name: &'static str, shape: Shape, meaning: &'static str) -> Key {
 }
 
 /// All keys of paravirtualized domains.
-pub const KEYS: [Key; 58] = [
+pub const KEYS: [Key; 59] = [
     key("name", Shape::Text, "Domain name. Must be unique."),
     key(
         "uuid",
@@ -130,9 +130,10 @@ pub const KEYS: [Key; 58] = [
     key(
         "bootloader",
         Shape::Text,
-        "Program that chooses a kernel from the first disk.",
+        "pygrub: the kernel is the one that GRUB on the first disk would boot.",
     ),
     key("bootargs", Shape::Text, "Its arguments."),
+    key("bootloader_args", Shape::TextOrList, "The same."),
     key(
         "root",
         Shape::Text,

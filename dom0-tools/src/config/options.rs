@@ -11,6 +11,7 @@ use super::value::{Setting, Settings, Value, integer};
 use super::vfb::Vfb;
 use super::vif::Vif;
 use crate::control::cpu_list::CpuList;
+use crate::pygrub::apart::is_pygrub;
 use std::collections::BTreeMap;
 
 /// Most vCPUs of a guest.
@@ -206,15 +207,16 @@ impl<'a> Options<'a> {
             _ => return Err(self.wrong("builder", "write 'linux'")),
         }
         let kernel = self.text("kernel")?;
-        if !self.text("bootloader")?.is_empty() {
+        let bootloader = self.text("bootloader")?;
+        if !bootloader.is_empty() && !is_pygrub(&bootloader) {
             return Err(self.wrong(
                 "bootloader",
-                "boot loaders are not offered yet; give the kernel's file by kernel = '...'",
+                "only pygrub is offered; write 'pygrub', or give the kernel's file by kernel = '...'",
             ));
         }
-        if kernel.is_empty() {
+        if kernel.is_empty() && bootloader.is_empty() {
             return Err(ConfigError::Sentence(format!(
-                "{}: no kernel is given; write kernel = '/boot/vmlinuz-...'",
+                "{}: no kernel is given; write kernel = '/boot/vmlinuz-...', or bootloader = 'pygrub'",
                 self.file
             )));
         }
@@ -245,6 +247,8 @@ impl<'a> Options<'a> {
             name,
             uuid,
             description: self.text("description")?,
+            bootloader,
+            bootargs: self.bootargs()?,
             kernel,
             ramdisk: self.text("ramdisk")?,
             command_line: self.command_line()?,
@@ -271,6 +275,18 @@ impl<'a> Options<'a> {
             rtc_timeoffset: self.integer_within("rtc_timeoffset", 0, -(1 << 31), 1 << 31)?,
             devices: self.devices()?,
         })
+    }
+
+    /// Under either name, as one string or as words.
+    fn bootargs(&self) -> Result<String, ConfigError> {
+        match self.get("bootloader_args") {
+            Some(Value::List(words)) => {
+                let words: Vec<_> = words.iter().map(Value::as_text).collect();
+                Ok(words.join(" "))
+            }
+            Some(_) => self.text("bootloader_args"),
+            None => self.text("bootargs"),
+        }
     }
 
     /// What is not as the file's author may think.

@@ -135,10 +135,12 @@ fn open(path: &str) -> io::Result<File> {
 }
 
 /// The terminal at standard input passes bytes as they are until this is dropped.
-struct RawTerminal(Option<Termios>);
+pub struct RawTerminal(Option<Termios>);
 
 impl RawTerminal {
-    fn begin() -> Self {
+    /// From now on.
+    #[must_use]
+    pub fn begin() -> Self {
         let former = tcgetattr(io::stdin()).ok();
         if let Some(former) = &former {
             let mut raw = former.clone();

@@ -12,6 +12,7 @@ use super::{Xend, devices};
 use crate::builder::Built;
 use crate::builder::error::BuildError;
 use crate::config::domain::{DomainConfig, Uuid, is_valid_name};
+use crate::pygrub::apart;
 use guest_abi::domctl_domain::DomainInfoFlags;
 use guest_abi::ids::{DomId, Mfn};
 use std::path::Path;
@@ -55,7 +56,17 @@ impl Xend {
     ///
     /// Why there is no new domain.
     pub fn create(&self, config: DomainConfig, start: Start) -> Result<Response, Fault> {
-        self.make(config, start, None)
+        self.make(config, start, None, None)
+    }
+
+    /// Makes a domain of which an entry of its boot loader's menu was chosen.
+    pub(super) fn create_chosen(
+        &self,
+        config: DomainConfig,
+        start: Start,
+        entry: Option<u32>,
+    ) -> Result<Response, Fault> {
+        self.make(config, start, None, entry)
     }
 
     /// Makes a domain that is kept: its own name is not taken.
@@ -65,7 +76,7 @@ impl Xend {
         start: Start,
     ) -> Result<Response, Fault> {
         let uuid = config.uuid;
-        self.make(config, start, Some(uuid))
+        self.make(config, start, Some(uuid), None)
     }
 
     fn make(
@@ -73,12 +84,14 @@ impl Xend {
         mut config: DomainConfig,
         start: Start,
         kept: Option<Uuid>,
+        entry: Option<u32>,
     ) -> Result<Response, Fault> {
         check(&config)?;
         devices::complete(&mut config)?;
         self.plan_devices(&config)?;
         let name = config.name.clone();
         let mut record = Record::new(config, self.table.boot_id());
+        record.entry = entry;
         self.check_others(&name, kept)?;
         let lock = self.table.insert(&record).map_err(|taken| match taken {
             Taken::Name(domid) => Fault::text(format!(
@@ -132,7 +145,7 @@ impl Xend {
         record.devices.clear();
         // Before the first step: who finds a domain of this identity knows that it is unfinished.
         self.table.put(record);
-        let images = self.machine.images(&record.config)?;
+        let images = self.machine.images(&record.config, record.entry.take())?;
         let room = self
             .make_room((record.config.memory_mib << 10) + OVERHEAD_KIB)
             .inspect_err(|fault| self.note_refusal(&record.config.name, fault))?;
@@ -311,6 +324,9 @@ pub(super) fn check(config: &DomainConfig) -> Result<(), Fault> {
     if config.name == "Domain-0" {
         return Err(Fault::text("Domain 'Domain-0' already exists with ID '0'"));
     }
+    if !config.bootloader.is_empty() {
+        return check_boot_loader(config).map_err(Fault::Text);
+    }
     if !Path::new(&config.kernel).is_file() {
         return Err(Fault::text(format!(
             "Kernel image does not exist: {}",
@@ -324,6 +340,15 @@ pub(super) fn check(config: &DomainConfig) -> Result<(), Fault> {
         )));
     }
     Ok(())
+}
+
+fn check_boot_loader(config: &DomainConfig) -> Result<(), String> {
+    if !apart::is_pygrub(&config.bootloader) {
+        let name = &config.bootloader;
+        return Err(format!("bootloader = {name}: only pygrub is offered"));
+    }
+    apart::wanted(config)?;
+    apart::boot_disk(config).map(drop)
 }
 
 /// The last lines of a guest's output, as they are shown behind a sentence.

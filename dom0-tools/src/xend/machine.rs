@@ -10,6 +10,9 @@ use crate::control::machine_info::{Topology, Version};
 use crate::core_dump::{self, DumpError, Frames, Subject};
 use crate::device::foreign_frames::ForeignFrames;
 use crate::device::privcmd::Privcmd;
+use crate::pygrub::answer::Answer;
+use crate::pygrub::apart;
+use crate::pygrub::menu::Choice;
 use guest_abi::console_ring::{ConsoleRing, OUT_SIZE};
 use guest_abi::domctl_domain::{CreateDomain, DomainInfo};
 use guest_abi::domctl_vcpu::{SchedulerCredit, VcpuState};
@@ -29,6 +32,8 @@ pub struct Images {
     pub kernel: Image,
     /// The RAM disk; empty for none.
     pub ramdisk: Vec<u8>,
+    /// The kernel's command line.
+    pub command_line: String,
 }
 
 /// What the hypervisor does. Errors are the hypervisor's.
@@ -37,7 +42,8 @@ pub trait Machine: Send + Sync {
     fn domains(&self) -> Result<Vec<DomainInfo>, ControlError>;
     fn domain(&self, domain: DomId) -> Result<Option<DomainInfo>, ControlError>;
     /// Reads the files of a domain. The files are as large as they are, so this may take seconds.
-    fn images(&self, config: &DomainConfig) -> Result<Images, BuildError>;
+    /// With a boot loader, the entry of its menu may have been chosen.
+    fn images(&self, config: &DomainConfig, entry: Option<u32>) -> Result<Images, BuildError>;
     /// Makes a domain of this identity, empty and paused.
     fn create(&self, config: &DomainConfig) -> Result<DomId, ControlError>;
     /// Gives it vCPUs, limits and a place.
@@ -99,6 +105,35 @@ impl Hypervisor {
     }
 }
 
+impl Hypervisor {
+    /// What a boot loader finds on the domain's own disk.
+    fn images_on_disk(
+        &self,
+        config: &DomainConfig,
+        entry: Option<u32>,
+    ) -> Result<Images, BuildError> {
+        let mut wanted = apart::wanted(config).map_err(BuildError::BootLoader)?;
+        if let Some(entry) = entry {
+            wanted.choice = Choice::Numbered(entry);
+        }
+        let answer = apart::ask(config, &wanted).map_err(BuildError::BootLoader)?;
+        let Answer::Found(found) = answer else {
+            return Err(BuildError::BootLoader(
+                "pygrub: it has found no kernel".into(),
+            ));
+        };
+        let (kernel, source) = self.cache.unpacked_bytes(&found.kernel, None)?;
+        log::info!("{}: pygrub takes {} ({source:?})", config.name, found.what);
+        let lines = [found.arguments.as_str(), config.command_line.as_str()];
+        let lines: Vec<_> = lines.into_iter().filter(|line| !line.is_empty()).collect();
+        Ok(Images {
+            kernel,
+            ramdisk: found.ramdisk,
+            command_line: lines.join(" "),
+        })
+    }
+}
+
 impl Machine for Hypervisor {
     fn domains(&self) -> Result<Vec<DomainInfo>, ControlError> {
         self.privcmd.domains()
@@ -108,14 +143,21 @@ impl Machine for Hypervisor {
         self.privcmd.domain_info(domain)
     }
 
-    fn images(&self, config: &DomainConfig) -> Result<Images, BuildError> {
+    fn images(&self, config: &DomainConfig, entry: Option<u32>) -> Result<Images, BuildError> {
+        if !config.bootloader.is_empty() {
+            return self.images_on_disk(config, entry);
+        }
         let (kernel, source) = self.cache.unpacked(Path::new(&config.kernel))?;
         log::info!("{}: kernel {} ({source:?})", config.name, config.kernel);
         let ramdisk = match &*config.ramdisk {
             "" => Vec::new(),
             path => read(Path::new(path))?,
         };
-        Ok(Images { kernel, ramdisk })
+        Ok(Images {
+            kernel,
+            ramdisk,
+            command_line: config.command_line.clone(),
+        })
     }
 
     fn create(&self, config: &DomainConfig) -> Result<DomId, ControlError> {
@@ -168,7 +210,7 @@ impl Machine for Hypervisor {
         let plan = Plan {
             kernel: &images.kernel,
             ramdisk: &images.ramdisk,
-            command_line: &config.command_line,
+            command_line: &images.command_line,
             memory_mib: config.memory_mib,
             maxmem_mib: config.maxmem_mib,
         };

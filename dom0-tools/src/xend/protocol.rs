@@ -33,6 +33,9 @@ pub enum Request {
         config: Box<DomainConfig>,
         /// It does not run yet.
         paused: bool,
+        /// The entry that was chosen of its boot loader's menu.
+        #[serde(default)]
+        entry: Option<u32>,
     },
     /// Keeps a domain, which does not run yet.
     New {

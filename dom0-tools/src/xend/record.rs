@@ -46,6 +46,9 @@ pub struct Record {
     /// Devices that are plugged in, or half.
     #[serde(default)]
     pub devices: Vec<Plugged>,
+    /// The entry of its boot loader's menu that was chosen for the next time that it is built, and only for that.
+    #[serde(skip)]
+    pub entry: Option<u32>,
     /// The frame of its ring to the store.
     pub store_mfn: u64,
     /// The frame of its console's ring.
@@ -68,6 +71,7 @@ impl Record {
             paused_for_dump: false,
             shutdown_asked: None,
             devices: Vec::new(),
+            entry: None,
             store_mfn: 0,
             console_mfn: 0,
             boot_id: boot_id.to_owned(),

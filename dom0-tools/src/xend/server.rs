@@ -111,7 +111,11 @@ impl Xend {
             Request::Ping => Ok(Response::Done),
             Request::Reload => self.reload().map(|()| Response::Done),
             Request::List { domains } => self.list(&domains).map(Response::Domains),
-            Request::Create { config, paused } => self.create(*config, start_of(paused)),
+            Request::Create {
+                config,
+                paused,
+                entry,
+            } => self.create_chosen(*config, start_of(paused), entry),
             Request::New { config } => self.add(*config),
             Request::Start { domain, paused } => self.start(&domain, start_of(paused)),
             Request::Delete { domain } => self.delete(&domain),

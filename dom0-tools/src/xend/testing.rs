@@ -43,6 +43,8 @@ pub(super) fn config(name: &str) -> DomainConfig {
         name: name.to_owned(),
         uuid: Uuid(uuid),
         description: String::new(),
+        bootloader: String::new(),
+        bootargs: String::new(),
         kernel: std::env::current_exe().unwrap().display().to_string(),
         ramdisk: String::new(),
         command_line: "console=hvc0".to_owned(),
@@ -276,7 +278,7 @@ impl Machine for World {
         Ok(self.state().domains.get(&domain.0).copied())
     }
 
-    fn images(&self, _: &DomainConfig) -> Result<Images, BuildError> {
+    fn images(&self, _: &DomainConfig, _: Option<u32>) -> Result<Images, BuildError> {
         Ok(self.with(|_| Images::default())?)
     }
 

@@ -397,6 +397,15 @@ fn what_does_not_fit_is_refused() {
         refused(|config| config.ramdisk = "/nonexistent/initrd".into()),
         "Kernel ramdisk does not exist: /nonexistent/initrd"
     );
+    // With a boot loader the kernel is on the disk, and there must be one.
+    assert_eq!(
+        refused(|config| config.bootloader = "pygrub".into()),
+        "pygrub takes the kernel from the domain's first disk, and it has no disk"
+    );
+    assert_eq!(
+        refused(|config| config.bootloader = "other".into()),
+        "bootloader = other: only pygrub is offered"
+    );
     assert_eq!(
         refused(|config| config.name = "a b".into()),
         "Invalid VM Name"

@@ -1,6 +1,7 @@
 //! `create`.
 
 use super::arguments::Arguments;
+use super::boot_menu;
 use super::domain::terminal_key;
 use super::failure::Failure;
 use super::host::unexpected;
@@ -9,6 +10,7 @@ use crate::config::domain::DomainConfig;
 use crate::config::file::{find, load, load_sxp};
 use crate::config::keys::{KEYS, Overrides, Shape};
 use crate::console::attach::Attachment;
+use crate::pygrub::apart::offers_menu;
 use crate::xend::protocol::{Request, Response};
 use std::path::Path;
 use std::time::Duration;
@@ -49,17 +51,23 @@ pub(super) fn create(
         }
         return Ok(());
     }
+    let has_console = arguments.has("console_autoconnect");
+    let is_chosen = has_console && name != "new" && offers_menu(&config);
+    let entry = match is_chosen {
+        true => boot_menu::choose(&config)?,
+        false => None,
+    };
     let config = Box::new(config);
     if name == "new" {
         return session.ask(&Request::New { config }).map(drop);
     }
-    let has_console = arguments.has("console_autoconnect");
     let stays_paused = arguments.has("paused");
     let name = config.name.clone();
     let request = Request::Create {
         config,
         // Who looks at the console sees the first line: it runs when it is looked at.
         paused: stays_paused || has_console,
+        entry,
     };
     let answer = session.ask_and_wait(&format!("Starting {name}"), None, &request);
     let answer = answer.map_err(|failure| match failure {
@@ -146,6 +154,10 @@ fn config(arguments: &Arguments, session: &mut Session<'_>) -> Result<DomainConf
         let _ = writeln!(session.err, "Warning: {warning}");
     }
     let mut config = loaded.config;
+    if !config.bootloader.is_empty() {
+        // They are on the guest's disk.
+        return Ok(config);
+    }
     for (path, what) in [
         (&mut config.kernel, "kernel"),
         (&mut config.ramdisk, "ramdisk"),

@@ -1,12 +1,13 @@
 //! `xm`: what administrators type.
 //!
 //! [`commands`] lists the subcommands, [`run`] reads a command line and does what it says, by [`domain`], [`host`],
-//! [`create`] and [`wait`]; texts are made by [`output`] and [`help`], and [`progress`] shows who
+//! [`create`] and [`wait`]; [`boot_menu`] is shown before a guest with a boot loader; texts are made by [`output`] and [`help`], and [`progress`] shows who
 //! waits that something happens. What answers is behind
 //! [`client::Xend`], and output goes where the caller says, so everything is tested without a daemon.
 #![forbid(unsafe_code)]
 
 pub mod arguments;
+mod boot_menu;
 pub mod client;
 pub mod commands;
 pub mod create;

@@ -17,6 +17,7 @@ pub mod guests_images;
 pub mod guests_many;
 pub mod guests_memory;
 pub mod guests_networks;
+pub mod guests_pygrub;
 pub mod guests_sharing;
 pub mod guests_speed;
 mod kernel_log;
@@ -44,7 +45,7 @@ pub const TEST_IMAGE: &str = "build/paravane-test";
 
 /// Cases that run with `FULL=1` or when they are asked for by name, as all others have to end within half an hour on two
 /// processors. Of what most of them try, a shorter case tries the essential part.
-const LONG: [&str; 15] = [
+const LONG: [&str; 16] = [
     "boot/same-ram-disk",
     "costs/wake-ups-beside-others",
     "dom0/boot-speed-q35-1cpu",
@@ -56,6 +57,7 @@ const LONG: [&str; 15] = [
     "guests/faster-than-reference",
     "guests/many",
     "guests/memory",
+    "guests/pygrub",
     "guests/reboot",
     "guests/shell",
     "guests/store-attacked",
@@ -97,6 +99,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(guests_images::cases(extent));
     cases.extend(guests_many::cases(extent));
     cases.extend(guests_networks::cases(extent));
+    cases.extend(guests_pygrub::cases());
     cases.extend(guests_sharing::cases(extent));
     cases.extend(guests_speed::cases());
     cases.extend(stock_tools::cases());
