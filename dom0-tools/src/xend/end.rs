@@ -4,7 +4,7 @@ use super::Xend;
 use super::create::{Start, now};
 use super::domains::is_former;
 use super::lifecycle::{Decision, Dump, LEAST_LIFE, decide, reason_name};
-use super::protocol::Fault;
+use super::protocol::{Fault, Response};
 use super::record::{Phase, Record};
 use super::store_tree::{self, home, vm};
 use crate::config::domain::Uuid;
@@ -161,6 +161,15 @@ impl Xend {
         self.with_ended(uuid, domid, Phase::Dumping, |record, info| {
             self.end(record, info.domain, decision);
         });
+    }
+
+    /// Waits until nobody cleans up behind a domain that the hypervisor does not have any more: who destroys it has its lock.
+    pub(super) fn await_clean_up(&self, uuid: &str) -> Result<Response, Fault> {
+        let uuid = Uuid::parse(uuid).map_err(Fault::text)?;
+        if let Some(lock) = self.table.lock_of(uuid) {
+            drop(lock.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        Ok(Response::Done)
     }
 
     /// Does something about a domain that has ended and is in this phase, while nobody else works on it. Of one that

@@ -37,6 +37,11 @@ pub enum Request {
         #[serde(default)]
         entry: Option<u32>,
     },
+    /// Answered when nothing is left of a domain that has ended: its devices, and who serves them.
+    AwaitCleanUp {
+        /// Its identity.
+        uuid: String,
+    },
     /// Keeps a domain, which does not run yet.
     New {
         /// What it is to be.

@@ -116,6 +116,7 @@ impl Xend {
                 paused,
                 entry,
             } => self.create_chosen(*config, start_of(paused), entry),
+            Request::AwaitCleanUp { uuid } => self.await_clean_up(&uuid),
             Request::New { config } => self.add(*config),
             Request::Start { domain, paused } => self.start(&domain, start_of(paused)),
             Request::Delete { domain } => self.delete(&domain),

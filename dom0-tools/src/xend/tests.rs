@@ -412,3 +412,25 @@ fn what_does_not_fit_is_refused() {
     );
     is_nothing_left(&world, &xend);
 }
+
+#[test]
+fn who_waits_for_an_end_waits_until_it_is_cleaned_up_behind_it() {
+    let world = World::default();
+    world.state().output = b"x".to_vec();
+    let xend = world.xend("await");
+    create(&xend, "etch").unwrap();
+    let uuid = config("etch").uuid;
+    let lock = xend.table.lock_of(uuid).unwrap();
+    let cleaning_up = lock.lock().unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| xend.await_clean_up(&uuid.to_string()));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!waiting.is_finished());
+        drop(cleaning_up);
+        waiting.join().unwrap().unwrap();
+    });
+    // Of one that is not there nothing is left.
+    xend.await_clean_up(&config("sarge").uuid.to_string())
+        .unwrap();
+    xend.await_clean_up("x").unwrap_err();
+}

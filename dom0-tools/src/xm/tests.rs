@@ -494,6 +494,16 @@ fn shutdowns_are_asked_for_and_waited_for() {
         asked("shutdown -a")[1..],
         [shutdown("3", "poweroff"), shutdown("4", "poweroff")]
     );
+    // Until nothing is left of them.
+    let mut stub = Stub::default();
+    let (_, _, status) = typed_with("shutdown -wa", &mut stub);
+    assert_eq!(status, 0);
+    let cleaned = stub.asked.into_iter().filter_map(|request| match request {
+        Request::AwaitCleanUp { uuid } => Some(uuid),
+        _ => None,
+    });
+    let gone = all().into_iter().filter(|view| view.domid != Some(0));
+    assert!(cleaned.eq(gone.map(|view| view.uuid)));
     assert_eq!(
         typed("shutdown -wa"),
         (

@@ -89,6 +89,9 @@ fn wait_for_ends(mut waited: Vec<DomainView>, session: &mut Session<'_>) -> Resu
             bar = None;
         }
         for view in gone {
+            // The hypervisor has let it go; its disks may still be closed.
+            let uuid = view.uuid.clone();
+            session.ask(&Request::AwaitCleanUp { uuid })?;
             session.print(&format!("Domain {} terminated\n", view.name));
         }
         if there.is_empty() {
