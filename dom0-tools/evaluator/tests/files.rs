@@ -1,8 +1,9 @@
 //! Configuration files as administrators have them, and what is told of wrong ones.
 
 use dom0_tools::config::domain::{Action, DomainConfig, Uuid};
-use dom0_tools::config::keys::{KEYS, Overrides};
+use dom0_tools::config::keys::{KEYS, Overrides, Shape};
 use dom0_tools::config::options::Options;
+use dom0_tools::config::value::Value;
 use dom0_tools::xend::protocol::{Request, Response};
 use dom0_tools::xm::client::Xend;
 use dom0_tools::xm::progress::Progress;
@@ -256,6 +257,219 @@ fn endless_programs_end() {
 fn keys_are_there_once() {
     let names: BTreeMap<_, _> = KEYS.iter().map(|key| (key.name, key.meaning)).collect();
     assert_eq!(names.len(), KEYS.len());
+}
+
+/// A value that a key of this shape can't have, as it is written, and what is told of it.
+fn wrong_values(shape: Shape) -> Vec<(String, String)> {
+    let told = |value: &str, right: &str| (value.to_owned(), right.to_owned());
+    let within = |least, most| format!("write a whole number from {least} to {most}");
+    match shape {
+        Shape::Text => vec![told("['x']", "write one string, not a list")],
+        Shape::Integer(least, most) => vec![
+            told("'x'", &within(least, most)),
+            told("[1]", &within(least, most)),
+            told("1.5", &within(least, most)),
+            told(&(i128::from(least) - 1).to_string(), &within(least, most)),
+        ],
+        Shape::Boolean => vec![
+            told("'perhaps'", "write 0 or 1"),
+            told("2", "write 0 or 1"),
+            told("[1]", "write 0 or 1"),
+        ],
+        Shape::List => {
+            let list = "write a list of strings in brackets, such as ['...']";
+            let flat = "write strings into the list, and no lists";
+            vec![told("'x'", list), told("1", list), told("[['x']]", flat)]
+        }
+        Shape::TextOrList => {
+            let flat = "write strings into the list, and no lists";
+            vec![told("[['x']]", flat)]
+        }
+    }
+}
+
+#[test]
+fn every_key_has_a_shape_and_no_other_is_taken_for_it() {
+    for key in KEYS {
+        for (value, right) in wrong_values(key.shape) {
+            let said = refusal(&format!("\n{} = {value}\n", key.name));
+            let told = format!("/etc/xen/etch, line 3: {} = {value}: {right}", key.name);
+            assert_eq!(said, told);
+        }
+        // As if it were not there, but for what must be.
+        let nothing: &[&str] = match key.shape {
+            Shape::Text if key.name == "kernel" => continue,
+            Shape::List => &["[]", "''"],
+            Shape::TextOrList => &["[]", "''", "['', '']"],
+            Shape::Boolean => &["0", "'0'", "''", "1", "True"],
+            _ => &["''"],
+        };
+        for value in nothing {
+            let source = format!("vcpus = 2\n{} = {value}\n", key.name);
+            assert!(domain(&source).is_ok(), "{source}: {}", refusal(&source));
+        }
+        if let Shape::Integer(least, most) = key.shape {
+            // As a number, and as a string of one.
+            for value in [least, most] {
+                for value in [Value::Integer(value), Value::Text(value.to_string())] {
+                    assert_eq!(key.shape.complaint(&value), None, "{}", key.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_told_once_and_by_line() {
+    let warnings = |source: &str| {
+        let source = format!("kernel = '/boot/vmlinuz'\n{source}");
+        let overrides = Overrides::default();
+        let evaluated = evaluate(&Source {
+            file: "/etc/xen/etch",
+            text: &source,
+            variables: &overrides.script_variables(),
+            commands: Commands::Refused,
+            include: &|_| Err("No such file or directory".into()),
+        });
+        let settings = evaluated.unwrap().settings;
+        let options = Options::new("/etc/xen/etch", &settings, &overrides).unwrap();
+        let config = options.domain("etch", UUID).unwrap();
+        options.warnings(&config)
+    };
+    for (source, told) in [
+        (
+            "blkif = 1",
+            "blkif = 1 has no effect: only the first domain has disks and networks for others yet",
+        ),
+        (
+            "netif = '1'",
+            "netif = '1' has no effect: only the first domain has disks and networks for others yet",
+        ),
+        (
+            "superpages = True",
+            "superpages = 1 has no effect: guests' memory comes in pages of 4 KiB",
+        ),
+        (
+            "machine_address_size = 32",
+            "machine_address_size = 32 has no effect: guests' memory may be anywhere in the machine",
+        ),
+        (
+            "access_control = ['policy=P,label=L']",
+            "access_control = ['policy=P,label=L'] has no effect: there are no security labels",
+        ),
+        (
+            "cpuid = ['1:ecx=0']",
+            "cpuid = ['1:ecx=0'] has no effect: guests see what the hypervisor offers to all",
+        ),
+        (
+            "target = 3",
+            "target = 3 has no effect: there are no stub domains",
+        ),
+        (
+            "vncviewer = 1",
+            "vncviewer = 1 has no effect: no viewer is started",
+        ),
+        (
+            "keymap = 'de'",
+            "keymap = 'de' has no effect: guests have no screens yet",
+        ),
+    ] {
+        assert_eq!(
+            warnings(source),
+            [format!("/etc/xen/etch, line 2: {told}")],
+            "{source}"
+        );
+    }
+    // What says what is so anyway, and what only fully virtualized guests have.
+    let silent = "blkif = 0; netif = '0'; superpages = 0; cpuid = []; keymap = ''; target = 0\n\
+                  shadow_memory = 8; pci_msitranslate = 1; pci_power_mgmt = 0; acpi = 1; sdl = 0\n";
+    assert_eq!(warnings(silent), [""; 0]);
+}
+
+#[test]
+fn features_are_names_of_features() {
+    let config = domain("features = '!dom0|pae_pgdir_above_4gb'").unwrap();
+    assert_eq!(config.features, "!dom0|pae_pgdir_above_4gb");
+    assert_eq!(
+        refusal("features = 'dom0|pea'"),
+        "/etc/xen/etch, line 2: features = 'dom0|pea': pea is no feature that a guest has here; write some of \
+         writable_page_tables|pae_pgdir_above_4gb|dom0|linux_rsdp_unrestricted"
+    );
+}
+
+#[test]
+fn virtual_processors_that_are_online_are_a_mask_of_the_first() {
+    let online = |source: &str| domain(source).map(|config| (config.vcpus, config.online_vcpus));
+    for (source, counts) in [
+        ("vcpus = 4", (4, 4)),
+        ("vcpus = 4; vcpu_avail = 1", (4, 1)),
+        ("vcpus = 4; vcpu_avail = '7'", (4, 3)),
+        ("vcpus = 4; vcpu_avail = '0xf'", (4, 4)),
+        ("vcpus = 2; vcpu_avail = 15", (2, 2)),
+        ("vcpus = 2; maxvcpus = 4", (4, 2)),
+        ("vcpus = 2; maxvcpus = 4; vcpu_avail = 7", (4, 3)),
+        ("vcpus = 4; vcpu_avail = ''", (4, 4)),
+    ] {
+        assert_eq!(online(source), Ok(counts), "{source}");
+    }
+    let mask = "write a mask of the first virtual processors: 1, 3, 7, 15 and so on";
+    let number = "write a whole number from 1 to 9223372036854775807";
+    for (value, right) in [
+        ("2", mask),
+        ("5", mask),
+        ("0", number),
+        ("-1", number),
+        ("'x'", number),
+        ("[1]", number),
+    ] {
+        let told = format!("/etc/xen/etch, line 3: vcpu_avail = {value}: {right}");
+        assert_eq!(
+            refusal(&format!("vcpus = 4\nvcpu_avail = {value}")),
+            told,
+            "{value}"
+        );
+    }
+}
+
+#[test]
+fn processors_are_one_list_for_all_or_one_for_each() {
+    let pins = |source: &str| -> Vec<String> {
+        let config = domain(&format!("vcpus = 3\n{source}")).unwrap();
+        let pins = config.pins(8);
+        pins.map(|(vcpu, cpus)| format!("{vcpu}: {cpus}")).collect()
+    };
+    for (source, pinned) in [
+        ("", &[][..]),
+        ("cpus = ''", &[]),
+        ("cpus = ['', '', '']", &[]),
+        (
+            "cpus = '0-3,5,^1'",
+            &["0: 0,2-3,5", "1: 0,2-3,5", "2: 0,2-3,5"],
+        ),
+        ("cpus = 3", &["0: 3", "1: 3", "2: 3"]),
+        ("cpus = ['1', '0-1,^0', 4]", &["0: 1", "1: 1", "2: 4"]),
+        ("cpus = ['2', '', '4-5']", &["0: 2", "2: 4-5"]),
+        ("cpus = 'all'", &["0: 0-7", "1: 0-7", "2: 0-7"]),
+        ("cpu = -1", &[]),
+    ] {
+        assert_eq!(pins(source), pinned, "{source}");
+    }
+    let count =
+        "vcpus and the item number of cpus are not same: write 3 items, or one string for all";
+    let list = "is no list of processors; write numbers, ranges and exceptions such as 0-3,5,^1";
+    for (value, right) in [
+        ("['0', '1']", count.to_owned()),
+        ("['0', '1', '2', '3']", count.to_owned()),
+        ("['0', 'x', '2']", format!("'x' {list}")),
+        ("'3-1'", format!("'3-1' {list}")),
+    ] {
+        let told = format!("/etc/xen/etch, line 3: cpus = {value}: {right}");
+        assert_eq!(
+            refusal(&format!("vcpus = 3\ncpus = {value}")),
+            told,
+            "{value}"
+        );
+    }
 }
 
 #[test]

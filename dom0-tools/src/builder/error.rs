@@ -1,6 +1,8 @@
 //! Why a guest is not built, as people are told.
 
+use crate::config::features;
 use crate::control::error::ControlError;
+use guest_abi::features::Features;
 use guest_abi::ids::Mfn;
 use hypervisor::image::ImageError;
 use hypervisor::image::command_line::CommandLineTooLong;
@@ -18,6 +20,8 @@ pub enum BuildError {
     BootLoader(String),
     /// The kernel can't be used.
     Image(ImageError),
+    /// The kernel says nothing of features that the guest's configuration requires.
+    Lacks(Features),
     /// The kernel's command line does not fit.
     CommandLine(CommandLineTooLong),
     /// The hypervisor refuses a step.
@@ -55,6 +59,11 @@ impl fmt::Display for BuildError {
             Self::File(path, error) => write!(f, "{}: {error}", path.display()),
             Self::BootLoader(sentence) => f.write_str(sentence),
             Self::Image(error) => error.fmt(f),
+            Self::Lacks(missing) => write!(
+                f,
+                "the kernel does not have {}, which features requires; leave that out, or take another kernel",
+                features::names(*missing)
+            ),
             Self::CommandLine(error) => error.fmt(f),
             Self::Control(error) => error.fmt(f),
             Self::NoMemory {

@@ -42,6 +42,8 @@ pub struct Plan<'a> {
     pub memory_mib: u64,
     /// What the guest may grow to.
     pub maxmem_mib: u64,
+    /// What its kernel must be able to do.
+    pub features: Features,
 }
 
 /// A guest that is ready to run.
@@ -58,6 +60,20 @@ pub struct Built {
 /// Pages of a MiB.
 const PAGES_PER_MIB: u64 = (1 << 20) / PAGE_SIZE as u64;
 
+/// Whether a kernel says that it can do what is wanted of it.
+///
+/// # Errors
+///
+/// It does not say so of some of it.
+pub fn check_wanted(notes: &Notes, wanted: Features) -> Result<(), BuildError> {
+    let missing = wanted - (notes.supported_features | notes.required_features);
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(BuildError::Lacks(missing))
+    }
+}
+
 /// Builds a guest in a domain that has vCPUs and may have as much memory as the plan says.
 ///
 /// # Errors
@@ -69,6 +85,7 @@ pub fn build(privcmd: &Privcmd, domain: DomId, plan: &Plan<'_>) -> Result<Built,
     kernel
         .check_features(DomainKind::DomU, offered)
         .map_err(ImageError::from)?;
+    check_wanted(kernel.notes(), plan.features)?;
     let command_line = CommandLine::join([plan.command_line.as_bytes()])?;
     let request = Request {
         kind: DomainKind::DomU,

@@ -1,6 +1,7 @@
 //! What a domain is to be: the result of a configuration, which `xend` keeps and builds from.
 
 use super::devices::Device;
+use crate::control::cpu_list::CpuList;
 use crate::sxp::Sxp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -199,6 +200,18 @@ pub fn is_valid_name(name: &str) -> bool {
 }
 
 impl DomainConfig {
+    /// vCPUs that may not run everywhere, and where they may, on a machine of `nr_cpus` processors.
+    pub fn pins(&self, nr_cpus: u32) -> impl Iterator<Item = (u32, CpuList)> + '_ {
+        let list_of = |vcpu: u32| match self.cpus.as_slice() {
+            [all] => Some(all),
+            lists => lists.get(vcpu as usize),
+        };
+        (0..self.vcpus).filter_map(move |vcpu| {
+            let cpus = CpuList::parse(list_of(vcpu)?, nr_cpus).ok()?;
+            Some((vcpu, cpus))
+        })
+    }
+
     /// What is the same for a domain that runs and one that does not, in the order of `list --long`.
     #[must_use]
     pub fn sxp_fields(&self) -> Vec<Sxp> {

@@ -1,20 +1,59 @@
 //! The keys of configuration files.
 
+use super::options::{MAX_MIB, MAX_VCPUS};
+use super::value::Value;
 use std::collections::BTreeMap;
+
+/// The most percent of a processor, of all a domain's virtual processors together, that the scheduler can be told.
+const MAX_CAP: i64 = 65534;
+/// The last number of a domain.
+const MAX_DOMID: i64 = 0x7FEF;
 
 /// What kind of value a key has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shape {
     /// A string.
     Text,
-    /// A number.
-    Integer,
+    /// A whole number, the least and the most.
+    Integer(i64, i64),
     /// 0 or 1; on the command line also yes, no, y, n.
     Boolean,
     /// A list of strings.
     List,
     /// A string, or a list of strings.
     TextOrList,
+}
+
+impl Shape {
+    /// What to write instead of a value that has another shape. A string of a number is as good as the number, and an
+    /// empty one is as if there were none.
+    #[must_use]
+    pub fn complaint(self, value: &Value) -> Option<String> {
+        let is_one = |value: &Value| !matches!(value, Value::List(_));
+        let is_empty = matches!(value, Value::Text(text) if text.is_empty());
+        let is_within = |least, most| {
+            let number = value.as_integer();
+            is_empty || number.is_some_and(|number| (least..=most).contains(&number))
+        };
+        let (is_right, right) = match (self, value) {
+            (Self::Text, _) => (is_one(value), "write one string, not a list".to_owned()),
+            (Self::Integer(least, most), _) => (
+                is_within(least, most),
+                format!("write a whole number from {least} to {most}"),
+            ),
+            (Self::Boolean, _) => (is_within(0, 1), "write 0 or 1".to_owned()),
+            (Self::List | Self::TextOrList, Value::List(items)) => (
+                items.iter().all(is_one),
+                "write strings into the list, and no lists".to_owned(),
+            ),
+            (Self::List, _) => (
+                is_empty,
+                "write a list of strings in brackets, such as ['...']".to_owned(),
+            ),
+            (Self::TextOrList, _) => return None,
+        };
+        (!is_right).then_some(right)
+    }
 }
 
 /// A key of configuration files.
@@ -37,7 +76,7 @@ const fn key(name: &'static str, shape: Shape, meaning: &'static str) -> Key {
 }
 
 /// All keys of paravirtualized domains.
-pub const KEYS: [Key; 59] = [
+pub const KEYS: &[Key] = &[
     key("name", Shape::Text, "Domain name. Must be unique."),
     key(
         "uuid",
@@ -48,26 +87,34 @@ pub const KEYS: [Key; 59] = [
     key("builder", Shape::Text, "Kind of kernel: linux."),
     key("kernel", Shape::Text, "Path to the kernel image."),
     key("ramdisk", Shape::Text, "Path to the initial RAM disk."),
-    key("memory", Shape::Integer, "Memory at the start, in MiB."),
+    key(
+        "memory",
+        Shape::Integer(1, MAX_MIB),
+        "Memory at the start, in MiB.",
+    ),
     key(
         "maxmem",
-        Shape::Integer,
+        Shape::Integer(0, MAX_MIB),
         "Memory that the domain may grow to, in MiB.",
     ),
     key(
         "shadow_memory",
-        Shape::Integer,
+        Shape::Integer(0, MAX_MIB),
         "Not used for paravirtualized domains.",
     ),
-    key("vcpus", Shape::Integer, "Number of virtual processors."),
+    key(
+        "vcpus",
+        Shape::Integer(1, MAX_VCPUS),
+        "Number of virtual processors.",
+    ),
     key(
         "maxvcpus",
-        Shape::Integer,
+        Shape::Integer(1, MAX_VCPUS),
         "Virtual processors that are built; vcpus of them are online.",
     ),
     key(
         "vcpu_avail",
-        Shape::Integer,
+        Shape::Integer(1, i64::MAX),
         "Bitmask of the virtual processors that are online at the start.",
     ),
     key(
@@ -82,19 +129,19 @@ pub const KEYS: [Key; 59] = [
     ),
     key(
         "cpu_weight",
-        Shape::Integer,
+        Shape::Integer(1, 65535),
         "Share of processor time, 1 to 65535.",
     ),
     key(
         "cpu_cap",
-        Shape::Integer,
+        Shape::Integer(0, MAX_CAP),
         "Limit of processor time, percent of a processor; 0 for none.",
     ),
     key("pool", Shape::Text, "Pool of processors."),
     key(
         "features",
         Shape::Text,
-        "Features that the kernel must have.",
+        "Features that the kernel must have, such as dom0|pae_pgdir_above_4gb.",
     ),
     key(
         "on_poweroff",
@@ -176,7 +223,7 @@ pub const KEYS: [Key; 59] = [
     ),
     key(
         "nics",
-        Shape::Integer,
+        Shape::Integer(-1, 64),
         "Deprecated: number of network interfaces.",
     ),
     key("vfb", Shape::List, "Screens, such as 'vnc=1,vncdisplay=1'."),
@@ -201,8 +248,8 @@ pub const KEYS: [Key; 59] = [
     ),
     key(
         "tsc_mode",
-        Shape::Integer,
-        "Time stamp counter: 0 default, 1 emulated, 2 native, 3 native with aux.",
+        Shape::Text,
+        "Time stamp counter: 0 default, 1 always_emulate, 2 native, 3 native_paravirt.",
     ),
     key(
         "nomigrate",
@@ -216,13 +263,13 @@ pub const KEYS: [Key; 59] = [
     ),
     key(
         "rtc_timeoffset",
-        Shape::Integer,
+        Shape::Integer(-(1 << 31), 1 << 31),
         "Seconds that the wall clock adds.",
     ),
     key("superpages", Shape::Boolean, "Memory in pieces of 2 MiB."),
     key(
         "machine_address_size",
-        Shape::Integer,
+        Shape::Integer(1, 64),
         "Bits of the addresses of its memory.",
     ),
     key(
@@ -236,7 +283,47 @@ pub const KEYS: [Key; 59] = [
         "Security label, such as 'policy=P,label=L'.",
     ),
     key("cpuid", Shape::List, "What CPUID shows."),
-    key("target", Shape::Integer, "Domain that this one serves."),
+    key(
+        "cpuid_check",
+        Shape::List,
+        "What CPUID must show of the machine.",
+    ),
+    key(
+        "target",
+        Shape::Integer(0, MAX_DOMID),
+        "Domain that this one serves.",
+    ),
+    key(
+        "vncviewer",
+        Shape::Boolean,
+        "A viewer shows the screen after the start.",
+    ),
+    key(
+        "vncconsole",
+        Shape::Boolean,
+        "A viewer shows the screen after the start.",
+    ),
+    key("keymap", Shape::Text, "Keyboard of the screen."),
+    key(
+        "videoram",
+        Shape::Integer(0, MAX_MIB),
+        "Memory of the screen, in MiB.",
+    ),
+    key(
+        "device_model",
+        Shape::Text,
+        "Program that serves the screen.",
+    ),
+    key(
+        "pci_msitranslate",
+        Shape::Boolean,
+        "Not used for paravirtualized domains.",
+    ),
+    key(
+        "pci_power_mgmt",
+        Shape::Boolean,
+        "Not used for paravirtualized domains.",
+    ),
 ];
 
 /// What the command line sets.

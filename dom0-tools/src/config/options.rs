@@ -4,12 +4,14 @@ use super::devices::{Device, parse_pci};
 use super::disk::Disk;
 use super::domain::{Action, DomainConfig, Uuid, is_valid_name};
 use super::error::{ConfigError, Origin, Wrong};
+use super::features;
 use super::kernel_line::{Parts, compose};
-use super::keys::{Overrides, Shape, shape_of};
+use super::keys::{KEYS, Overrides, Shape, shape_of};
 use super::rate::Rate;
 use super::value::{Setting, Settings, Value, integer};
 use super::vfb::Vfb;
 use super::vif::Vif;
+use super::without_effect::{WITHOUT_EFFECT, says_nothing};
 use crate::control::cpu_list::CpuList;
 use crate::pygrub::apart::is_pygrub;
 use std::collections::BTreeMap;
@@ -19,7 +21,7 @@ pub(crate) const MAX_VCPUS: i64 = 4096;
 /// Bytes of a command line that guests' kernels read.
 const MAX_LINE_BYTES: usize = 1024;
 /// Most MiB of a guest.
-const MAX_MIB: i64 = 16 << 20;
+pub(super) const MAX_MIB: i64 = 16 << 20;
 
 /// A file's variables under the command line's.
 pub struct Options<'a> {
@@ -49,7 +51,9 @@ impl<'a> Options<'a> {
             };
             let value = match shape {
                 Shape::Text | Shape::TextOrList => Value::Text(text.clone()),
-                Shape::Integer => Value::Integer(integer(text).ok_or_else(|| invalid("NUMBER"))?),
+                Shape::Integer(..) => {
+                    Value::Integer(integer(text).ok_or_else(|| invalid("NUMBER"))?)
+                }
                 Shape::Boolean => Value::Integer(match text.as_str() {
                     "yes" | "y" | "1" => 1,
                     "no" | "n" | "0" => 0,
@@ -100,43 +104,35 @@ impl<'a> Options<'a> {
         self.settings.get(key).map(|setting| &setting.value)
     }
 
-    fn text(&self, key: &str) -> Result<String, ConfigError> {
-        match self.get(key) {
-            None => Ok(String::new()),
-            Some(Value::List(_)) => Err(self.wrong(key, "write one string, not a list")),
-            Some(value) => Ok(value.as_text()),
+    /// The value of a key, which has the key's shape.
+    fn checked(&self, key: &str) -> Result<Option<&Value>, ConfigError> {
+        let value = self.get(key);
+        let complaint = shape_of(key)
+            .zip(value)
+            .and_then(|(shape, value)| shape.complaint(value));
+        match complaint {
+            Some(right) => Err(self.wrong(key, right)),
+            None => Ok(value),
         }
     }
 
-    fn integer_within(
-        &self,
-        key: &str,
-        default: i64,
-        least: i64,
-        most: i64,
-    ) -> Result<i64, ConfigError> {
-        let Some(value) = self.get(key) else {
-            return Ok(default);
-        };
-        if matches!(value, Value::Text(text) if text.is_empty()) {
-            return Ok(default);
-        }
-        value
-            .as_integer()
-            .filter(|number| (least..=most).contains(number))
-            .ok_or_else(|| self.wrong(key, format!("write a whole number from {least} to {most}")))
+    fn text(&self, key: &str) -> Result<String, ConfigError> {
+        Ok(self.checked(key)?.map_or(String::new(), Value::as_text))
+    }
+
+    /// The number that is set, if one is.
+    fn number(&self, key: &str) -> Result<Option<i64>, ConfigError> {
+        Ok(self.checked(key)?.and_then(Value::as_integer))
     }
 
     fn boolean(&self, key: &str) -> Result<bool, ConfigError> {
-        self.integer_within(key, 0, 0, 1).map(|number| number == 1)
+        Ok(self.number(key)? == Some(1))
     }
 
     fn list(&self, key: &str) -> Result<Vec<String>, ConfigError> {
-        match self.get(key) {
-            None => Ok(Vec::new()),
+        match self.checked(key)? {
             Some(Value::List(items)) => Ok(items.iter().map(Value::as_text).collect()),
-            Some(Value::Text(text)) if text.is_empty() => Ok(Vec::new()),
-            Some(_) => Err(self.wrong(key, "write a list of strings in brackets, such as ['...']")),
+            _ => Ok(Vec::new()),
         }
     }
 
@@ -182,6 +178,10 @@ impl<'a> Options<'a> {
     ///
     /// What is wrong.
     pub fn domain(&self, default_name: &str, random: Uuid) -> Result<DomainConfig, ConfigError> {
+        // Those that nobody reads, too.
+        for key in KEYS {
+            self.checked(key.name)?;
+        }
         let name = match self.text("name")? {
             name if name.is_empty() => default_name.to_owned(),
             name => name,
@@ -220,8 +220,8 @@ impl<'a> Options<'a> {
                 self.file
             )));
         }
-        let memory = self.integer_within("memory", 128, 1, MAX_MIB)?;
-        let maxmem = self.integer_within("maxmem", memory, 0, MAX_MIB)?;
+        let memory = self.number("memory")?.unwrap_or(128);
+        let maxmem = self.number("maxmem")?.unwrap_or(0);
         let maxmem = if maxmem == 0 { memory } else { maxmem };
         if maxmem < memory {
             return Err(self.wrong(
@@ -242,7 +242,13 @@ impl<'a> Options<'a> {
         } else {
             "on_poweroff"
         };
-        let cap = 100 * i64::from(vcpus);
+        let cpu_cap = self.number("cpu_cap")?.unwrap_or(0);
+        let most = 100 * i64::from(vcpus);
+        if cpu_cap > most {
+            let right =
+                format!("write a whole number from 0 to {most}, which is 100 for each of vcpus");
+            return Err(self.wrong("cpu_cap", right));
+        }
         Ok(DomainConfig {
             name,
             uuid,
@@ -257,13 +263,13 @@ impl<'a> Options<'a> {
             vcpus,
             online_vcpus,
             cpus: self.cpus(vcpus)?,
-            cpu_weight: self.integer_within("cpu_weight", 256, 1, 65535)? as u16,
-            cpu_cap: self.integer_within("cpu_cap", 0, 0, cap.min(65534))? as u16,
+            cpu_weight: self.number("cpu_weight")?.unwrap_or(256) as u16,
+            cpu_cap: cpu_cap as u16,
             pool: match self.text("pool")? {
                 pool if pool.is_empty() => "Pool-0".to_owned(),
                 pool => pool,
             },
-            features: self.text("features")?,
+            features: self.features()?,
             on_poweroff: self.action(off_key, default_off)?,
             on_reboot: self.action("on_reboot", default_reboot)?,
             on_crash: self.action("on_crash", default_crash)?,
@@ -272,7 +278,7 @@ impl<'a> Options<'a> {
             tsc_mode: self.tsc_mode()?,
             nomigrate: self.boolean("nomigrate")?,
             localtime: self.boolean("localtime")?,
-            rtc_timeoffset: self.integer_within("rtc_timeoffset", 0, -(1 << 31), 1 << 31)?,
+            rtc_timeoffset: self.number("rtc_timeoffset")?.unwrap_or(0),
             devices: self.devices()?,
         })
     }
@@ -302,6 +308,14 @@ impl<'a> Options<'a> {
                 "the kernel's command line has {length} bytes; kernels read {MAX_LINE_BYTES}"
             ));
         }
+        for (key, why) in WITHOUT_EFFECT {
+            if let Some(setting) = self.settings.get(key)
+                && !says_nothing(&setting.value)
+            {
+                let Setting { value, origin } = setting;
+                warnings.push(format!("{origin}: {key} = {value} has no effect: {why}"));
+            }
+        }
         for device in &config.devices {
             if let Device::Vif(vif) = device
                 && vif.limit() == Some(Rate::UNLIMITED)
@@ -315,6 +329,12 @@ impl<'a> Options<'a> {
         warnings
     }
 
+    fn features(&self) -> Result<String, ConfigError> {
+        let text = self.text("features")?;
+        features::parse(&text).map_err(|wrong| self.wrong("features", wrong.to_string()))?;
+        Ok(text)
+    }
+
     fn tsc_mode(&self) -> Result<u32, ConfigError> {
         let names = ["default", "always_emulate", "native", "native_paravirt"];
         if let Some(Value::Text(text)) = self.get("tsc_mode")
@@ -322,14 +342,27 @@ impl<'a> Options<'a> {
         {
             return Ok(mode as u32);
         }
-        self.integer_within("tsc_mode", 0, 0, 3)
-            .map(|mode| mode as u32)
+        match self.checked("tsc_mode")? {
+            None => Ok(0),
+            Some(Value::Text(text)) if text.is_empty() => Ok(0),
+            Some(value) => value
+                .as_integer()
+                .filter(|mode| (0..=3).contains(mode))
+                .map(|mode| mode as u32)
+                .ok_or_else(|| {
+                    let names = names.join(", ");
+                    self.wrong(
+                        "tsc_mode",
+                        format!("write a number from 0 to 3, or {names}"),
+                    )
+                }),
+        }
     }
 
     /// vCPUs that are built, and those that are online.
     fn vcpus(&self) -> Result<(u32, u32), ConfigError> {
-        let vcpus = self.integer_within("vcpus", 1, 1, MAX_VCPUS)?;
-        let built = self.integer_within("maxvcpus", vcpus, 1, MAX_VCPUS)?;
+        let vcpus = self.number("vcpus")?.unwrap_or(1);
+        let built = self.number("maxvcpus")?.unwrap_or(vcpus);
         if built < vcpus {
             return Err(self.wrong(
                 "maxvcpus",
@@ -337,9 +370,9 @@ impl<'a> Options<'a> {
             ));
         }
         let mut online = vcpus;
-        if let Some(mask) = self.get("vcpu_avail").and_then(Value::as_integer) {
+        if let Some(mask) = self.number("vcpu_avail")? {
             let online_by_mask = i64::from(mask.trailing_ones());
-            if mask <= 0 || mask.count_ones() != mask.trailing_ones() {
+            if mask.count_ones() != mask.trailing_ones() {
                 let right = "write a mask of the first virtual processors: 1, 3, 7, 15 and so on";
                 return Err(self.wrong("vcpu_avail", right));
             }
@@ -355,7 +388,9 @@ impl<'a> Options<'a> {
                 Some(Value::List(items)) => items.iter().map(Value::as_text).collect(),
                 Some(value) => vec![value.as_text()],
             };
-            for list in lists.iter().filter(|list| !list.is_empty()) {
+            // The old samples have `cpu = -1`, for any.
+            let is_any = |list: &String| list.is_empty() || key == "cpu" && list == "-1";
+            for list in lists.iter().filter(|list| !is_any(list)) {
                 CpuList::parse(list, MAX_VCPUS as u32)
                     .map_err(|wrong| self.wrong(key, wrong.to_string()))?;
             }
@@ -363,7 +398,7 @@ impl<'a> Options<'a> {
         };
         let is_list = matches!(self.get("cpus"), Some(Value::List(_)));
         if let Some(lists) = of("cpus")? {
-            if is_list && lists.len() != vcpus as usize {
+            if is_list && !lists.is_empty() && lists.len() != vcpus as usize {
                 let right = format!(
                     "vcpus and the item number of cpus are not same: write {vcpus} items, or one string for all"
                 );
@@ -408,7 +443,7 @@ impl<'a> Options<'a> {
         add("vfb", |text| Vfb::parse(text).map(Device::Vfb))?;
         add("pci", |text| parse_pci(text).map(Device::Pci))?;
         let vifs = self.list("vif")?.len() as i64;
-        let nics = self.integer_within("nics", -1, -1, 64)?;
+        let nics = self.number("nics")?.unwrap_or(-1);
         for _ in vifs..nics {
             devices.push(Device::Vif(Vif::default()));
         }

@@ -12,6 +12,7 @@ use super::{Xend, devices};
 use crate::builder::Built;
 use crate::builder::error::BuildError;
 use crate::config::domain::{DomainConfig, Uuid, is_valid_name};
+use crate::config::features;
 use crate::pygrub::apart;
 use guest_abi::domctl_domain::DomainInfoFlags;
 use guest_abi::ids::{DomId, Mfn};
@@ -324,6 +325,8 @@ pub(super) fn check(config: &DomainConfig) -> Result<(), Fault> {
     if config.name == "Domain-0" {
         return Err(Fault::text("Domain 'Domain-0' already exists with ID '0'"));
     }
+    features::parse(&config.features)
+        .map_err(|wrong| Fault::text(format!("features = '{}': {wrong}", config.features)))?;
     if !config.bootloader.is_empty() {
         return check_boot_loader(config).map_err(Fault::Text);
     }

@@ -4,6 +4,7 @@ use crate::builder::error::BuildError;
 use crate::builder::image_cache::{Image, ImageCache, read};
 use crate::builder::{Built, Plan, build};
 use crate::config::domain::DomainConfig;
+use crate::config::features;
 use crate::control::cpu_list::CpuList;
 use crate::control::error::ControlError;
 use crate::control::machine_info::{Topology, Version};
@@ -16,6 +17,7 @@ use crate::pygrub::menu::Choice;
 use guest_abi::console_ring::{ConsoleRing, OUT_SIZE};
 use guest_abi::domctl_domain::{CreateDomain, DomainInfo};
 use guest_abi::domctl_vcpu::{SchedulerCredit, VcpuState};
+use guest_abi::features::Features;
 use guest_abi::ids::{DomId, Mfn, PAGE_SIZE};
 use guest_abi::sysctl::PhysInfo;
 use guest_abi::sysctl_cpu::CreditSchedule;
@@ -34,6 +36,11 @@ pub struct Images {
     pub ramdisk: Vec<u8>,
     /// The kernel's command line.
     pub command_line: String,
+}
+
+/// What a guest's kernel must be able to do. The text was checked before anything was made.
+pub(super) fn wanted_features(config: &DomainConfig) -> Features {
+    features::parse(&config.features).unwrap_or(Features::empty())
 }
 
 /// What the hypervisor does. Errors are the hypervisor's.
@@ -188,15 +195,8 @@ impl Machine for Hypervisor {
             self.privcmd.set_credit(domain, credit)?;
         }
         let nr_cpus = self.privcmd.machine()?.nr_cpus;
-        for vcpu in 0..config.vcpus {
-            let lists = &config.cpus;
-            let list = lists.get(vcpu as usize).filter(|_| lists.len() > 1);
-            let Some(list) = list.or(lists.first()).filter(|list| !list.is_empty()) else {
-                continue;
-            };
-            if let Ok(cpus) = CpuList::parse(list, nr_cpus) {
-                self.privcmd.set_affinity(domain, vcpu, &cpus)?;
-            }
+        for (vcpu, cpus) in config.pins(nr_cpus) {
+            self.privcmd.set_affinity(domain, vcpu, &cpus)?;
         }
         Ok(())
     }
@@ -213,6 +213,7 @@ impl Machine for Hypervisor {
             command_line: &images.command_line,
             memory_mib: config.memory_mib,
             maxmem_mib: config.maxmem_mib,
+            features: wanted_features(config),
         };
         build(&self.privcmd, domain, &plan)
     }

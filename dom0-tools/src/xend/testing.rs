@@ -1,15 +1,15 @@
 //! A hypervisor and a store for tests.
 
 use super::create::Start;
-use super::machine::{Images, Machine};
+use super::machine::{Images, Machine, wanted_features};
 use super::nodes::{NewNode, Nodes};
 use super::protocol::Fault;
 use super::settings::Settings;
 use super::testing_devices::Drivers;
 use super::testing_memory::Memory;
 use super::{Places, SettingsReader, Xend};
-use crate::builder::Built;
 use crate::builder::error::BuildError;
+use crate::builder::{Built, check_wanted};
 use crate::config::domain::{Action, DomainConfig, Uuid};
 use crate::control::cpu_list::CpuList;
 use crate::control::error::ControlError;
@@ -70,6 +70,9 @@ pub(super) fn config(name: &str) -> DomainConfig {
     }
 }
 
+/// The machine's processors.
+const NR_CPUS: u32 = 2;
+
 /// What the hypervisor has, and at which step it refuses.
 #[derive(Default)]
 pub(super) struct State {
@@ -81,6 +84,8 @@ pub(super) struct State {
     pub(super) introduced: Vec<u16>,
     /// Weights and caps that were set.
     credits: BTreeMap<u16, (u16, u16)>,
+    /// Processors of domains' vCPUs that were set.
+    pins: BTreeMap<(u16, u32), CpuList>,
     /// The scheduler's parameters that were set.
     schedule: Option<CreditSchedule>,
     /// The machine's memory.
@@ -296,6 +301,9 @@ impl Machine for World {
     }
 
     fn set_up(&self, domain: DomId, config: &DomainConfig) -> Result<(), ControlError> {
+        for (vcpu, cpus) in config.pins(NR_CPUS) {
+            self.pin(domain, vcpu, &cpus)?;
+        }
         self.change(domain, |info| info.max_pages = config.maxmem_mib << 8)
     }
 
@@ -311,6 +319,7 @@ impl Machine for World {
     }
 
     fn build(&self, domain: DomId, config: &DomainConfig, _: &Images) -> Result<Built, BuildError> {
+        check_wanted(&notes(), wanted_features(config))?;
         self.with(|state| state.populate(domain, config.memory_mib << 8))??;
         let ring = |number: u32| Ring {
             mfn: Mfn(number.into()),
@@ -354,11 +363,13 @@ impl Machine for World {
         Ok(Some(state))
     }
 
-    fn affinity(&self, _: DomId, _: u32, nr_cpus: u32) -> Result<CpuList, ControlError> {
-        Ok(CpuList::first(nr_cpus))
+    fn affinity(&self, domain: DomId, vcpu: u32, nr_cpus: u32) -> Result<CpuList, ControlError> {
+        let pinned = self.state().pins.get(&(domain.0, vcpu)).cloned();
+        Ok(pinned.unwrap_or_else(|| CpuList::first(nr_cpus)))
     }
 
-    fn pin(&self, domain: DomId, _: u32, _: &CpuList) -> Result<(), ControlError> {
+    fn pin(&self, domain: DomId, vcpu: u32, cpus: &CpuList) -> Result<(), ControlError> {
+        self.state().pins.insert((domain.0, vcpu), cpus.clone());
         self.change(domain, |_| {})
     }
 
@@ -398,7 +409,7 @@ impl Machine for World {
         let mut state = self.state();
         state.let_first_follow();
         let mut info = PhysInfo::new_zeroed();
-        info.nr_cpus = 2;
+        info.nr_cpus = NR_CPUS;
         info.total_pages = state.memory.total;
         info.free_pages = state.free_pages();
         info.outstanding_pages = state.claimed_pages();

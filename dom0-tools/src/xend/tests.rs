@@ -376,6 +376,47 @@ fn what_has_no_effect_is_told() {
 }
 
 #[test]
+fn virtual_processors_are_pinned_each_to_its_own_list() {
+    let world = World::default();
+    world.state().output = b"x".to_vec();
+    let xend = world.xend("pins");
+    let places = || {
+        let vcpus = xend.vcpus(&["etch".to_owned()]).unwrap();
+        let places = vcpus.into_iter().map(|vcpu| vcpu.affinity);
+        places.collect::<Vec<_>>()
+    };
+    let mut pinned = config("etch");
+    pinned.vcpus = 3;
+    pinned.cpus = vec!["1".into(), String::new(), "0".into()];
+    let _ = xend.create(pinned, Start::Running).unwrap();
+    assert_eq!(places(), ["1", "any cpu", "0"]);
+    let pin = |vcpu, cpus: &str| {
+        let request = Request::PinVcpu {
+            domain: "etch".into(),
+            vcpu,
+            cpus: cpus.into(),
+        };
+        answer(&xend, request)
+    };
+    assert_eq!(pin(Some(1), "0-1,^0"), Response::Done);
+    assert_eq!(places(), ["1", "1", "0"]);
+    assert_eq!(pin(None, "0"), Response::Done);
+    assert_eq!(places(), ["0", "0", "0"]);
+    assert_eq!(pin(Some(2), "all"), Response::Done);
+    assert_eq!(places(), ["0", "0", "any cpu"]);
+    // It is built again as it was pinned last.
+    let record = || xend.table.all().pop().unwrap();
+    assert_eq!(record().config.cpus, ["0", "0", "0-1"]);
+    age(&xend);
+    end(&world, &xend, record().domid.unwrap(), 1);
+    assert_eq!(places(), ["0", "0", "any cpu"]);
+    for (vcpu, cpus) in [(Some(3), "0"), (Some(0), "x"), (None, "7")] {
+        assert!(matches!(pin(vcpu, cpus), Response::Fault(_)), "{cpus}");
+    }
+    assert_eq!(places(), ["0", "0", "any cpu"]);
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     let world = World::default();
     let xend = world.xend("refused");
@@ -409,6 +450,15 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(
         refused(|config| config.name = "a b".into()),
         "Invalid VM Name"
+    );
+    assert_eq!(
+        refused(|config| config.features = "pea".into()),
+        "features = 'pea': pea is no feature that a guest has here; write some of \
+         writable_page_tables|pae_pgdir_above_4gb|dom0|linux_rsdp_unrestricted"
+    );
+    assert_eq!(
+        refused(|config| config.features = "dom0".into()),
+        "the kernel does not have dom0, which features requires; leave that out, or take another kernel"
     );
     is_nothing_left(&world, &xend);
 }

@@ -197,7 +197,7 @@ fn help_config() -> String {
     for key in KEYS {
         let shape = match key.shape {
             Shape::Text | Shape::TextOrList => "STRING",
-            Shape::Integer => "NUMBER",
+            Shape::Integer(..) => "NUMBER",
             Shape::Boolean => "0|1",
             Shape::List => "[STRING, ...]",
         };
