@@ -151,12 +151,16 @@ fn uptime(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Failur
     let rows: Vec<_> = views
         .into_iter()
         .map(|view| {
-            let seconds = match view.domid {
+            let uptime_seconds = match view.domid {
                 Some(0) => machine.unwrap_or(0),
                 _ if view.start_time > 0.0 => (now - view.start_time).max(0.0) as u64,
                 _ => 0,
             };
-            (view.name, view.domid, seconds)
+            output::UptimeRow {
+                name: view.name,
+                domid: view.domid,
+                uptime_seconds,
+            }
         })
         .collect();
     if arguments.has("json") {

@@ -8,6 +8,7 @@ use super::run::{Session, expect};
 use crate::xend::protocol::{Request, Response};
 use std::env;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 /// The program that shows what domains use, beside the one that runs.
@@ -18,7 +19,16 @@ pub(super) fn top(arguments: &Arguments) -> Result<(), Failure> {
     expect("top", arguments, 0, 0)?;
     let failed = |error| Failure::error(format!("{TOP} can't be run: {error}"));
     let program = env::current_exe().map_err(failed)?.with_file_name(TOP);
-    Err(failed(Command::new(program).exec()))
+    Err(failed(top_command(&program, arguments).exec()))
+}
+
+/// As it is called: it has an option of the same name.
+fn top_command(program: &Path, arguments: &Arguments) -> Command {
+    let mut command = Command::new(program);
+    if arguments.has("json") {
+        command.arg("--json");
+    }
+    command
 }
 
 pub(super) fn run(
@@ -79,4 +89,24 @@ fn print_text(request: &Request, is_json: bool, session: &mut Session<'_>) -> Re
 /// An answer to another question.
 pub(super) fn unexpected() -> Failure {
     Failure::error("xend's answer is not understood: xm and xend are of different versions")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xm::commands::all;
+
+    #[test]
+    fn what_shows_domains_is_asked_for_what_is_asked_of_xm() {
+        let top = all().find(|command| command.name == "top").unwrap();
+        let given = |words: &[&str]| {
+            let words: Vec<_> = words.iter().map(|&word| word.to_owned()).collect();
+            let arguments = Arguments::parse(top, &words).unwrap();
+            let command = top_command(Path::new("/usr/sbin/xentop"), &arguments);
+            let given = command.get_args().map(|one| one.display().to_string());
+            given.collect::<Vec<_>>()
+        };
+        assert_eq!(given(&[]), [""; 0]);
+        assert_eq!(given(&["--json"]), ["--json"]);
+    }
 }

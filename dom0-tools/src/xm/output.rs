@@ -2,6 +2,7 @@
 
 use crate::sxp::Sxp;
 use crate::xend::view::{DomainView, HostView, VcpuView};
+use serde::Serialize;
 use std::fmt::Write;
 
 /// A domain's number in a column, where those that do not run have none.
@@ -145,29 +146,42 @@ fn duration(seconds: u64) -> String {
     )
 }
 
-/// `xm uptime`: names, numbers and seconds.
+/// How long a domain has been running.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct UptimeRow {
+    /// Its name.
+    pub name: String,
+    /// Its number, if it runs.
+    pub domid: Option<u16>,
+    /// How long, in whole seconds.
+    pub uptime_seconds: u64,
+}
+
+/// `xm uptime`.
 #[must_use]
-pub fn uptime(rows: &[(String, Option<u16>, u64)]) -> String {
+pub fn uptime(rows: &[UptimeRow]) -> String {
     let mut text = format!("{:<33} {:>4} {} \n", "Name", "ID", "Uptime");
-    for (name, domid, seconds) in rows {
-        let domid = or_blank(*domid);
-        let _ = writeln!(text, "{name:<32} {domid:>5} {}", duration(*seconds));
+    for row in rows {
+        let domid = or_blank(row.domid);
+        let uptime = duration(row.uptime_seconds);
+        let _ = writeln!(text, "{:<32} {domid:>5} {uptime}", row.name);
     }
     text
 }
 
 /// `xm uptime --short`; `time` is the time of day.
 #[must_use]
-pub fn short_uptime(time: &str, rows: &[(String, Option<u16>, u64)]) -> String {
+pub fn short_uptime(time: &str, rows: &[UptimeRow]) -> String {
     let mut text = String::new();
-    for (name, domid, seconds) in rows {
+    for row in rows {
+        let (name, seconds) = (&row.name, row.uptime_seconds);
         let (days, rest) = (seconds / 86400, seconds % 86400);
         let days = match days {
             0 => String::new(),
             1 => "1 day, ".to_owned(),
             days => format!("{days} days, "),
         };
-        let domid = or_none(*domid);
+        let domid = or_none(row.domid);
         let _ = writeln!(
             text,
             " {time} up {days}{}:{:02}, {name} ({domid})",
@@ -320,13 +334,14 @@ mod tests {
 
     #[test]
     fn uptimes_have_their_columns() {
+        let row = |name: &str, domid, uptime_seconds| UptimeRow {
+            name: name.to_owned(),
+            domid: Some(domid),
+            uptime_seconds,
+        };
         let rows = [
-            (
-                "Domain-0".to_owned(),
-                Some(0),
-                2 * 86400 + 13 * 3600 + 41 * 60 + 5,
-            ),
-            ("etch".to_owned(), Some(3), 4 * 3600 + 7 * 60 + 9),
+            row("Domain-0", 0, 2 * 86400 + 13 * 3600 + 41 * 60 + 5),
+            row("etch", 3, 4 * 3600 + 7 * 60 + 9),
         ];
         assert_eq!(
             uptime(&rows),

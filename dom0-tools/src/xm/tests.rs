@@ -257,6 +257,9 @@ fn names_numbers_and_states_are_printed() {
         typed("uptime etch").0.lines().nth(1),
         Some("etch                                 3  0:00:00")
     );
+    let json: serde_json::Value = serde_json::from_str(&typed("uptime etch --json").0).unwrap();
+    let row = serde_json::json!([{ "name": "etch", "domid": 3, "uptime_seconds": 0 }]);
+    assert_eq!(json, row);
 }
 
 #[test]

@@ -10,7 +10,7 @@ pub(super) const HOST: &[Command] = &[
             "top",
             "",
             "Monitor a host and the domains in real time.",
-            &[],
+            &[JSON],
             true,
         )
     },
