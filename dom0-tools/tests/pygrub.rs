@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A user and a group that nobody has.
-const NOBODY_ELSE: &str = "65432";
+const NOBODY_ELSE: &str = "65522";
 
 fn status_of(process: u32) -> impl Fn(&str) -> String {
     let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap();

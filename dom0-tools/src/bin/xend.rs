@@ -170,10 +170,11 @@ fn run(options: &XendOptions) -> io::Result<()> {
     std::thread::spawn(move || watch(&watcher));
     let server = Arc::clone(&xend);
     std::thread::spawn(move || serve(&server, &listener));
-    xend.start_kept();
     log::info!("xend {} serves", env!("CARGO_PKG_VERSION"));
     background::write_pid_file(&options.pid_file());
     background::is_started(options.is_background);
+    // Who waits for this program does not wait for guests, one of whose disks may be slow on purpose.
+    xend.start_kept();
     while mask.wait()? == Signal::SIGHUP {
         // What is wrong is in the log.
         let _ = xend.reload();

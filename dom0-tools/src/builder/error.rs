@@ -26,6 +26,15 @@ pub enum BuildError {
     CommandLine(CommandLineTooLong),
     /// The hypervisor refuses a step.
     Control(ControlError),
+    /// The first domain has not so many bytes for the unpacked kernel.
+    NoRoom(usize),
+    /// A kernel off a guest's disk would be longer than is taken of it.
+    UnpacksToMore {
+        /// Its length, in bytes, as it says.
+        bytes: usize,
+        /// What is taken of it.
+        most: usize,
+    },
     /// The machine has not the memory.
     NoMemory {
         /// What the guest needs.
@@ -66,6 +75,16 @@ impl fmt::Display for BuildError {
             ),
             Self::CommandLine(error) => error.fmt(f),
             Self::Control(error) => error.fmt(f),
+            Self::NoRoom(bytes) => write!(
+                f,
+                "the first domain has no {} MiB for the unpacked kernel: give it more memory",
+                bytes.div_ceil(1 << 20)
+            ),
+            Self::UnpacksToMore { bytes, most } => write!(
+                f,
+                "the kernel has {bytes} bytes when it is unpacked; at most {most} are taken: not more than the guest has memory, \
+                 and a quarter of what the first domain has free"
+            ),
             Self::NoMemory {
                 wanted_kib,
                 got_kib,

@@ -9,7 +9,7 @@ use super::error::BuildError;
 use crate::bounded_file;
 use crate::device::mapped_file::MappedFile;
 use hypervisor::image::ImageError;
-use hypervisor::image::bzimage::{self, KernelFile};
+use hypervisor::image::bzimage::{self, KernelFile, Payload};
 use hypervisor::image::elf::Kernel;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -123,11 +123,7 @@ impl ImageCache {
             self.link(link, &kept);
             return Ok((image, Source::Kept));
         }
-        let mut image = vec![0; payload.unpacked_len];
-        payload
-            .unpack(&mut image, &mut |_| {})
-            .map_err(ImageError::from)?;
-        Kernel::parse(&image).map_err(ImageError::from)?;
+        let mut image = unpack(&payload)?;
         cut(&mut image);
         match self.keep(&kept, &image) {
             Ok(()) => self.link(link, &kept),
@@ -137,6 +133,34 @@ impl ImageCache {
             ),
         }
         Ok((Image::Own(image), Source::Unpacked))
+    }
+
+    /// The unpacked kernel of a file that comes from a guest, of at most so many bytes. It is not kept: that would take room from
+    /// the kernels of others.
+    ///
+    /// # Errors
+    ///
+    /// If it is no kernel, or is longer.
+    pub fn unpacked_of_guest(
+        &self,
+        file: &[u8],
+        most: usize,
+    ) -> Result<(Image, Source), BuildError> {
+        let payload = match bzimage::open(file).map_err(ImageError::from)? {
+            KernelFile::Elf(_) => return self.unpacked_bytes(file, None),
+            KernelFile::Packed(payload) => payload,
+        };
+        let kept = self
+            .directory
+            .join(format!("{}.elf", blake3::hash(file).to_hex()));
+        if let Some(image) = self.kept(&kept) {
+            return Ok((image, Source::Kept));
+        }
+        let bytes = payload.unpacked_len;
+        if bytes > most {
+            return Err(BuildError::UnpacksToMore { bytes, most });
+        }
+        Ok((Image::Own(unpack(&payload)?), Source::Unpacked))
     }
 
     /// A kernel of the cache.
@@ -241,6 +265,21 @@ fn touch(path: &Path) {
     }
 }
 
+/// Unpacks a kernel, whose length is what its file says: there may be no memory for it.
+fn unpack(payload: &Payload<'_>) -> Result<Vec<u8>, BuildError> {
+    let length = payload.unpacked_len;
+    let mut image = Vec::new();
+    image
+        .try_reserve_exact(length)
+        .map_err(|_| BuildError::NoRoom(length))?;
+    image.resize(length, 0);
+    payload
+        .unpack(&mut image, &mut |_| {})
+        .map_err(ImageError::from)?;
+    Kernel::parse(&image).map_err(ImageError::from)?;
+    Ok(image)
+}
+
 /// Cuts off what is not loaded: sections for debuggers, which are at the end. What is left is the same kernel.
 fn cut(image: &mut Vec<u8>) {
     /// Where the file header says where section headers are, how long they are, and how many.
@@ -301,6 +340,38 @@ mod tests {
             .contains("I need 8 KiB but only have 4.")
         );
         fs::remove_dir_all(&directory).unwrap();
+    }
+
+    /// The file of a kernel that says to be so long when it is unpacked, and is damaged.
+    fn kernel_of(unpacked_len: u32) -> Vec<u8> {
+        const SETUP_BYTES: usize = 1024;
+        let payload_len = 16_u32;
+        let mut file = vec![0; SETUP_BYTES];
+        file[0x1f1] = 1;
+        file[0x202..0x206].copy_from_slice(b"HdrS");
+        file[0x206..0x208].copy_from_slice(&0x20f_u16.to_le_bytes());
+        file[0x24c..0x250].copy_from_slice(&payload_len.to_le_bytes());
+        file.extend_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0, 0]);
+        file.extend_from_slice(&unpacked_len.to_le_bytes());
+        file
+    }
+
+    #[test]
+    fn a_guest_can_not_say_how_much_memory_its_kernel_takes() {
+        let directory = std::env::temp_dir().join(format!("image-guest-{}", std::process::id()));
+        let cache = ImageCache::new(&directory);
+        let refusal = |bytes, most| match cache.unpacked_of_guest(&kernel_of(bytes), most) {
+            Ok(_) => panic!("{bytes}"),
+            Err(error) => error,
+        };
+        let long = refusal(1 << 30, 64 << 20);
+        assert!(
+            matches!(long, BuildError::UnpacksToMore { bytes, most } if (bytes, most) == (1 << 30, 64 << 20)),
+            "{long}"
+        );
+        assert!(matches!(refusal(4096, 4096), BuildError::Image(_)));
+        // Nothing of it is kept.
+        assert!(!directory.exists());
     }
 
     #[test]

@@ -7,8 +7,6 @@ use std::io::{self, Read, Write};
 
 /// Bytes of a piece.
 const MOST_PIECE_BYTES: usize = 256 << 10;
-/// Bytes of a kernel's file. Those of distributions have ten to a hundred MiB.
-pub(super) const MOST_KERNEL_BYTES: u64 = 256 << 20;
 /// Bytes of a sentence and of names that are shown.
 const MOST_SHOWN: usize = 400;
 
@@ -23,6 +21,8 @@ pub struct Wanted {
     pub kernel: String,
     /// The path of its RAM disk.
     pub ramdisk: String,
+    /// Bytes that the kernel's file may have.
+    pub most_kernel_bytes: u64,
     /// Bytes that the RAM disk may have.
     pub most_ramdisk_bytes: u64,
 }
@@ -139,7 +139,7 @@ pub(super) fn hear(mut from: impl Read, wanted: &Wanted) -> Result<Answer, NoAns
                 found.arguments = arguments.replace(char::is_control, " ");
                 is_about = true;
             }
-            (KERNEL, false) => add(&mut found.kernel, &piece, MOST_KERNEL_BYTES)?,
+            (KERNEL, false) => add(&mut found.kernel, &piece, wanted.most_kernel_bytes)?,
             (RAMDISK, false) => add(&mut found.ramdisk, &piece, wanted.most_ramdisk_bytes)?,
             (END, false) if is_about => return Ok(Answer::Found(found)),
             _ => return Err(NoAnswer::Senseless),
@@ -164,6 +164,7 @@ fn add(to: &mut Vec<u8>, piece: &[u8], most: u64) -> Result<(), NoAnswer> {
     if (to.len() + piece.len()) as u64 > most {
         return Err(NoAnswer::TooLong);
     }
+    to.try_reserve(piece.len()).map_err(|_| NoAnswer::TooLong)?;
     to.extend_from_slice(piece);
     Ok(())
 }
@@ -203,6 +204,7 @@ mod tests {
 
     fn wanted(most_ramdisk_bytes: u64) -> Wanted {
         Wanted {
+            most_kernel_bytes: 1 << 20,
             most_ramdisk_bytes,
             ..Wanted::default()
         }
@@ -262,7 +264,7 @@ mod tests {
                 let at = at.index(bytes.len());
                 bytes[at] = byte;
             }
-            let wanted = Wanted { only_menu, most_ramdisk_bytes: 4, ..Wanted::default() };
+            let wanted = Wanted { only_menu, most_kernel_bytes: 6, most_ramdisk_bytes: 4, ..Wanted::default() };
             if let Ok(Answer::Found(found)) = hear(&*bytes, &wanted) {
                 prop_assert!(found.ramdisk.len() <= 4);
             }

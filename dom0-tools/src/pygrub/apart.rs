@@ -1,6 +1,7 @@
 //! Starting the process that reads a guest's disk, and hearing what it says.
 
 use super::answer::{Answer, NoAnswer, Wanted, hear};
+use super::room;
 use crate::config::devices::Device;
 use crate::config::disk::{DiskClass, DiskSource};
 use crate::config::domain::DomainConfig;
@@ -19,8 +20,6 @@ const PROGRAM: &str = "pygrub";
 pub(super) const MOST_SECONDS: u64 = 60;
 /// From its start to its end, in seconds.
 pub(super) const MOST_WAITING_SECONDS: u32 = 120;
-/// Bytes of a RAM disk, if the guest has more.
-const MOST_RAMDISK_BYTES: u64 = 1 << 30;
 
 /// Whether a configuration's `bootloader` is this one, wherever it says that it lies.
 #[must_use]
@@ -36,10 +35,12 @@ pub fn is_pygrub(bootloader: &str) -> bool {
 ///
 /// The word that is not known, and what is right.
 pub fn wanted(config: &DomainConfig) -> Result<Wanted, String> {
+    let room = room::for_guest(config.memory_mib);
     let mut wanted = Wanted {
         kernel: config.kernel.clone(),
         ramdisk: config.ramdisk.clone(),
-        most_ramdisk_bytes: (config.memory_mib << 20).min(MOST_RAMDISK_BYTES),
+        most_kernel_bytes: room.kernel,
+        most_ramdisk_bytes: room.ramdisk,
         ..Wanted::default()
     };
     for word in config.bootargs.split_whitespace() {
@@ -206,7 +207,7 @@ mod tests {
     fn a_configuration_says_what_is_wanted() {
         let plain = own("memory=64");
         let wanted_of = |words: &str| wanted(&own(words)).unwrap();
-        assert_eq!(wanted(&plain).unwrap().most_ramdisk_bytes, 64 << 20);
+        assert!((1..=64 << 20).contains(&wanted(&plain).unwrap().most_ramdisk_bytes));
         assert!(offers_menu(&plain));
         let named = wanted_of("bootargs=-q --entry=1>2");
         assert_eq!(named.choice, Choice::Named("1>2".into()));

@@ -14,7 +14,7 @@ use std::error::Error;
 use std::fs;
 
 /// A user and a group that nobody has: Debian gives out no such numbers.
-pub(super) const NOBODY_ELSE: u32 = 65_432;
+pub(super) const NOBODY_ELSE: u32 = 65_522;
 const OOM_SCORE: &str = "1000";
 /// Address space.
 const MOST_BYTES: u64 = 256 << 20;

@@ -1,6 +1,6 @@
 //! Finding the kernel on a disk.
 
-use super::answer::{MOST_KERNEL_BYTES, Speaker, Wanted};
+use super::answer::{Speaker, Wanted};
 use super::menu::{Choice, Configuration, Entry, Place};
 use super::volumes::{Volume, Volumes};
 use super::{grub1, grub2};
@@ -202,10 +202,10 @@ fn tell<W: Write>(
     };
     let (volume, mut file) = open(volumes, number, kernel)?;
     let length = file.metadata().len();
-    if length > MOST_KERNEL_BYTES {
+    if length > wanted.most_kernel_bytes {
         return Err(format!(
-            "the kernel {} has {length} bytes; at most {MOST_KERNEL_BYTES} are taken",
-            kernel.path
+            "the kernel {} has {length} bytes; at most {} are taken, an eighth of what the first domain has free",
+            kernel.path, wanted.most_kernel_bytes
         ));
     }
     if entry.ramdisks.len() > MOST_RAMDISKS {
@@ -223,7 +223,8 @@ fn tell<W: Write>(
             .unwrap_or(u64::MAX);
         if ramdisk_bytes > wanted.most_ramdisk_bytes {
             return Err(format!(
-                "the RAM disk {} has more than {} bytes, which is all that fits into the guest",
+                "the RAM disk {} has more than {} bytes, which is all that is taken: not more than the guest has memory, and a \
+                 quarter of what the first domain has free",
                 place.path, wanted.most_ramdisk_bytes
             ));
         }

@@ -17,6 +17,7 @@ mod grub1;
 mod grub2;
 pub mod menu;
 mod partitions;
+pub mod room;
 mod script;
 pub mod serve;
 mod volumes;

@@ -80,6 +80,7 @@ fn ask(disk: &[u8], wanted: &Wanted) -> Result<Answer, NoAnswer> {
 
 fn wanted() -> Wanted {
     Wanted {
+        most_kernel_bytes: MIB as u64,
         most_ramdisk_bytes: MIB as u64,
         ..Wanted::default()
     }
@@ -239,8 +240,18 @@ fn what_is_missing_is_told() {
         most_ramdisk_bytes: 11,
         ..wanted()
     };
-    let told = "the RAM disk /b has more than 11 bytes, which is all that fits into the guest";
+    let told = "the RAM disk /b has more than 11 bytes, which is all that is taken: not more than the guest has memory, and a \
+                quarter of what the first domain has free";
     assert_eq!(sentence(&DISK, &small), told);
+    let small = Wanted {
+        most_kernel_bytes: 1,
+        ..wanted()
+    };
+    let told = sentence(&DISK, &small);
+    assert!(
+        told.ends_with("at most 1 are taken, an eighth of what the first domain has free"),
+        "{told}"
+    );
 }
 
 proptest! {

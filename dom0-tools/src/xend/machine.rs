@@ -14,6 +14,7 @@ use crate::device::privcmd::Privcmd;
 use crate::pygrub::answer::Answer;
 use crate::pygrub::apart;
 use crate::pygrub::menu::Choice;
+use crate::pygrub::room;
 use guest_abi::console_ring::{ConsoleRing, OUT_SIZE};
 use guest_abi::domctl_domain::{CreateDomain, DomainInfo};
 use guest_abi::domctl_vcpu::{SchedulerCredit, VcpuState};
@@ -25,6 +26,7 @@ use guest_abi::vcpu_context::VcpuGuestContext;
 use nix::errno::Errno;
 use std::fs::File;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// A kernel and its RAM disk, ready to be built from.
@@ -119,6 +121,10 @@ impl Hypervisor {
         config: &DomainConfig,
         entry: Option<u32>,
     ) -> Result<Images, BuildError> {
+        /// One disk at a time: what is taken off each is bounded by what is free.
+        static READING: Mutex<()> = Mutex::new(());
+        let _one = READING.lock().unwrap_or_else(PoisonError::into_inner);
+        let most = room::for_guest(config.memory_mib).unpacked;
         let mut wanted = apart::wanted(config).map_err(BuildError::BootLoader)?;
         if let Some(entry) = entry {
             wanted.choice = Choice::Numbered(entry);
@@ -129,7 +135,9 @@ impl Hypervisor {
                 "pygrub: it has found no kernel".into(),
             ));
         };
-        let (kernel, source) = self.cache.unpacked_bytes(&found.kernel, None)?;
+        let (kernel, source) = self
+            .cache
+            .unpacked_of_guest(&found.kernel, usize::try_from(most).unwrap_or(usize::MAX))?;
         log::info!("{}: pygrub takes {} ({source:?})", config.name, found.what);
         let lines = [found.arguments.as_str(), config.command_line.as_str()];
         let lines: Vec<_> = lines.into_iter().filter(|line| !line.is_empty()).collect();

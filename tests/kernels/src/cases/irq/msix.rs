@@ -43,8 +43,8 @@ pub(crate) fn run() {
     let count = start_others();
     let ports = numbers
         .map(|number| pirq::bind(number as u32, BindPirqFlags::empty()).expect("nobody has it"));
-    // What was sent while it was masked may come now.
-    let later = crate::clock::now_ns() + 10 * crate::clock::MS;
+    // What was sent while it was masked may come now, late where the emulator's threads wait for a processor.
+    let later = crate::clock::now_ns() + 100 * crate::clock::MS;
     while crate::clock::now_ns() < later {
         spin_loop();
     }
