@@ -41,7 +41,6 @@ pub fn cases(extent: Extent) -> Vec<Case> {
         case("life", 2, life),
         case("compute", COMPUTE_PROCESSORS, compute),
         case("reboot", 2, move |shell| reboot(shell, mib)).idle(),
-        case("outputs", 2, super::outputs::are_as_specified),
         case("killed-daemons", 2, killed_daemons),
     ];
     if extent == Extent::WholeProduct {
@@ -288,7 +287,8 @@ fn compute(shell: &mut Shell) -> Result<(), Verdict> {
     nothing_is_left(shell)
 }
 
-/// A guest that has lived for a minute is built again, with its name, its identity, and what is on its disk.
+/// A guest that has lived for a minute is built again, asked for from outside and from inside, with its name, its identity,
+/// and what is on its disk.
 fn reboot(shell: &mut Shell, mib: u32) -> Result<(), Verdict> {
     shell.output("stty columns 250; truncate -s 64M /tmp/a.img")?;
     create(shell, "disk=file:/tmp/a.img,xvda,w")?;
@@ -309,52 +309,87 @@ fn reboot(shell: &mut Shell, mib: u32) -> Result<(), Verdict> {
     in_guest(shell, "stty columns 250")?;
     let read = in_guest(shell, &format!("head -c {mib}m /dev/xvda | md5sum"))?;
     must_be_same("what is on the disk", &written, &sum_of(&read)?)?;
+    // From inside, the same: it comes back with another number, to its shell.
+    in_guest(shell, "sleep 61")?;
+    shell.send("reboot\n")?;
+    shell.must_prompt()?;
+    let back = "until xm domid demo | grep -qx 3; do sleep 1; done";
+    shell.output_within(back, GUEST_LIMIT)?;
+    shell.output("xm list --long demo | grep uuid > /tmp/after")?;
+    shell.output("cmp /tmp/before /tmp/after")?;
+    shell.send("xm console demo\n")?;
+    shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
     leave(shell)?;
     shell.output("xm destroy demo")?;
     nothing_is_left(shell)
 }
 
-/// Mistakes are told in a sentence, and leave nothing behind.
+/// Mistakes are told in a sentence and by the exit status, and leave nothing behind.
 fn refusals(shell: &mut Shell) -> Result<(), Verdict> {
     shell.output("head -c 1000000 /boot/vmlinuz > /tmp/cut")?;
     shell.output("echo 'memory = = 1' > /tmp/wrong")?;
-    for (command, sentence) in [
-        ("xm create none", "Error: Unable to open config file: none"),
+    // What the first guest brings once and for all is no leak: a domain is made, and taken away again.
+    is_refused(shell, "xm create -q demo memory=16", TOO_SMALL, 1)?;
+    let free = "xm info -m | grep free_kib";
+    let before = shell.output(free)?;
+    for (command, sentence, status) in [
+        (
+            "xm create none",
+            "Error: Unable to open config file: none",
+            1,
+        ),
         (
             "xm create -q demo kernel=/none",
             "Error: Cannot find kernel \"/none\"",
+            1,
         ),
         (
             "xm create -q demo memory=4000",
             "Error: Not enough free memory",
+            1,
         ),
-        (
-            "xm create -q demo memory=16",
-            "Error: the kernel and what it starts with take",
-        ),
+        ("xm create -q demo memory=16", TOO_SMALL, 1),
         (
             "xm create -q demo kernel=/tmp/cut",
             "Error: the bzImage is truncated",
+            1,
         ),
         (
             "xm create -q demo name=Domain-0",
             "Error: Domain 'Domain-0' already exists",
+            1,
         ),
         (
             "xm create -q /tmp/wrong",
             "Error: Errors were found at line 1 while processing /tmp/wrong:",
+            1,
         ),
-        ("xm destroy demo", "Error: Domain 'demo' does not exist."),
+        ("xm destroy demo", "Error: Domain 'demo' does not exist.", 3),
     ] {
-        let lines = shell.output(&format!("{command} 2>&1 || true"))?;
-        if !lines.iter().any(|line| line.starts_with(sentence)) {
-            return Err(Verdict::Fail(format!(
-                "'{command}' prints {lines:?} instead of '{sentence}'"
-            )));
-        }
-        nothing_is_left(shell)?;
+        is_refused(shell, command, sentence, status)?;
+    }
+    let after = shell.output(free)?;
+    if before.len() != 1 || before != after {
+        return Err(Verdict::Fail(format!(
+            "before refusals {before:?}, and afterwards {after:?}"
+        )));
     }
     Ok(())
+}
+
+const TOO_SMALL: &str = "Error: the kernel and what it starts with take";
+
+/// A command prints a line that begins so, ends with a status, and no guest is there.
+fn is_refused(shell: &mut Shell, command: &str, sentence: &str, status: u8) -> Result<(), Verdict> {
+    let lines = shell.output(&format!("{command} 2>&1; echo = $?"))?;
+    let is_told = lines.iter().any(|line| line.starts_with(sentence));
+    let ended = lines.last().cloned().unwrap_or_default();
+    if !is_told || ended != format!("= {status}") {
+        return Err(Verdict::Fail(format!(
+            "'{command}' prints {lines:?} instead of '{sentence}' and = {status}"
+        )));
+    }
+    nothing_is_left(shell)
 }
 
 /// Daemons are killed and started again, and the guest goes on.

@@ -50,6 +50,10 @@ pub fn cases(extent: Extent) -> Vec<Case> {
             come_and_go(shell, cycles, FIRST_CYCLES)
         }),
         case("many", many),
+        case("outputs", |shell| {
+            super::outputs::are_as_specified(shell)?;
+            Ok("every subcommand prints what is specified".into())
+        }),
         case("store-attacked", move |shell| store_attacked(shell, attack)),
     ];
     if extent == Extent::WholeProduct {
@@ -117,6 +121,9 @@ fn boot(context: &Context<'_>, extra: Vec<String>) -> Result<Shell, Verdict> {
 fn come_and_go(shell: &mut Shell, cycles: u32, first: u32) -> Result<String, Verdict> {
     shell.output_within(&format!("churn {first} 1"), CYCLE_LIMIT * (first + 3))?;
     shell.output("what-is-there > /tmp/before")?;
+    for told in ["^node ", "^hypervisor Event channels", "^hypervisor .*free"] {
+        shell.output(&format!("grep -q '{told}' /tmp/before"))?;
+    }
     let seed = seed();
     let again = |said: String| format!("{said}; SEED={seed} does the same again");
     let lines = shell.output_within(&format!("churn {cycles} {seed}"), CYCLE_LIMIT * cycles)?;
