@@ -4,7 +4,7 @@ use super::arena;
 use super::dice::Dice;
 use crate::control::is_reference;
 use crate::hypercall::raw;
-use crate::{clock, cpu, smp};
+use crate::{clock, cpu, event, smp};
 use guest_abi::grant_op::GrantTableOp;
 use guest_abi::hypercall::Hypercall;
 use guest_abi::ids::VcpuId;
@@ -128,6 +128,8 @@ pub(super) fn schedule(dice: &mut Dice) {
             );
         }
         5 if cpu::id() != VcpuId(0) => {
+            // Nothing would wake it, were the timer's event taken before it blocks.
+            event::mask_upcalls();
             clock::set_timer(clock::now_ns() + dice.below(3_000_000));
             raw(number, [SchedOp::Block.number().into(), 0, 0, 0, 0]);
         }
