@@ -36,7 +36,7 @@ fn it_reads_a_disk_and_can_do_nothing_else() {
         .stdout(Stdio::null())
         .status();
     assert!(made.expect("mke2fs, of the package e2fsprogs").success());
-    let word = r#"{"only_menu":false,"choice":"Default","kernel":"/kernel","ramdisk":"","most_ramdisk_bytes":0}"#;
+    let word = r#"{"only_menu":false,"choice":"Default","kernel":"/kernel","ramdisk":"","most_kernel_bytes":268435456,"most_ramdisk_bytes":0}"#;
     let mut process = Command::new(env!("CARGO_BIN_EXE_pygrub"))
         .arg(word)
         .stdin(File::open(place.join("disk")).unwrap())
