@@ -1,6 +1,5 @@
 //! Why a guest is not built, as people are told.
 
-use crate::config::features;
 use crate::control::error::ControlError;
 use guest_abi::features::Features;
 use guest_abi::ids::Mfn;
@@ -50,6 +49,16 @@ pub enum BuildError {
     FrameTooHigh(Mfn),
 }
 
+/// Names of features as configurations have them.
+#[must_use]
+pub fn feature_names(features: Features) -> String {
+    let names: Vec<_> = features
+        .iter_names()
+        .map(|(name, _)| name.to_ascii_lowercase())
+        .collect();
+    names.join("|")
+}
+
 impl BuildError {
     /// Whether the machine has not the memory.
     #[must_use]
@@ -71,7 +80,7 @@ impl fmt::Display for BuildError {
             Self::Lacks(missing) => write!(
                 f,
                 "the kernel does not have {}, which features requires; leave that out, or take another kernel",
-                features::names(*missing)
+                feature_names(*missing)
             ),
             Self::CommandLine(error) => error.fmt(f),
             Self::Control(error) => error.fmt(f),

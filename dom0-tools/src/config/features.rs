@@ -1,6 +1,7 @@
 //! `features = 'dom0|pae_pgdir_above_4gb'`: what the kernel must be able to do, by its own notes.
 
 use super::error::Wrong;
+use crate::builder::error::feature_names as names;
 use guest_abi::features::Features;
 
 /// What a guest of a kernel that can do it is given.
@@ -8,16 +9,6 @@ const GIVEN: Features = Features::WRITABLE_PAGE_TABLES
     .union(Features::PAE_PGDIR_ABOVE_4GB)
     .union(Features::DOM0)
     .union(Features::LINUX_RSDP_UNRESTRICTED);
-
-/// Names of features as configurations have them.
-#[must_use]
-pub fn names(features: Features) -> String {
-    let names: Vec<_> = features
-        .iter_names()
-        .map(|(name, _)| name.to_ascii_lowercase())
-        .collect();
-    names.join("|")
-}
 
 /// Reads names with `|` between them; one that is required is required with `!` before it, too.
 ///
