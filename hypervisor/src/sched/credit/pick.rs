@@ -58,7 +58,8 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             until_ns: None,
             poke: Poke(None),
         };
-        self.idle.clear(cpu);
+        // Who has taken the mark off wants the processor for somebody that waits.
+        let is_claimed = !self.idle.clear(cpu) && current.is_none();
         let Some(mut locked) = self.lock(cpu) else {
             return idle;
         };
@@ -162,7 +163,11 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             }
         };
         drop(locked);
-        self.decision(cpu, pick, until_ns, has_unparked)
+        let mut decision = self.decision(cpu, pick, until_ns, has_unparked);
+        if is_claimed && decision.poke == Poke(None) {
+            decision.poke = self.offer_elsewhere(cpu);
+        }
+        decision
     }
 
     /// Charges a vCPU that the processor has, and says whether it may go on.
@@ -328,6 +333,22 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         sets.map_or(Poke(None), |(hard, soft)| {
             self.claim_idle(cpu, &hard, &soft)
         })
+    }
+
+    /// An idle processor that may run one of those that wait elsewhere: this one may have been claimed for that, and has
+    /// taken somebody else who came meanwhile.
+    #[inline(never)]
+    fn offer_elsewhere(&self, cpu: CpuId) -> Poke {
+        if self.idle.is_empty() {
+            return Poke(None);
+        }
+        let mut peers = self.others(cpu);
+        Poke(peers.find_map(
+            |(peer, state)| match state.nr_movable.load(Ordering::Relaxed) {
+                0 => None,
+                _ => self.offer(peer).0,
+            },
+        ))
     }
 
     /// When a slice ends that begins now.

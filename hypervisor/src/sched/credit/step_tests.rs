@@ -59,6 +59,38 @@ fn a_parked_vcpu_is_not_forgotten_by_a_home_that_it_does_not_like() {
     panic!("it never runs");
 }
 
+/// One leaves its processor for an idle one that it likes, and somebody is woken there before that one has looked: its own
+/// processor, which sleeps, is told.
+#[test]
+fn who_waits_for_a_processor_that_takes_another_one_is_not_forgotten() {
+    let scheduler = Credit::new(2, Parameters::DEFAULT).expect("memory");
+    let (own, liked) = (CpuId(0), CpuId(1));
+    for cpu in [own, liked] {
+        scheduler.set_online(cpu, true, &mut |_| unreachable!());
+    }
+    let [moves, bound] = [0, 1].map(|id| TestVcpu::of(id, Arc::new(Share::new())));
+    let _ = (moves.0.run.up(), bound.0.run.up());
+    scheduler.add(&moves, CpuSet::ALL).expect("on line");
+    let here = CpuSet::only(liked);
+    scheduler.add(&bound, here).expect("on line");
+    assert_eq!(scheduler.wake(&moves, SECOND), Poke(Some(own)));
+    let next = |cpu, now_ns, current| scheduler.pick_next(cpu, now_ns, current);
+    assert_eq!(next(own, SECOND, None).pick, Pick::Switch(moves.clone()));
+    assert_eq!(next(liked, SECOND, None).pick, Pick::Idle);
+    scheduler.set_soft_affinity(&moves, &here);
+    let now_ns = SECOND + super::TICK_NS;
+    assert_eq!(next(own, now_ns, Some(&moves)).pick, Pick::Idle);
+    assert_eq!(
+        scheduler.descheduled(own, &moves, now_ns),
+        Poke(Some(liked))
+    );
+    assert_eq!(scheduler.wake(&bound, now_ns), Poke(Some(liked)));
+    let decision = next(liked, now_ns, None);
+    assert_eq!(decision.pick, Pick::Switch(bound));
+    assert_eq!(decision.poke, Poke(Some(own)));
+    assert_eq!(next(own, now_ns, None).pick, Pick::Switch(moves));
+}
+
 #[test]
 fn who_goes_on_after_its_budget_was_spent_is_boosted_under_its_share_only() {
     let scheduler = Credit::new(1, Parameters::DEFAULT).expect("memory");
