@@ -71,6 +71,16 @@ pub enum Source {
     Plain,
 }
 
+/// A kernel's file that was looked at.
+enum Found<'f> {
+    /// It is not packed.
+    Plain(Image),
+    /// It is kept here.
+    Kept(Image, PathBuf),
+    /// It is packed, and belongs there.
+    Packed(Payload<'f>, PathBuf),
+}
+
 impl ImageCache {
     /// Keeps them in this directory, which is made when it is needed.
     #[must_use]
@@ -95,38 +105,20 @@ impl ImageCache {
             touch(link);
             return Ok((image, Source::Kept));
         }
-        self.unpacked_bytes(&read(path)?, link.as_deref())
-    }
-
-    /// The unpacked kernel of a file that has been read, and what leads to it from then on.
-    ///
-    /// # Errors
-    ///
-    /// If it is no kernel.
-    pub fn unpacked_bytes(
-        &self,
-        file: &[u8],
-        link: Option<&Path>,
-    ) -> Result<(Image, Source), BuildError> {
-        let payload = match bzimage::open(file).map_err(ImageError::from)? {
-            KernelFile::Elf(elf) => {
-                Kernel::parse(elf).map_err(ImageError::from)?;
-                return Ok((Image::Own(elf.to_vec()), Source::Plain));
+        let file = read(path)?;
+        let (payload, kept) = match self.find(&file)? {
+            Found::Plain(image) => return Ok((image, Source::Plain)),
+            Found::Kept(image, kept) => {
+                touch(&kept);
+                self.link(link.as_deref(), &kept);
+                return Ok((image, Source::Kept));
             }
-            KernelFile::Packed(payload) => payload,
+            Found::Packed(payload, kept) => (payload, kept),
         };
-        let kept = self
-            .directory
-            .join(format!("{}.elf", blake3::hash(file).to_hex()));
-        if let Some(image) = self.kept(&kept) {
-            touch(&kept);
-            self.link(link, &kept);
-            return Ok((image, Source::Kept));
-        }
         let mut image = unpack(&payload)?;
         cut(&mut image);
         match self.keep(&kept, &image) {
-            Ok(()) => self.link(link, &kept),
+            Ok(()) => self.link(link.as_deref(), &kept),
             Err(error) => log::warn!(
                 "{}: {error}: the next guest of this kernel starts slowly too",
                 kept.display()
@@ -146,21 +138,34 @@ impl ImageCache {
         file: &[u8],
         most: usize,
     ) -> Result<(Image, Source), BuildError> {
-        let payload = match bzimage::open(file).map_err(ImageError::from)? {
-            KernelFile::Elf(_) => return self.unpacked_bytes(file, None),
-            KernelFile::Packed(payload) => payload,
+        let payload = match self.find(file)? {
+            Found::Plain(image) => return Ok((image, Source::Plain)),
+            Found::Kept(image, _) => return Ok((image, Source::Kept)),
+            Found::Packed(payload, _) => payload,
         };
-        let kept = self
-            .directory
-            .join(format!("{}.elf", blake3::hash(file).to_hex()));
-        if let Some(image) = self.kept(&kept) {
-            return Ok((image, Source::Kept));
-        }
         let bytes = payload.unpacked_len;
         if bytes > most {
             return Err(BuildError::UnpacksToMore { bytes, most });
         }
         Ok((Image::Own(unpack(&payload)?), Source::Unpacked))
+    }
+
+    /// What is known of a kernel's file.
+    fn find<'f>(&self, file: &'f [u8]) -> Result<Found<'f>, BuildError> {
+        let payload = match bzimage::open(file).map_err(ImageError::from)? {
+            KernelFile::Elf(elf) => {
+                Kernel::parse(elf).map_err(ImageError::from)?;
+                return Ok(Found::Plain(Image::Own(elf.to_vec())));
+            }
+            KernelFile::Packed(payload) => payload,
+        };
+        let kept = self
+            .directory
+            .join(format!("{}.elf", blake3::hash(file).to_hex()));
+        Ok(match self.kept(&kept) {
+            Some(image) => Found::Kept(image, kept),
+            None => Found::Packed(payload, kept),
+        })
     }
 
     /// A kernel of the cache.

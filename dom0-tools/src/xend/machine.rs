@@ -14,7 +14,8 @@ use crate::device::privcmd::Privcmd;
 use crate::pygrub::answer::Answer;
 use crate::pygrub::apart;
 use crate::pygrub::menu::Choice;
-use crate::pygrub::room;
+use crate::pygrub::room::Room;
+use crate::xend::devices::first_domain::{FirstDomain, ThisDomain};
 use guest_abi::console_ring::{ConsoleRing, OUT_SIZE};
 use guest_abi::domctl_domain::{CreateDomain, DomainInfo};
 use guest_abi::domctl_vcpu::{SchedulerCredit, VcpuState};
@@ -124,8 +125,11 @@ impl Hypervisor {
         /// One disk at a time: what is taken off each is bounded by what is free.
         static READING: Mutex<()> = Mutex::new(());
         let _one = READING.lock().unwrap_or_else(PoisonError::into_inner);
-        let most = room::for_guest(config.memory_mib).unpacked;
+        let spare_kib = ThisDomain.spare_kib().unwrap_or(0);
+        let room = Room::of(config.memory_mib, spare_kib);
         let mut wanted = apart::wanted(config).map_err(BuildError::BootLoader)?;
+        wanted.most_kernel_bytes = room.kernel;
+        wanted.most_ramdisk_bytes = room.ramdisk;
         if let Some(entry) = entry {
             wanted.choice = Choice::Numbered(entry);
         }
@@ -135,9 +139,8 @@ impl Hypervisor {
                 "pygrub: it has found no kernel".into(),
             ));
         };
-        let (kernel, source) = self
-            .cache
-            .unpacked_of_guest(&found.kernel, usize::try_from(most).unwrap_or(usize::MAX))?;
+        let most = usize::try_from(room.unpacked).unwrap_or(usize::MAX);
+        let (kernel, source) = self.cache.unpacked_of_guest(&found.kernel, most)?;
         log::info!("{}: pygrub takes {} ({source:?})", config.name, found.what);
         let lines = [found.arguments.as_str(), config.command_line.as_str()];
         let lines: Vec<_> = lines.into_iter().filter(|line| !line.is_empty()).collect();
