@@ -335,8 +335,15 @@ impl<O: Owner> Line<O> {
         if self.needs_end() {
             // Before the local APIC is done with it: it would come again at once.
             tools.hardware.mask_pin(self.irq, Mask::Masked);
-            if self.phase == Phase::Open {
-                self.phase = Phase::InService;
+            match self.phase {
+                Phase::Open => self.phase = Phase::InService,
+                // A late interrupt of a line that had the vector before has come first, or comes now. The guest knows, and what
+                // the line still asks for comes once it is done.
+                Phase::InService => {
+                    tools.hardware.end_of_interrupt();
+                    return Arrival::Passed;
+                }
+                Phase::Masked | Phase::Resting => {}
             }
         }
         tools.hardware.end_of_interrupt();

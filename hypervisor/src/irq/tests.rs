@@ -2,7 +2,7 @@
 
 use super::error::IrqError;
 use super::hardware::{Polarity, Signal, Trigger};
-use super::lines::Irq;
+use super::lines::{Irq, Lines};
 use super::model::{Guest, LEVELS, MESSAGES, Machine};
 use super::pirqs::{Pirq, Pirqs};
 use super::throttle::{LONGEST_NS, MOST, WINDOW_NS};
@@ -11,14 +11,18 @@ use super::vectors::{Route, Vectors};
 const LEVEL: Irq = Irq(LEVELS.start);
 const EDGE: Irq = Irq(1);
 
-fn bound(machine: &Machine, irq: Irq) -> super::lines::Lines<Machine, Guest> {
+fn bound(machine: &Machine, irq: Irq) -> Lines<Machine, Guest> {
     let lines = machine.lines();
+    bind(machine, &lines, irq);
+    lines
+}
+
+fn bind(machine: &Machine, lines: &Lines<Machine, Guest>, irq: Irq) {
     let (pirq, port) = (u32::from(irq.0), u32::from(irq.0) + 100);
     lines
         .bind(irq, Guest(machine.clone()), pirq, port, 0)
         .expect("free");
     lines.activate(irq, port);
-    lines
 }
 
 #[test]
@@ -75,8 +79,33 @@ fn an_edge_on_its_way_to_the_old_processor_is_not_lost() {
     assert_eq!(lines.vectors().taken(), 1);
 }
 
+/// An edge is on its way when its vector becomes a level line's: the guest of that one is told once until it is done.
+#[test]
+fn a_late_interrupt_of_who_had_the_vector_tells_nobody_twice() {
+    let machine = Machine::new();
+    let lines = machine.lines();
+    let first = 0x30 + LEVEL.0 as u8;
+    for vector in 0x30 + EDGE.0 as u8..first {
+        assert!(lines.vectors().take(Route { cpu: 0, vector }, Irq(1000)));
+    }
+    bind(&machine, &lines, EDGE);
+    machine.raise(EDGE);
+    assert!(lines.unbind(EDGE, None));
+    bind(&machine, &lines, LEVEL);
+    let route = lines.look(LEVEL, |line| line.route()).flatten();
+    assert_eq!(route.map(|route| route.vector), Some(first));
+    machine.raise(LEVEL);
+    while machine.deliver(&lines, 0) {}
+    assert!(machine.handle(&lines, LEVEL));
+    assert!(!machine.is_masked(LEVEL));
+    machine.raise(LEVEL);
+    assert!(machine.deliver(&lines, 0));
+    assert!(machine.handle(&lines, LEVEL));
+    assert!(!machine.is_stuck(LEVEL));
+}
+
 /// Raises and takes interrupts until the source is masked. How many that were.
-fn storm(machine: &Machine, lines: &super::lines::Lines<Machine, Guest>, irq: Irq) -> u32 {
+fn storm(machine: &Machine, lines: &Lines<Machine, Guest>, irq: Irq) -> u32 {
     for count in 1..=10_000 {
         machine.raise(irq);
         assert!(machine.deliver(lines, 0));
