@@ -6,6 +6,7 @@ pub(crate) use super::heap::ArcMemory;
 use super::layout::M2P_OWN_START;
 use super::shared::{GrantFramePlace, InterruptBits, SharedInfoPlace, SharedPlace, VcpuInfoPlace};
 use super::{boot_memory, features, heap, paging, scheduler, tlb};
+use crate::control::privilege::{self, Whom};
 use crate::domain::{Domain, Domains};
 use crate::image::start;
 use crate::mm::block::{CleanBlock, Scrub, SharedAccess};
@@ -138,9 +139,11 @@ impl MachineToPhys for Machine {
 
 impl Privilege for Machine {
     fn may_map_foreign(&self, subject: DomId, _: DomId) -> bool {
-        Domains
-            .find(subject)
-            .is_some_and(|domain| domain.is_privileged())
+        Domains.find(subject).is_some_and(|domain| {
+            privilege::TABLES
+                .admit(domain.rights(), Whom::Other)
+                .is_ok()
+        })
     }
 }
 

@@ -15,6 +15,7 @@ use crate::arch::timers::{self, Watchdogs};
 use crate::arch::{PerDomainArea, frame_table};
 use crate::arch::{scheduler, wall_clock};
 use crate::control::create::Plan;
+use crate::control::privilege::Rights;
 use crate::cpu_policy::Policy;
 use crate::event::PortTable;
 use crate::grant::GrantDomain;
@@ -343,8 +344,9 @@ impl Domain {
         self.id.0 == 0
     }
 
-    pub(crate) const fn is_privileged(&self) -> bool {
-        self.id.0 == 0
+    /// What it may do.
+    pub(crate) const fn rights(&self) -> Rights {
+        Rights::of(self.id)
     }
 
     pub(crate) const fn policy(&self) -> &Policy {

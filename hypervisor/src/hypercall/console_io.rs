@@ -1,11 +1,12 @@
 //! The hypervisor's console, for the first domain.
 #![forbid(unsafe_code)]
 
-use super::{CallersMemory, Outcome};
+use super::{CallersMemory, Outcome, admit};
 use crate::arch::console_input;
 use crate::arch::guest::running::Guest;
 use crate::arch::scheduler;
 use crate::console;
+use crate::control::privilege;
 use crate::platform::console_io::{self, Console, Shown};
 use guest_abi::console_io::ConsoleIo;
 use guest_abi::errno::Errno;
@@ -28,8 +29,8 @@ impl Console for MachineConsole {
 }
 
 pub(super) fn console_io(guest: &Guest<'_>, operation: u64, count: u64, buffer: u64) -> Outcome {
-    if !guest.domain.is_privileged() {
-        return Err(Errno::EPERM).into();
+    if let Err(errno) = admit(guest, privilege::CONSOLE) {
+        return Err(errno).into();
     }
     let operation = u32::try_from(operation)
         .ok()

@@ -2,29 +2,18 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Answer, Outcome, read, write};
+use super::{Answer, Outcome, admit, read, subject, write};
 use crate::arch::guest::running::Guest;
 use crate::arch::scheduler;
-use crate::domain::{Domain, Domains};
+use crate::control::privilege;
+use crate::domain::Domains;
 use crate::event::{self, Progress};
-use alloc::sync::Arc;
 use guest_abi::errno::Errno;
 use guest_abi::event_channel::{
     AllocUnbound, BindInterdomain, BindIpi, BindPirq, BindVcpu, BindVirq, Close, EventChannelOp,
     Reset, Send, Status, Unmask, Virq,
 };
 use guest_abi::ids::{DomId, Port};
-
-/// The domain that `id` names, if the caller may act on it.
-fn subject(guest: &Guest<'_>, id: DomId) -> Result<Arc<Domain>, Errno> {
-    if id == DomId::SELF || id == guest.domain.id() {
-        return Ok(guest.domain.clone());
-    }
-    if !guest.domain.is_privileged() {
-        return Err(Errno::EPERM);
-    }
-    Domains.find(id).ok_or(Errno::ESRCH)
-}
 
 /// A number of another domain that may be the caller's own in disguise.
 fn resolve(guest: &Guest<'_>, id: DomId) -> DomId {
@@ -54,7 +43,8 @@ fn send(guest: &Guest<'_>, argument: u64) -> Answer {
 
 /// Closes all ports of a domain, from `first` on: a call that is made again has it in the operation's upper half.
 fn reset(guest: &Guest<'_>, first: Port, argument: u64) -> Outcome {
-    let owner = read(argument).and_then(|wish: Reset| subject(guest, wish.dom));
+    let check = privilege::event_channel(EventChannelOp::Reset);
+    let owner = read(argument).and_then(|wish: Reset| subject(guest, wish.dom, check));
     let owner = match owner {
         Ok(owner) => owner,
         Err(errno) => return Err(errno).into(),
@@ -75,10 +65,11 @@ fn less_frequent(guest: &Guest<'_>, operation: u64, argument: u64) -> Answer {
         .and_then(|op| EventChannelOp::try_from(op).ok())
         .ok_or(Errno::ENOSYS)?;
     let domain = &**guest.domain;
+    let check = privilege::event_channel(operation);
     match operation {
         EventChannelOp::AllocUnbound => {
             let mut wish: AllocUnbound = read(argument)?;
-            let owner = subject(guest, wish.dom)?;
+            let owner = subject(guest, wish.dom, check)?;
             wish.port = event::alloc_unbound(&*owner, resolve(guest, wish.remote_dom))?;
             write(argument, &wish)?;
         }
@@ -90,9 +81,8 @@ fn less_frequent(guest: &Guest<'_>, operation: u64, argument: u64) -> Answer {
         }
         EventChannelOp::BindVirq => {
             let mut wish: BindVirq = read(argument)?;
-            let is_global = Virq::try_from(wish.virq).is_ok_and(|virq| !virq.is_per_vcpu());
-            if is_global && !domain.is_privileged() && wish.virq != Virq::Argo as u32 {
-                return Err(Errno::EPERM);
+            if let Ok(virq) = Virq::try_from(wish.virq) {
+                admit(guest, privilege::virq(virq))?;
             }
             wish.port = event::bind_virq(domain, wish.virq, wish.vcpu)?;
             write(argument, &wish)?;
@@ -113,7 +103,7 @@ fn less_frequent(guest: &Guest<'_>, operation: u64, argument: u64) -> Answer {
         }
         EventChannelOp::Status => {
             let mut wish: Status = read(argument)?;
-            let owner = subject(guest, wish.dom)?;
+            let owner = subject(guest, wish.dom, check)?;
             let mut status = event::status(&*owner, wish.port)?;
             (status.dom, status.port) = (wish.dom, wish.port);
             wish = status;

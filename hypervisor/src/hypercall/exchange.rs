@@ -2,12 +2,13 @@
 
 #![forbid(unsafe_code)]
 
-use super::memory_op::{largest_order, request, subject};
-use super::{Outcome, read, write};
+use super::memory_op::{largest_order, request};
+use super::{Outcome, read, subject, write};
 use crate::arch::guest::access::is_guest_range;
 use crate::arch::guest::running::Guest;
 use crate::arch::memory::{self, mm};
 use crate::arch::scheduler;
+use crate::control::privilege;
 use crate::domain::Domain;
 use crate::mm::block::CleanBlock;
 use crate::mm::buddy::{Order, Request};
@@ -97,7 +98,8 @@ fn try_exchange(guest: &Guest<'_>, argument: u64) -> Result<Outcome, Errno> {
     if wish.nr_exchanged > given.nr_extents || given.domid != wanted.domid {
         return Err(Errno::EINVAL);
     }
-    let domain = subject(guest, given.domid)?;
+    let check = privilege::memory(MemoryOp::Exchange);
+    let domain = subject(guest, given.domid, check)?;
     let order = |order| {
         Order::new(order)
             .filter(|&order| order <= largest_order(guest))

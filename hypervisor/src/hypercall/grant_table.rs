@@ -2,9 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Answer, Outcome, read, write};
+use super::{Answer, Outcome, read, subject, write};
 use crate::arch::guest::running::Guest;
 use crate::arch::scheduler;
+use crate::control::privilege;
 use crate::domain::{CallersTables, Domain, Domains, GrantedFrames};
 use crate::grant::{
     Context, Fault, GrantDomain, OpArray, Progress, SharedEntries, copy_all, map_all,
@@ -133,26 +134,31 @@ fn one(count: u32, work: impl FnOnce() -> Answer) -> Outcome {
     }
 }
 
-/// The domain whose table is meant, if the caller may ask for it.
-fn subject(guest: &Guest<'_>, id: DomId) -> Result<Arc<Domain>, GrantStatus> {
-    if id == DomId::SELF || id == guest.domain.id() {
-        return Ok(guest.domain.clone());
+/// The domain whose table is meant, if the caller may ask this of it.
+fn table_of(
+    guest: &Guest<'_>,
+    id: DomId,
+    operation: GrantTableOp,
+) -> Result<Arc<Domain>, GrantStatus> {
+    // Who may not is told whether there is such a domain, as by all that is about grants.
+    let is_there = [DomId::SELF, guest.domain.id()].contains(&id) || Domains.find(id).is_some();
+    if !is_there {
+        return Err(GrantStatus::BadDomain);
     }
-    let domain = Domains.find(id).ok_or(GrantStatus::BadDomain)?;
-    if guest.domain.is_privileged() {
-        Ok(domain)
-    } else {
-        Err(GrantStatus::PermissionDenied)
-    }
+    subject(guest, id, privilege::grant_table(operation)).map_err(|errno| match errno {
+        Errno::EPERM => GrantStatus::PermissionDenied,
+        _ => GrantStatus::BadDomain,
+    })
 }
 
 fn setup_table(guest: &Guest<'_>, argument: u64) -> Answer {
     let mut wish: SetupTable = read(argument)?;
-    let done = subject(guest, wish.dom).and_then(|domain| {
-        match domain.grants().set_up(&*domain, wish.nr_frames) {
-            GrantStatus::Okay => list_frames(&domain, &wish),
-            status => Err(status),
-        }
+    let done = table_of(guest, wish.dom, GrantTableOp::SetupTable).and_then(|domain| match domain
+        .grants()
+        .set_up(&*domain, wish.nr_frames)
+    {
+        GrantStatus::Okay => list_frames(&domain, &wish),
+        status => Err(status),
     });
     wish.status = status_of(done);
     write(argument, &wish)?;
@@ -174,7 +180,7 @@ fn list_frames(domain: &Domain, wish: &SetupTable) -> Result<(), GrantStatus> {
 
 fn query_size(guest: &Guest<'_>, argument: u64) -> Answer {
     let mut wish: QuerySize = read(argument)?;
-    let found = subject(guest, wish.dom).map(|domain| {
+    let found = table_of(guest, wish.dom, GrantTableOp::QuerySize).map(|domain| {
         (wish.nr_frames, wish.max_nr_frames) = domain.grants().size();
     });
     wish.status = status_of(found);
@@ -184,7 +190,7 @@ fn query_size(guest: &Guest<'_>, argument: u64) -> Answer {
 
 fn get_status_frames(guest: &Guest<'_>, argument: u64) -> Answer {
     let mut wish: GetStatusFrames = read(argument)?;
-    let status = match subject(guest, wish.dom) {
+    let status = match table_of(guest, wish.dom, GrantTableOp::GetStatusFrames) {
         Ok(domain) => domain.grants().status_frames(wish.nr_frames),
         Err(status) => status,
     };
@@ -204,10 +210,11 @@ fn set_version(guest: &Guest<'_>, argument: u64) -> Answer {
 
 fn get_version(guest: &Guest<'_>, argument: u64) -> Answer {
     let mut wish: GetVersion = read(argument)?;
-    let domain = subject(guest, wish.dom).map_err(|status| match status {
-        GrantStatus::BadDomain => Errno::ESRCH,
-        _ => Errno::EPERM,
-    })?;
+    let domain =
+        table_of(guest, wish.dom, GrantTableOp::GetVersion).map_err(|status| match status {
+            GrantStatus::BadDomain => Errno::ESRCH,
+            _ => Errno::EPERM,
+        })?;
     wish.version = domain.grants().version();
     write(argument, &wish)?;
     Ok(0)

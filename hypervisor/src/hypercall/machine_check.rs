@@ -3,9 +3,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Answer, read, write};
+use super::{Answer, admit, read, write};
 use crate::arch::guest::running::Guest;
 use crate::arch::processors;
+use crate::control::privilege;
 use core::mem::{offset_of, size_of};
 use guest_abi::errno::Errno;
 use guest_abi::mca::{
@@ -14,9 +15,7 @@ use guest_abi::mca::{
 use zerocopy::FromZeros;
 
 pub(super) fn mca(guest: &Guest<'_>, argument: u64) -> Answer {
-    if !guest.domain.is_hardware_domain() {
-        return Err(Errno::EPERM);
-    }
+    admit(guest, privilege::MACHINE_CHECKS)?;
     let operation: McOperation = read(argument)?;
     if operation.interface_version != INTERFACE_VERSION {
         return Err(Errno::EACCES);

@@ -3,10 +3,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::memory_op::subject;
-use super::{Answer, read, write};
+use super::{Answer, admit, read, subject, write};
 use crate::arch::guest::running::Guest;
 use crate::arch::memory::{self, ArcMemory};
+use crate::control::privilege;
 use crate::domain::charge::OverLimit;
 use crate::domain::{Domain, Domains};
 use crate::grant::{GrantDomain, SharedEntries};
@@ -14,11 +14,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::size_of;
 use guest_abi::errno::Errno;
-use guest_abi::ids::{DomId, Vaddr};
+use guest_abi::ids::Vaddr;
 use guest_abi::memory_map::{
     E820Entry, ForeignMemoryMap, MachphysMapping, MachphysMfnList, MemoryMap,
 };
-use guest_abi::memory_op::{AcquireResource, GRANT_TABLE_SHARED, Resource};
+use guest_abi::memory_op::{AcquireResource, GRANT_TABLE_SHARED, MemoryOp, Resource};
 
 /// The most ranges of a map that somebody sets for a domain.
 const MAX_RANGES: u32 = 1024;
@@ -74,7 +74,8 @@ pub(super) fn set_memory_map(guest: &Guest<'_>, argument: u64) -> Answer {
     if wish.map.nr_entries > MAX_RANGES {
         return Err(Errno::EINVAL);
     }
-    let domain = subject(guest, wish.domid)?;
+    let check = privilege::memory(MemoryOp::SetMemoryMap);
+    let domain = subject(guest, wish.domid, check)?;
     if wish.map.nr_entries == 0 {
         return set(&domain, None);
     }
@@ -96,9 +97,7 @@ fn set(domain: &Domain, map: Option<Arc<Vec<E820Entry>>>) -> Answer {
 
 /// The machine's memory map, for the domain that owns the hardware.
 pub(super) fn machine_memory_map(guest: &Guest<'_>, argument: u64) -> Answer {
-    if !guest.domain.is_hardware_domain() {
-        return Err(Errno::EPERM);
-    }
+    admit(guest, privilege::memory(MemoryOp::MachineMemoryMap))?;
     let mut wish: MemoryMap = read(argument)?;
     // Without a buffer the question is how many there are.
     let is_count_only = wish.buffer.0 == 0;
@@ -126,15 +125,6 @@ pub(super) fn machine_memory_map(guest: &Guest<'_>, argument: u64) -> Answer {
     Ok(0)
 }
 
-/// Another domain, if the caller may look after it.
-fn other_domain(guest: &Guest<'_>, id: DomId) -> Result<Arc<Domain>, Errno> {
-    let domain = Domains.find(id).ok_or(Errno::ESRCH)?;
-    if domain.id() == guest.domain.id() || !guest.domain.is_privileged() {
-        return Err(Errno::EPERM);
-    }
-    Ok(domain)
-}
-
 /// Frames that another domain shares with the hypervisor, for its builder to map and fill.
 pub(super) fn acquire_resource(guest: &Guest<'_>, argument: u64) -> Answer {
     let mut wish: AcquireResource = read(argument)?;
@@ -143,7 +133,9 @@ pub(super) fn acquire_resource(guest: &Guest<'_>, argument: u64) -> Answer {
         .and_then(|first| first.checked_add(wish.nr_frames))
         .filter(|_| wish.pad == 0)
         .ok_or(Errno::EINVAL)?;
-    let domain = other_domain(guest, wish.domid)?;
+    Domains.find(wish.domid).ok_or(Errno::ESRCH)?;
+    let check = privilege::memory(MemoryOp::AcquireResource);
+    let domain = subject(guest, wish.domid, check)?;
     if wish.resource != Resource::GrantTable.number() {
         return Err(Errno::EOPNOTSUPP);
     }

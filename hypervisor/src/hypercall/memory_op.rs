@@ -2,17 +2,18 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Answer, Outcome, exchange, memory_map, read, write};
+use super::{Answer, Outcome, admit, exchange, memory_map, read, subject, write};
 use crate::arch::guest::running::Guest;
 use crate::arch::memory::{self, Machine};
 use crate::arch::scheduler;
+use crate::control::privilege;
 use crate::domain::{Domain, Domains};
 use crate::mm::buddy::{Order, Request, Reserve};
 use crate::mm::error::{MmError, Stop};
 use crate::mm::platform::MachineToPhys;
 use alloc::sync::Arc;
 use guest_abi::errno::Errno;
-use guest_abi::ids::{DomId, Mfn, Vaddr};
+use guest_abi::ids::{Mfn, Vaddr};
 use guest_abi::memory_map::ReservedDeviceMemoryMap;
 use guest_abi::memory_op::{MemFlags, MemoryDomain, MemoryOp, OP_BITS, Reservation};
 
@@ -92,20 +93,9 @@ fn not_for_paravirtualized(operation: MemoryOp, argument: u64) -> Answer {
     }
 }
 
-/// The domain whose memory is meant, if the caller may act on it.
-pub(super) fn subject(guest: &Guest<'_>, id: DomId) -> Result<Arc<Domain>, Errno> {
-    if id == DomId::SELF || id == guest.domain.id() {
-        return Ok(guest.domain.clone());
-    }
-    if !guest.domain.is_privileged() {
-        return Err(Errno::EPERM);
-    }
-    Domains.find(id).ok_or(Errno::ESRCH)
-}
-
 fn reservation_size(guest: &Guest<'_>, operation: MemoryOp, argument: u64) -> Answer {
     let wish: MemoryDomain = read(argument)?;
-    let domain = subject(guest, wish.domid)?;
+    let domain = subject(guest, wish.domid, privilege::memory(operation))?;
     let pages = u64::from(domain.total_pages());
     Ok(match operation {
         MemoryOp::MaximumReservation => domain.max_pages(),
@@ -143,11 +133,11 @@ struct Extents {
 }
 
 impl Extents {
-    fn read(guest: &Guest<'_>, argument: u64) -> Option<Self> {
+    fn read(guest: &Guest<'_>, operation: MemoryOp, argument: u64) -> Option<Self> {
         let wish: Reservation = read(argument).ok()?;
         let order = Order::new(wish.extent_order).filter(|&order| order <= largest_order(guest))?;
         Some(Self {
-            domain: subject(guest, wish.domid).ok()?,
+            domain: subject(guest, wish.domid, privilege::memory(operation)).ok()?,
             list: wish.extent_start,
             count: wish.nr_extents,
             order,
@@ -176,7 +166,7 @@ impl Extents {
 
 /// Takes extents, one after the other. The answer is how many are done.
 fn increase_all(guest: &Guest<'_>, operation: MemoryOp, argument: u64, start: u64) -> Outcome {
-    let Some(extents) = Extents::read(guest, argument) else {
+    let Some(extents) = Extents::read(guest, operation, argument) else {
         return Ok(start).into();
     };
     let mut done = start;
@@ -222,7 +212,7 @@ fn increase(extents: &Extents, index: u64) -> Result<(), Errno> {
 /// An interrupted call goes on with a frame, which may be inside of an extent: undoing a table that the guest
 /// gives up can take long.
 fn decrease_all(guest: &Guest<'_>, argument: u64, start: u64) -> Outcome {
-    let Some(extents) = Extents::read(guest, argument) else {
+    let Some(extents) = Extents::read(guest, MemoryOp::DecreaseReservation, argument) else {
         return Ok(start).into();
     };
     let order = extents.order.get();
@@ -265,9 +255,7 @@ fn claim_pages(guest: &Guest<'_>, argument: u64) -> Answer {
         return Err(Errno::EINVAL);
     }
     let domain = Domains.find(wish.domid).ok_or(Errno::EINVAL)?;
-    if !guest.domain.is_privileged() {
-        return Err(Errno::EPERM);
-    }
+    admit(guest, privilege::memory(MemoryOp::ClaimPages))?;
     let missing = match wish.nr_extents {
         0 => 0,
         total if total > domain.max_pages() => return Err(Errno::EINVAL),

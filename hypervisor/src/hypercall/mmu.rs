@@ -2,11 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Answer, Outcome, read, write};
+use super::{Answer, Outcome, admit, read, write};
 use crate::arch::guest::running::Guest;
 use crate::arch::guest::state;
 use crate::arch::memory::{Machine, mm};
 use crate::arch::{scheduler, tlb};
+use crate::control::privilege::{self, Whom};
 use crate::control::vcpu_mask::{self, VcpuMask};
 use crate::domain::context::Context;
 use crate::domain::{Domain, Domains};
@@ -108,8 +109,11 @@ impl<'g> Owner<'g> {
         }
     }
 
-    const fn is_caller(&self) -> bool {
-        matches!(self, Self::Caller(_))
+    const fn whom(&self) -> Whom {
+        match self {
+            Self::Caller(_) => Whom::Caller,
+            Self::Other(_) | Self::Nobody(_) => Whom::Other,
+        }
     }
 
     fn domain(&self) -> Option<&Arc<Domain>> {
@@ -288,8 +292,8 @@ pub(super) fn mmuext_op(guest: &mut Guest<'_>, arguments: [u64; 6]) -> Outcome {
         Ok(owner) => owner,
         Err(errno) => return Err(errno).into(),
     };
-    if !target.is_caller() && !guest.domain.is_privileged() {
-        return Err(Errno::EPERM).into();
+    if let Err(errno) = privilege::TABLES.admit(guest.domain.rights(), target.whom()) {
+        return Err(errno).into();
     }
     while list.left != 0 {
         let result = read::<MmuextOperation>(list.at)
@@ -339,18 +343,8 @@ impl From<MmError> for Refusal {
 /// One extended operation.
 fn one(guest: &mut Guest<'_>, target: &Owner<'_>, op: &MmuextOperation) -> Result<(), Refusal> {
     let kind = MmuextOp::try_from(op.cmd).map_err(|_| Errno::ENOSYS)?;
-    let is_foreign_allowed = matches!(
-        kind,
-        MmuextOp::PinL1Table
-            | MmuextOp::PinL2Table
-            | MmuextOp::PinL3Table
-            | MmuextOp::PinL4Table
-            | MmuextOp::UnpinTable
-            | MmuextOp::ClearPage
-            | MmuextOp::CopyPage
-    );
-    if !target.is_caller() && !is_foreign_allowed {
-        return Err(Errno::EPERM.into());
+    if target.whom() == Whom::Other {
+        privilege::mmuext_of_others(kind).admit(guest.domain.rights(), Whom::Other)?;
     }
     let target = target.domain().ok_or(Errno::EINVAL)?;
     let pin = |level| target.with_tables(|lock| mm().pin(lock, op.mfn(), level));
@@ -370,11 +364,11 @@ fn one(guest: &mut Guest<'_>, target: &Owner<'_>, op: &MmuextOperation) -> Resul
         }
         MmuextOp::TlbFlushAll | MmuextOp::InvlpgAll => flush(guest, &Scope::Everywhere, None),
         MmuextOp::FlushCache | MmuextOp::FlushCacheGlobal => {
-            match (kind, guest.domain.is_hardware_domain()) {
-                (MmuextOp::FlushCacheGlobal, true) => tlb::write_back_all_caches(),
-                (MmuextOp::FlushCacheGlobal, false) => return Err(Errno::EINVAL.into()),
-                (_, true) => tlb::write_back_caches(),
-                (_, false) => return Err(Errno::EACCES.into()),
+            match (kind, admit(guest, privilege::CACHES)) {
+                (MmuextOp::FlushCacheGlobal, Ok(())) => tlb::write_back_all_caches(),
+                (MmuextOp::FlushCacheGlobal, Err(_)) => return Err(Errno::EINVAL.into()),
+                (_, Ok(())) => tlb::write_back_caches(),
+                (_, Err(_)) => return Err(Errno::EACCES.into()),
             }
         }
         MmuextOp::SetLdt => super::descriptors::set_ldt(guest, op.linear_addr(), op.nr_ents())?,

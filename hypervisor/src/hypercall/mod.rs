@@ -29,14 +29,17 @@ use crate::arch::guest::access;
 use crate::arch::guest::running::Guest;
 use crate::arch::scheduler;
 use crate::continuation::{self, CallersMemory as ListedCalls, Continuation};
+use crate::control::privilege::{Check, Whom};
 use crate::domain::entry_points::Arguments;
+use crate::domain::{Domain, Domains};
 use crate::platform as platform_room;
 use crate::speculation;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 use guest_abi::errno::Errno;
 use guest_abi::hypercall::Hypercall;
-use guest_abi::ids::Vaddr;
+use guest_abi::ids::{DomId, Vaddr};
 use guest_abi::multicall::MulticallEntry;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
@@ -45,6 +48,21 @@ pub(crate) use mmu::{RootRefusal, load_root};
 
 /// What most handlers return.
 type Answer = Result<u64, Errno>;
+
+/// The domain that `id` names, if the caller may do to it what is checked. Who may not does not learn whether there is one.
+fn subject(guest: &Guest<'_>, id: DomId, check: Check) -> Result<Arc<Domain>, Errno> {
+    if id == DomId::SELF || id == guest.domain.id() {
+        check.admit(guest.domain.rights(), Whom::Caller)?;
+        return Ok(guest.domain.clone());
+    }
+    check.admit(guest.domain.rights(), Whom::Other)?;
+    Domains.find(id).ok_or(Errno::ESRCH)
+}
+
+/// Whether the caller may do what is about itself, or nobody in particular.
+fn admit(guest: &Guest<'_>, check: Check) -> Result<(), Errno> {
+    check.admit(guest.domain.rights(), Whom::Caller)
+}
 
 /// Reads an argument that a guest points to.
 #[inline]

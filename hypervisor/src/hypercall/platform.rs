@@ -1,7 +1,7 @@
 //! The platform, for the domain that owns the hardware.
 #![forbid(unsafe_code)]
 
-use super::{Answer, CallersMemory, domctl};
+use super::{Answer, CallersMemory};
 use crate::arch::guest::running::Guest;
 use crate::arch::{power, processors, wall_clock};
 use crate::platform::operation::{self, CannotSleep, Ids, Machine, Version};
@@ -42,7 +42,7 @@ pub(super) fn platform_op(guest: &Guest<'_>, argument: u64) -> Answer {
     operation::platform_op(
         &CallersMemory,
         &ThisMachine,
-        domctl::rights(guest),
+        guest.domain.rights(),
         argument,
     )
 }

@@ -2,10 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Answer, read};
+use super::{Answer, admit, read};
 use crate::arch::guest::running::Guest;
 use crate::arch::scheduler;
 use crate::arch::timers::{self, WatchdogError};
+use crate::control::privilege;
 use crate::domain::Domains;
 use crate::event::EventDomain;
 use crate::event::wait::{self, MAX_POLLED, Wait};
@@ -41,13 +42,14 @@ pub(super) fn sched_op(guest: &Guest<'_>, operation: u64, argument: u64) -> Answ
         SchedOp::RemoteShutdown => {
             let wish: RemoteShutdown = read(argument)?;
             let target = Domains.find(wish.domain_id).ok_or(Errno::ESRCH)?;
-            if !guest.domain.is_privileged() {
-                return Err(Errno::EPERM);
-            }
+            admit(guest, privilege::sched(operation))?;
             target.shutdown(wish.reason as u8);
         }
         SchedOp::Watchdog => return watchdog(guest, &read(argument)?),
-        SchedOp::PinOverride => pin_override(guest, argument)?,
+        SchedOp::PinOverride => {
+            admit(guest, privilege::sched(operation))?;
+            pin_override(guest, argument)?;
+        }
     }
     Ok(0)
 }
@@ -116,9 +118,6 @@ fn watchdog(guest: &Guest<'_>, wish: &Watchdog) -> Answer {
 
 /// Runs the calling vCPU on one processor for a while, or ends that.
 fn pin_override(guest: &Guest<'_>, argument: u64) -> Result<(), Errno> {
-    if !guest.domain.is_hardware_domain() {
-        return Err(Errno::EPERM);
-    }
     let wish: PinOverride = read(argument)?;
     let vcpu = guest.vcpu;
     let mut overridden = vcpu.overridden_affinity.lock();

@@ -3,11 +3,12 @@
 #![forbid(unsafe_code)]
 
 use super::mmu::Refusal;
-use super::{Answer, Outcome, read};
+use super::{Answer, Outcome, admit, read};
 use crate::arch::guest::running::Guest;
 use crate::arch::guest::{access, areas};
 use crate::arch::memory::{self, mm};
 use crate::arch::{guest, processors, scheduler, timers};
+use crate::control::privilege;
 use crate::domain::{Domain, Vcpu};
 use crate::event::EventDomain;
 use crate::time::vcpu_timers::{self, Action, VcpuTimers};
@@ -126,20 +127,21 @@ fn try_vcpu_op(
             areas::publish_clock(&vcpu);
         }
         VcpuOp::GetPhysid => {
-            let phys_id = physical_number(guest.domain, &vcpu).ok_or(Errno::EINVAL)?;
+            // Others hear what is said of one that may move.
+            admit(guest, privilege::vcpu(operation)).map_err(|_| Errno::EINVAL)?;
+            let phys_id = physical_number(&vcpu).ok_or(Errno::EINVAL)?;
             super::write(argument, &GetPhysid { phys_id })?;
         }
     }
     Ok(0)
 }
 
-/// The numbers of the processor that a vCPU is on for good, if it is: one of the hardware domain's that may run nowhere
-/// else.
-fn physical_number(domain: &Domain, vcpu: &Arc<Vcpu>) -> Option<u64> {
+/// The numbers of the processor that a vCPU is on for good, if it may run nowhere else.
+fn physical_number(vcpu: &Arc<Vcpu>) -> Option<u64> {
     let affinity = scheduler::affinity(vcpu);
     let mut allowed = affinity.iter();
     let (only, other) = (allowed.next()?, allowed.next());
-    if other.is_some() || !domain.is_hardware_domain() {
+    if other.is_some() {
         return None;
     }
     let ids = processors::find(only.0)?;

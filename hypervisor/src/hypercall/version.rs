@@ -5,11 +5,12 @@ use super::{Answer, CallersMemory};
 use crate::arch::boot::command_line;
 use crate::arch::build_id;
 use crate::arch::guest::running::Guest;
+use crate::control::privilege::Rights;
 use crate::platform::version::{self, Identity};
 
 impl Identity for Guest<'_> {
-    fn is_privileged(&self) -> bool {
-        self.domain.is_privileged()
+    fn rights(&self) -> Rights {
+        self.domain.rights()
     }
 
     fn is_hardware_domain(&self) -> bool {

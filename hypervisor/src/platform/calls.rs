@@ -209,18 +209,19 @@ impl Machine for Host {
 
 /// Who calls.
 struct Caller {
-    rights: Rights,
+    is_controller: bool,
+    owns_hardware: bool,
     command_line: Vec<u8>,
     build_id: Option<Vec<u8>>,
 }
 
 impl Identity for Caller {
-    fn is_privileged(&self) -> bool {
-        self.rights.is_controller
+    fn rights(&self) -> Rights {
+        Rights::made_up(self.is_controller, self.owns_hardware)
     }
 
     fn is_hardware_domain(&self) -> bool {
-        self.rights.owns_hardware
+        self.owns_hardware
     }
 
     fn handle(&self) -> [u8; 16] {
@@ -254,10 +255,8 @@ pub fn run(bytes: &[u8]) {
         has_register: what & 4 != 0,
     };
     let caller = Caller {
-        rights: Rights {
-            is_controller: what & 1 != 0,
-            owns_hardware: what & 2 != 0,
-        },
+        is_controller: what & 1 != 0,
+        owns_hardware: what & 2 != 0,
         command_line: vec![SECRET; usize::from(lengths) % 2000],
         build_id: (what & 8 != 0).then(|| vec![SECRET; usize::from(lengths % 40)]),
     };
@@ -270,7 +269,7 @@ pub fn run(bytes: &[u8]) {
             0 => show(&memory, &mut host, &mut bytes),
             1 => take(&memory, &host, &mut bytes),
             2 => who(&memory, &caller, &mut bytes),
-            _ => operate(&memory, &mut host, caller.rights, &mut bytes),
+            _ => operate(&memory, &mut host, caller.rights(), &mut bytes),
         }
     }
 }
@@ -383,7 +382,7 @@ fn who(memory: &Memory, caller: &Caller, bytes: &mut Bytes<'_>) {
         assert!(*start >= at);
         assert!(start - at + answer.len() as u64 <= size_of_answer(known, id) as u64);
         let is_told = answer.windows(2).any(|pair| pair == [SECRET; 2]);
-        assert!(!is_told || caller.rights.is_controller);
+        assert!(!is_told || caller.is_controller);
     }
     if let (VersionOp::BuildId, [(_, room)]) = (known, &memory.read.borrow()[..]) {
         let room = BuildId::read_from_bytes(room).expect("a header is read");

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::CallersMemory;
+use crate::control::privilege::{self, Rights, Whom};
 use guest_abi::errno::Errno;
 use guest_abi::features::Features;
 use guest_abi::ids::{PAGE_SIZE, Vaddr};
@@ -14,8 +15,8 @@ use zerocopy::FromZeros;
 
 /// Who asks, and what only some are told.
 pub trait Identity {
-    /// Whether the caller may control domains.
-    fn is_privileged(&self) -> bool;
+    /// What the caller may do.
+    fn rights(&self) -> Rights;
     /// Whether it owns the hardware.
     fn is_hardware_domain(&self) -> bool;
     /// The number that tools have given it.
@@ -72,6 +73,7 @@ pub fn version(
         .ok()
         .and_then(|op| VersionOp::try_from(op).ok())
         .ok_or(Errno::ENOSYS)?;
+    let admitted = privilege::version(operation).admit(identity.rights(), Whom::Caller);
     match operation {
         VersionOp::Version => return Ok(u64::from(MAJOR << 16 | MINOR)),
         VersionOp::PageSize => {
@@ -126,15 +128,17 @@ pub fn version(
         }
         VersionOp::GuestHandle => memory.write(argument, &identity.handle())?,
         // How the machine was booted is none of an ordinary domain's business, nor which build it is.
-        VersionOp::CommandLine if !identity.is_privileged() => {
+        VersionOp::CommandLine if admitted.is_err() => {
             memory.write(argument, &text::<COMMAND_LINE_SIZE>("<denied>"))?;
         }
-        VersionOp::BuildId if !identity.is_privileged() => return Err(Errno::EPERM),
         VersionOp::CommandLine => memory.write(
             argument,
             &text::<COMMAND_LINE_SIZE>(identity.command_line()),
         )?,
-        VersionOp::BuildId => return build_id(memory, identity, argument),
+        VersionOp::BuildId => {
+            admitted?;
+            return build_id(memory, identity, argument);
+        }
     }
     Ok(0)
 }

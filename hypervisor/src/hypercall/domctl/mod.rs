@@ -17,7 +17,7 @@ mod settings;
 
 use super::{Outcome, read, write};
 use crate::arch::guest::running::Guest;
-use crate::control::privilege::{self, Rights};
+use crate::control::privilege;
 use crate::domain::control::{Turn, Wanted};
 use crate::domain::{Domain, Domains, Vcpu};
 use crate::speculation;
@@ -41,14 +41,6 @@ type Answer = Result<Done, Errno>;
 impl From<Wanted> for Done {
     fn from(Wanted: Wanted) -> Self {
         Self::Again
-    }
-}
-
-/// What the caller may do.
-pub(super) fn rights(guest: &Guest<'_>) -> Rights {
-    Rights {
-        is_controller: guest.domain.is_privileged(),
-        owns_hardware: guest.domain.is_hardware_domain(),
     }
 }
 
@@ -103,7 +95,7 @@ fn perform(guest: &Guest<'_>, wish: &mut Domctl) -> Result<Done, Refusal> {
         return Err(Errno::ESRCH.into());
     }
     let rule = operation.map_or(privilege::UNKNOWN, privilege::domctl);
-    rule.admit(rights(guest))?;
+    rule.admit(guest.domain.rights())?;
     speculation::barrier();
     let (Some(operation), Some(_turn)) = (operation, Turn::take()) else {
         return Ok(Done::Again);

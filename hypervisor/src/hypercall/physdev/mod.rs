@@ -1,57 +1,21 @@
 //! Interrupts, I/O privilege and PCI devices.
-//!
-//! A domain's own interrupts and I/O privilege are its own business; everything else here is about the machine, and one
-//! check ([`is_of_machine`]) keeps all domains but the hardware domain from it.
 
 #![forbid(unsafe_code)]
 
 mod devices;
 mod interrupts;
 
-use super::{Answer, read};
+use super::{Answer, admit, read};
 use crate::arch::guest::running::Guest;
+use crate::control::privilege;
 use crate::cpu_policy::iopl::Iopl;
 use guest_abi::errno::Errno;
 use guest_abi::physdev::{MAX_IO_PORTS, PhysdevOp, SetIobitmap, SetIopl};
 
-/// Whether an operation is about the machine's devices.
-const fn is_of_machine(operation: PhysdevOp) -> bool {
-    match operation {
-        PhysdevOp::SetIopl
-        | PhysdevOp::SetIobitmap
-        | PhysdevOp::Eoi
-        | PhysdevOp::IrqStatusQuery
-        | PhysdevOp::IrqUnmaskNotify
-        | PhysdevOp::PirqEoiGmfnV1
-        | PhysdevOp::PirqEoiGmfnV2
-        | PhysdevOp::FreeIrqVector => false,
-        PhysdevOp::ApicRead
-        | PhysdevOp::GetFreePirq
-        | PhysdevOp::ApicWrite
-        | PhysdevOp::AllocIrqVector
-        | PhysdevOp::MapPirq
-        | PhysdevOp::UnmapPirq
-        | PhysdevOp::SetupGsi
-        | PhysdevOp::ManagePciAdd
-        | PhysdevOp::ManagePciRemove
-        | PhysdevOp::ManagePciAddExt
-        | PhysdevOp::RestoreMsi
-        | PhysdevOp::RestoreMsiExt
-        | PhysdevOp::PciMmcfgReserved
-        | PhysdevOp::PciDeviceAdd
-        | PhysdevOp::PciDeviceRemove
-        | PhysdevOp::DebugPortOp
-        | PhysdevOp::PrepareMsix
-        | PhysdevOp::ReleaseMsix => true,
-    }
-}
-
 pub(super) fn physdev_op(guest: &mut Guest<'_>, operation: u64, argument: u64) -> Answer {
     // The reference takes the operation as 32 bits.
     let operation = PhysdevOp::try_from(operation as u32).map_err(|_| Errno::ENOSYS)?;
-    if is_of_machine(operation) && !guest.domain.is_hardware_domain() {
-        return Err(Errno::EPERM);
-    }
+    admit(guest, privilege::physdev(operation))?;
     let domain = &**guest.domain;
     match operation {
         PhysdevOp::SetIopl => {

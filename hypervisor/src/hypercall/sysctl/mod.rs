@@ -6,7 +6,7 @@ mod console;
 mod machine;
 mod pools;
 
-use super::{Outcome, domctl, read, write};
+use super::{Outcome, read, write};
 use crate::arch::guest::running::Guest;
 use crate::control::privilege;
 use crate::domain::control::Turn;
@@ -46,7 +46,7 @@ fn perform(guest: &Guest<'_>, wish: &mut Sysctl) -> Answer {
     }
     let operation = Op::try_from(wish.cmd).ok();
     let rule = operation.map_or(privilege::UNKNOWN, privilege::sysctl);
-    rule.admit(domctl::rights(guest))?;
+    rule.admit(guest.domain.rights())?;
     speculation::barrier();
     let (Some(operation), Some(_turn)) = (operation, Turn::take()) else {
         return Ok(Done::Again);

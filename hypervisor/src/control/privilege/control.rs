@@ -1,67 +1,10 @@
-//! Who may do which control operation: the one table.
-//!
-//! Each operation that the interface knows has a row, by exhaustive `match`: one that is added to the interface
-//! does not compile before somebody has said here who may do it.
-#![forbid(unsafe_code)]
+//! Rows of the hypercalls by which tools control domains and the machine.
 
+use super::{Check, Offer, Rule};
 use guest_abi::domctl::DomctlOp;
 use guest_abi::errno::Errno;
 use guest_abi::platform::PlatformOp;
 use guest_abi::sysctl::SysctlOp;
-
-/// What a caller has to be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Check {
-    /// A domain that controls others.
-    Controller,
-    /// The domain that owns the hardware.
-    Hardware,
-}
-
-/// Whether there is such an operation here.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Offer {
-    /// There is.
-    Yes,
-    /// There is not, and this is the answer to those who might ask.
-    No(Errno),
-}
-
-/// A row.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rule {
-    /// Who may ask.
-    pub check: Check,
-    /// What they get.
-    pub offer: Offer,
-}
-
-/// A caller's rights.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rights {
-    /// It controls other domains.
-    pub is_controller: bool,
-    /// It owns the hardware.
-    pub owns_hardware: bool,
-}
-
-impl Rule {
-    /// Lets a caller through, or says why not.
-    ///
-    /// # Errors
-    /// `EPERM` without the right; else what an operation that is not offered answers.
-    pub const fn admit(self, rights: Rights) -> Result<(), Errno> {
-        let may = match self.check {
-            Check::Controller => rights.is_controller,
-            Check::Hardware => rights.owns_hardware,
-        };
-        match self.offer {
-            _ if !may => Err(Errno::EPERM),
-            Offer::Yes => Ok(()),
-            Offer::No(errno) => Err(errno),
-        }
-    }
-}
 
 const fn controller() -> Rule {
     Rule {
@@ -207,58 +150,4 @@ pub const fn sysctl(operation: SysctlOp) -> Rule {
 #[must_use]
 pub const fn platform(_: PlatformOp) -> Rule {
     hardware()
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    const NOBODY: Rights = Rights {
-        is_controller: false,
-        owns_hardware: false,
-    };
-    const FIRST: Rights = Rights {
-        is_controller: true,
-        owns_hardware: true,
-    };
-
-    #[test]
-    fn an_ordinary_domain_may_do_nothing() {
-        for number in 0..2000 {
-            if let Ok(operation) = DomctlOp::try_from(number) {
-                assert_eq!(domctl(operation).admit(NOBODY), Err(Errno::EPERM));
-            }
-            if let Ok(operation) = SysctlOp::try_from(number) {
-                assert_eq!(sysctl(operation).admit(NOBODY), Err(Errno::EPERM));
-            }
-            if let Ok(operation) = PlatformOp::try_from(number) {
-                assert_eq!(platform(operation).admit(NOBODY), Err(Errno::EPERM));
-            }
-        }
-        assert_eq!(UNKNOWN.admit(NOBODY), Err(Errno::EPERM));
-    }
-
-    #[test]
-    fn the_first_domain_may_do_what_there_is() {
-        assert_eq!(domctl(DomctlOp::CreateDomain).admit(FIRST), Ok(()));
-        assert_eq!(sysctl(SysctlOp::PhysInfo).admit(FIRST), Ok(()));
-        assert_eq!(
-            domctl(DomctlOp::CacheFlush).admit(FIRST),
-            Err(Errno::ENOSYS)
-        );
-        assert_eq!(UNKNOWN.admit(FIRST), Err(Errno::ENOSYS));
-    }
-
-    #[test]
-    fn hardware_is_another_right_than_control() {
-        let tools = Rights {
-            is_controller: true,
-            owns_hardware: false,
-        };
-        assert_eq!(
-            platform(PlatformOp::SetTime64).admit(tools),
-            Err(Errno::EPERM)
-        );
-        assert_eq!(domctl(DomctlOp::PauseDomain).admit(tools), Ok(()));
-    }
 }
