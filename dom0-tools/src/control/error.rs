@@ -19,6 +19,12 @@ impl ControlError {
         Self { doing, errno }
     }
 
+    /// Whether the hypervisor does not answer tools of this version.
+    #[must_use]
+    pub fn is_other_version(&self) -> bool {
+        self.errno == Errno::EACCES
+    }
+
     /// Whether there is no such domain.
     #[must_use]
     pub fn is_no_domain(&self) -> bool {

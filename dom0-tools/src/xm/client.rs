@@ -1,5 +1,6 @@
 //! The connection to `xend`.
 
+use crate::device::privcmd::Privcmd;
 use crate::xend::protocol::{Request, Response, SOCKET, SOCKET_VARIABLE};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -26,9 +27,21 @@ impl Client {
             Some(stream) => Ok(stream),
             none => {
                 let path = std::env::var_os(SOCKET_VARIABLE).unwrap_or_else(|| SOCKET.into());
-                Ok(none.insert(BufReader::new(UnixStream::connect(path)?)))
+                Ok(none.insert(BufReader::new(UnixStream::connect(path).map_err(why_away)?)))
             }
         }
+    }
+}
+
+/// Why there may be nobody to connect to: a daemon of another version than the hypervisor does not start, which the hypervisor
+/// would tell us, too.
+fn why_away(error: io::Error) -> io::Error {
+    let refusal = Privcmd::open().ok().map(|privcmd| privcmd.machine());
+    match refusal {
+        Some(Err(refusal)) if refusal.is_other_version() => {
+            io::Error::new(io::ErrorKind::Unsupported, refusal)
+        }
+        _ => error,
     }
 }
 

@@ -63,6 +63,10 @@ impl From<io::Error> for Failure {
         if error.kind() == io::ErrorKind::PermissionDenied {
             return Self::error("Most commands need root access. Please try again as root.");
         }
+        // It could not run if it was started.
+        if error.kind() == io::ErrorKind::Unsupported {
+            return Self::error(error.to_string());
+        }
         let reason = match error.raw_os_error() {
             Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
             None => error.to_string(),

@@ -75,7 +75,7 @@ mod per_domain;
 #[cfg(target_os = "none")]
 pub(crate) mod percpu;
 #[cfg(all(target_os = "none", feature = "planted-faults"))]
-mod planted;
+pub(crate) mod planted;
 #[cfg(target_os = "none")]
 mod port;
 #[cfg(target_os = "none")]

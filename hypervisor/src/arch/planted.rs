@@ -2,7 +2,7 @@
 //!
 //! `test=fault:NAME@CPU` on the command line plants one; the functions are named for the backtrace.
 //! `test=lose-reference` makes the books of memory wrong, for the audit to find it; `test=low-limit` has the direct map
-//! end early, as no emulated machine has more memory than it shows. Memory that is given to somebody as it is
+//! end early, as no emulated machine has more memory than it shows; `test=other-version` refuses all tools. Memory that is given to somebody as it is
 //! is [soiled](soil) always.
 
 use super::memory::mm;
@@ -46,6 +46,11 @@ pub(super) fn direct_limit() -> Option<u64> {
     (REQUEST.get() == Some(&TestRequest::LowLimit)).then_some(2 << 30)
 }
 
+/// Whether the interfaces for control are to be of another version than all tools.
+pub(crate) fn has_other_version() -> bool {
+    REQUEST.get() == Some(&TestRequest::OtherVersion)
+}
+
 /// Processor `cpu` has just been started and is not expected by anybody yet.
 pub(super) fn before_arrival(cpu: u32) {
     if is_planted(PlantedFault::NeverArrives, cpu) {
@@ -83,7 +88,12 @@ pub(super) fn arm() {
     match REQUEST.get() {
         Some(TestRequest::Exit) => pass(),
         Some(TestRequest::Audit) => super::audit::run(),
-        Some(TestRequest::LoseReference | TestRequest::LowLimit | TestRequest::Fault { .. })
+        Some(
+            TestRequest::LoseReference
+            | TestRequest::LowLimit
+            | TestRequest::OtherVersion
+            | TestRequest::Fault { .. },
+        )
         | None => {}
     }
     IS_ARMED.store(true, Ordering::Release);

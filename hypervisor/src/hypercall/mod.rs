@@ -59,6 +59,19 @@ fn subject(guest: &Guest<'_>, id: DomId, check: Check) -> Result<Arc<Domain>, Er
     Domains.find(id).ok_or(Errno::ESRCH)
 }
 
+/// Lets tools of our version of an interface through.
+fn check_version(theirs: u32, ours: u32) -> Result<(), Errno> {
+    #[cfg(feature = "planted-faults")]
+    if crate::arch::planted::has_other_version() {
+        return Err(Errno::EACCES);
+    }
+    if theirs == ours {
+        Ok(())
+    } else {
+        Err(Errno::EACCES)
+    }
+}
+
 /// Whether the caller may do what is about itself, or nobody in particular.
 fn admit(guest: &Guest<'_>, check: Check) -> Result<(), Errno> {
     check.admit(guest.domain.rights(), Whom::Caller)

@@ -280,7 +280,7 @@ pub static TABLE: &[Descriptor] = &[
     #[cfg(feature = "planted-faults")]
     Descriptor {
         name: "test",
-        form: "=exit|audit|lose-reference|low-limit|fault:<name>@<cpu>",
+        form: "=exit|audit|lose-reference|low-limit|other-version|fault:<name>@<cpu>",
         default: "",
         meaning: "What a test build is to do to itself.",
         is_for_tests: true,

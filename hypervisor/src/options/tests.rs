@@ -506,6 +506,8 @@ fn requests_of_test_builds() {
     assert_eq!(options("test=lose-reference").test, lose);
     let limit = Some(TestRequest::LowLimit);
     assert_eq!(options("test=low-limit").test, limit);
+    let version = Some(TestRequest::OtherVersion);
+    assert_eq!(options("test=other-version").test, version);
     let fault = TestRequest::Fault {
         fault: PlantedFault::StackOverflow,
         cpu: 1,
@@ -513,8 +515,9 @@ fn requests_of_test_builds() {
     assert_eq!(options("test=fault:stack-overflow@1").test, Some(fault));
     assert!(warning("test=fault:rust@0").contains("\"rust\" is not one of null-read"));
     assert!(
-        warning("test=fault:nmi")
-            .contains("exit, audit, lose-reference, low-limit or fault:<name>@<cpu>")
+        warning("test=fault:nmi").contains(
+            "exit, audit, lose-reference, low-limit, other-version or fault:<name>@<cpu>"
+        )
     );
     assert!(!documentation().to_string().contains("test="));
 }

@@ -90,6 +90,8 @@ pub enum TestRequest {
     LoseReference,
     /// Map as much memory as if there was less room for it: 2 GiB.
     LowLimit,
+    /// Be of another version than all tools for control.
+    OtherVersion,
     /// Commit a fault.
     Fault {
         /// Which.
@@ -376,7 +378,7 @@ pub(super) fn ratelimit_us(value: &str) -> Result<u32, Problem<'_>> {
     }
 }
 
-/// `exit`, `audit`, `lose-reference`, `low-limit` or `fault:<name>@<cpu>`.
+/// `exit`, `audit`, `lose-reference`, `low-limit`, `other-version` or `fault:<name>@<cpu>`.
 #[cfg(feature = "planted-faults")]
 pub(super) fn test(value: &str) -> Result<TestRequest, Problem<'_>> {
     if value == "exit" {
@@ -391,13 +393,18 @@ pub(super) fn test(value: &str) -> Result<TestRequest, Problem<'_>> {
     if value == "low-limit" {
         return Ok(TestRequest::LowLimit);
     }
+    if value == "other-version" {
+        return Ok(TestRequest::OtherVersion);
+    }
     let fault = value
         .strip_prefix("fault:")
         .and_then(|fault| fault.split_once('@'));
     let Some((name, cpu)) = fault else {
         return Err(Problem {
             part: value,
-            wants: Wants::Form("exit, audit, lose-reference, low-limit or fault:<name>@<cpu>"),
+            wants: Wants::Form(
+                "exit, audit, lose-reference, low-limit, other-version or fault:<name>@<cpu>",
+            ),
         });
     };
     let fault = PlantedFault::named(name).ok_or(Problem {

@@ -15,7 +15,7 @@ mod memory;
 mod rights;
 mod settings;
 
-use super::{Outcome, read, write};
+use super::{Outcome, check_version, read, write};
 use crate::arch::guest::running::Guest;
 use crate::control::privilege;
 use crate::domain::control::{Turn, Wanted};
@@ -79,9 +79,7 @@ impl From<Errno> for Refusal {
 }
 
 fn perform(guest: &Guest<'_>, wish: &mut Domctl) -> Result<Done, Refusal> {
-    if wish.interface_version != INTERFACE_VERSION {
-        return Err(Errno::EACCES.into());
-    }
+    check_version(wish.interface_version, INTERFACE_VERSION)?;
     let operation = DomctlOp::try_from(wish.cmd).ok();
     let domain = match operation {
         Some(DomctlOp::CreateDomain) => None,

@@ -6,7 +6,7 @@ mod console;
 mod machine;
 mod pools;
 
-use super::{Outcome, read, write};
+use super::{Outcome, check_version, read, write};
 use crate::arch::guest::running::Guest;
 use crate::control::privilege;
 use crate::domain::control::Turn;
@@ -41,9 +41,7 @@ pub(super) fn sysctl(guest: &Guest<'_>, argument: u64) -> Outcome {
 
 fn perform(guest: &Guest<'_>, wish: &mut Sysctl) -> Answer {
     use SysctlOp as Op;
-    if wish.interface_version != INTERFACE_VERSION {
-        return Err(Errno::EACCES);
-    }
+    check_version(wish.interface_version, INTERFACE_VERSION)?;
     let operation = Op::try_from(wish.cmd).ok();
     let rule = operation.map_or(privilege::UNKNOWN, privilege::sysctl);
     rule.admit(guest.domain.rights())?;

@@ -1,11 +1,11 @@
 //! Guests of a stock Debian kernel under `xm`: to their shell and through their life, from outside and from inside.
 
-use super::Extent;
 use super::accounts::{self, Ran};
 use super::guests_devices::{in_guest, must_be_same, sum_of};
 use super::shell::{Boot, PROMPT, Shell};
+use super::{Extent, TEST_IMAGE};
 use crate::machine::{Board, Machine};
-use crate::suite::Case;
+use crate::suite::{Case, Context};
 use crate::verdict::Verdict;
 use std::time::Duration;
 
@@ -42,6 +42,7 @@ pub fn cases(extent: Extent) -> Vec<Case> {
         case("compute", COMPUTE_PROCESSORS, compute),
         case("reboot", 2, move |shell| reboot(shell, mib)).idle(),
         case("killed-daemons", 2, killed_daemons),
+        Case::new("guests/other-version", other_version),
     ];
     if extent == Extent::WholeProduct {
         cases.push(case("autostart", 1, autostart));
@@ -381,6 +382,12 @@ const TOO_SMALL: &str = "Error: the kernel and what it starts with take";
 
 /// A command prints a line that begins so, ends with a status, and no guest is there.
 fn is_refused(shell: &mut Shell, command: &str, sentence: &str, status: u8) -> Result<(), Verdict> {
+    is_told(shell, command, sentence, status)?;
+    nothing_is_left(shell)
+}
+
+/// A command prints a line that begins so, and ends with a status.
+fn is_told(shell: &mut Shell, command: &str, sentence: &str, status: u8) -> Result<(), Verdict> {
     let lines = shell.output(&format!("{command} 2>&1; echo = $?"))?;
     let is_told = lines.iter().any(|line| line.starts_with(sentence));
     let ended = lines.last().cloned().unwrap_or_default();
@@ -389,8 +396,37 @@ fn is_refused(shell: &mut Shell, command: &str, sentence: &str, status: u8) -> R
             "'{command}' prints {lines:?} instead of '{sentence}' and = {status}"
         )));
     }
-    nothing_is_left(shell)
+    Ok(())
 }
+
+/// The tools and the hypervisor are of different versions: a sentence says so, whatever is tried, and nothing is begun.
+fn other_version(context: &Context<'_>) -> Verdict {
+    let machine = Machine::default();
+    let boot = Boot {
+        image: Some(TEST_IMAGE),
+        options: " test=other-version",
+        ..Boot::of(&machine)
+    };
+    let judged = boot.shell(context).and_then(|mut shell| {
+        for (command, doing) in [
+            ("xm list", "Error: asking about the machine"),
+            ("xm create -q demo", "Error: asking about the machine"),
+            ("xm pause demo", "Error: asking about the machine"),
+            ("xend start", "xend: listing domains"),
+        ] {
+            let sentence = format!("{doing} {OTHER_VERSION}");
+            is_told(&mut shell, command, &sentence, 1)?;
+        }
+        shell.must_print("xenstore-list /local/domain", "0")?;
+        shell.must_print("ls /var/lib/xend/running 2>/dev/null | wc -l", "0")?;
+        shell.send("poweroff\n")?;
+        shell.must_end()?;
+        Ok(Verdict::Pass("all tools say so".into()))
+    });
+    judged.unwrap_or_else(|verdict| verdict)
+}
+
+const OTHER_VERSION: &str = "is refused: these tools and the hypervisor are of different interface versions; install tools that belong to the running hypervisor";
 
 /// Daemons are killed and started again, and the guest goes on.
 fn killed_daemons(shell: &mut Shell) -> Result<(), Verdict> {

@@ -93,6 +93,8 @@ pub(super) struct Boot<'a> {
     pub(super) hypervisor: Hypervisor,
     pub(super) kernel: Kernel,
     pub(super) machine: &'a Machine,
+    /// Another image than the hypervisor's.
+    pub(super) image: Option<&'a str>,
     /// More of the hypervisor's options, each after a blank.
     pub(super) options: &'a str,
     /// More of the kernel's command line, each word after a blank.
@@ -116,6 +118,7 @@ impl<'a> Boot<'a> {
             hypervisor: Hypervisor::Paravane,
             kernel: Kernel::Stable,
             machine,
+            image: None,
             options: "",
             words: "",
             packing: Packing::Lz4,
@@ -127,7 +130,7 @@ impl<'a> Boot<'a> {
 
     /// Starts the machine.
     pub(super) fn start(&self, context: &Context<'_>) -> Result<Run, Verdict> {
-        let image = self.hypervisor.image();
+        let image = self.image.unwrap_or(self.hypervisor.image());
         if !Path::new(image).exists() {
             return Err(Verdict::Skipped(format!("there is no {image}")));
         }
