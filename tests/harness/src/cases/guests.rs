@@ -176,6 +176,7 @@ fn life(shell: &mut Shell) -> Result<(), Verdict> {
         return Err(Verdict::Fail(format!("xm shutdown -w prints {lines:?}")));
     }
     nothing_is_left(shell)?;
+    lingers(shell)?;
     // The kernel is unpacked by now.
     create(shell, "")?;
     shell.send("poweroff\n")?;
@@ -188,6 +189,23 @@ fn life(shell: &mut Shell) -> Result<(), Verdict> {
     shell.must_prompt()?;
     shell.output_within(GONE, GUEST_LIMIT)?;
     shell.must_print("grep -c 'restarting too fast' /var/log/xen/xend.log", "1")?;
+    nothing_is_left(shell)
+}
+
+/// Destroyed while the first domain still maps a frame of its console, a guest is listed as dying until that is given up.
+fn lingers(shell: &mut Shell) -> Result<(), Verdict> {
+    create(shell, "")?;
+    leave(shell)?;
+    shell.output("n=$(xm domid demo); p=$(pidof xenconsoled); kill -STOP $p")?;
+    shell.output("xm destroy demo")?;
+    shell.must_print("xm domid demo 2>/dev/null | wc -l", "0")?;
+    let listed = "xm list | awk '$2 == '$n' { print $1 $5 }' | tr -d 0-9";
+    shell.must_print(listed, "(unknown-)-----d")?;
+    shell.output("kill -CONT $p")?;
+    shell.output_within(
+        "while xm list | grep -q unknown; do sleep 1; done",
+        GUEST_LIMIT,
+    )?;
     nothing_is_left(shell)
 }
 
