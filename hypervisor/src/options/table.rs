@@ -203,7 +203,8 @@ pub static TABLE: &[Descriptor] = &[
         form: "=<0|100..500000>",
         default: "1000",
         meaning: "The shortest time that a virtual processor runs before one that is woken takes its place, in \
-                  microseconds; 0 for none. It is never more than `sched_credit_tslice_ms`. Tools can change it.",
+                  microseconds, but for a few times; 0 for none. It is never more than `sched_credit_tslice_ms`. Tools \
+                  can change it.",
         is_for_tests: false,
         takes: Takes::Value(|options, value| {
             options.sched_ratelimit_us = values::ratelimit_us(value)?;

@@ -7,8 +7,10 @@
 //! credit: under before over, and among those that are over whoever is least. Nothing is sampled: each nanosecond is charged to
 //! who has run it.
 //!
-//! A vCPU that is woken and is under its share is **boosted**: it goes before all that are not, as soon as who runs has run for the
-//! rate limit, and loses that when it has run for a tick. One that was away comes back with at most what it would have had after a
+//! A vCPU that is woken and is under its share is **boosted**: it goes before all that are not, at once, and loses that when it has
+//! run for a tick. So that nobody is interrupted all the time, a processor ends some turns so early
+//! ([`pick::EARLY_IN_LIMIT`] in the time of a rate limit, in the long run); beyond that who runs has run for the rate limit
+//! before, and so has who is boosted itself. One that was away comes back with at most what it would have had after a
 //! short while ([`queue::BOUND_NS`]): credit is not saved. Among the boosted that goes first which has used least of that since, whatever
 //! its weight is; one that has run for the rate limit gives way to such a one, and is boosted no longer. So who comes back to a queue
 //! in which many others do at the same moment waits for a rate limit of each at most, and only once. The first domain's go before all
@@ -62,6 +64,8 @@ mod affinity_tests;
 #[cfg(all(test, not(loom)))]
 mod costs;
 #[cfg(all(test, not(loom)))]
+mod early_tests;
+#[cfg(all(test, not(loom)))]
 mod hostile;
 mod idle;
 #[cfg(all(test, not(loom)))]
@@ -103,7 +107,7 @@ pub const TICK_NS: u64 = 10_000_000;
 pub struct Parameters {
     /// How long a vCPU runs while others wait.
     pub slice_ns: u64,
-    /// How long it runs at least before one that is woken takes its place.
+    /// How long it runs at least before one that is woken takes its place, but for a few times.
     pub ratelimit_ns: u64,
     /// For how long it stays where its caches are warm.
     pub migration_delay_ns: u64,

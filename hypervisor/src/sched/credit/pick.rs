@@ -21,6 +21,13 @@ struct LooksAgain {
     at_once: bool,
 }
 
+/// In the time of a rate limit so many turns may end before it, in the long run: those are for who waits for events beside
+/// others that always want to run, and comes and goes more often than the limit lets it. At a few microseconds for a switch that is
+/// about a hundredth of the processor.
+pub(super) const EARLY_IN_LIMIT: u64 = 4;
+/// So many in a row, after none for a while.
+pub(super) const EARLY_IN_A_ROW: u64 = 32;
+
 /// How a vCPU's turn stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Turn {
@@ -258,17 +265,20 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             return Turn::Yields;
         }
         let ratelimit_ns = self.ratelimit_ns.load(Ordering::Relaxed);
-        let may_go_ns = unit
+        let limit_ns = unit
             .began_ns
             .load(Ordering::Relaxed)
             .saturating_add(ratelimit_ns);
-        if queue.is_urgent(unit) && now_ns >= may_go_ns {
+        if queue.is_urgent(unit) && now_ns >= queue.may_go_ns {
+            if now_ns < limit_ns {
+                queue.early_ns = queue.early_ns.max(now_ns) + ratelimit_ns / EARLY_IN_LIMIT;
+            }
             return Turn::IsPreempted;
         }
         if now_ns >= queue.slice_end_ns {
             return Turn::Ends;
         }
-        if looks && !is_boosted && now_ns >= may_go_ns {
+        if looks && !is_boosted && now_ns >= limit_ns {
             return Turn::MayHelp;
         }
         Turn::GoesOn
@@ -287,13 +297,11 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             until_ns = until_ns.min(now_ns.saturating_add(left_ns.max(0).unsigned_abs()));
         }
         if queue.nr_boosted() != 0 {
-            let ratelimit_ns = self.ratelimit_ns.load(Ordering::Relaxed);
-            let began_ns = unit.began_ns.load(Ordering::Relaxed);
-            let may_go_ns = began_ns.saturating_add(ratelimit_ns);
-            until_ns = until_ns.min(if now_ns < may_go_ns {
-                may_go_ns
+            until_ns = until_ns.min(if now_ns < queue.may_go_ns {
+                queue.may_go_ns
             } else {
                 // It is more urgent than they are, and uses what makes it so.
+                let ratelimit_ns = self.ratelimit_ns.load(Ordering::Relaxed);
                 now_ns.saturating_add(ratelimit_ns.max(SHORTEST_LOOK_NS))
             });
         }
@@ -356,18 +364,23 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         now_ns.saturating_add(self.slice_ns.load(Ordering::Relaxed))
     }
 
-    /// A turn begins with its first slice.
+    /// A turn begins with its first slice. One that was woken itself has the rate limit always, others while too many have not had
+    /// it lately.
     fn begin_slice(&self, queue: &mut Queue<V>, now_ns: u64) {
         queue.slice_end_ns = self.slice_end(now_ns);
-        queue.settled_ns = now_ns.saturating_add(self.ratelimit_ns.load(Ordering::Relaxed));
+        let ratelimit_ns = self.ratelimit_ns.load(Ordering::Relaxed);
+        let most_ns = ratelimit_ns * (EARLY_IN_A_ROW - 1) / EARLY_IN_LIMIT;
+        let has_limit = queue.is_running_boosted || queue.early_ns.saturating_sub(now_ns) > most_ns;
+        queue.may_go_ns = now_ns.saturating_add(if has_limit { ratelimit_ns } else { 0 });
+        queue.settled_ns = queue.may_go_ns;
     }
 
     /// The turn begins of a vCPU that was claimed for the processor of this queue. Says when that decides anew.
     fn begin_turn(&self, queue: &mut Queue<V>, now_ns: u64, unit: &Unit) -> u64 {
         unit.charged_ns.store(now_ns, Ordering::Relaxed);
         unit.began_ns.store(now_ns, Ordering::Relaxed);
-        self.begin_slice(queue, now_ns);
         queue.is_running_boosted = unit.is_boosted.load(Ordering::Relaxed);
+        self.begin_slice(queue, now_ns);
         queue.rise_to(unit.charged());
         self.until(queue, now_ns, Some(unit))
     }

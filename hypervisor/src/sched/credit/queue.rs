@@ -70,7 +70,11 @@ pub(super) struct Queue<V> {
     /// When it next looks for somebody elsewhere who is owed more, if no slice ends before.
     pub(super) next_relief_ns: u64,
     /// Before that none that is woken takes the place of the vCPU that runs.
+    pub(super) may_go_ns: u64,
+    /// The same, as long as nothing else is to be seen to before.
     pub(super) settled_ns: u64,
+    /// How far ahead of the time those are whose turns ended before their rate limit did.
+    pub(super) early_ns: u64,
     /// The vCPU that runs wants to give way.
     pub(super) has_yielded: bool,
     /// The vCPU that runs was woken just now.
@@ -115,7 +119,9 @@ impl<V> Cpu<V> {
                 slice_end_ns: 0,
                 next_look_ns: 0,
                 next_relief_ns: 0,
+                may_go_ns: 0,
                 settled_ns: 0,
+                early_ns: 0,
                 has_yielded: false,
                 is_running_boosted: false,
                 is_changed: false,
