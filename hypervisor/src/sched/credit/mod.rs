@@ -82,6 +82,7 @@ mod step_tests;
 mod steps;
 mod together;
 mod unit;
+mod window;
 
 pub use share::{DEFAULT_WEIGHT, Share};
 pub use unit::Unit;
@@ -504,7 +505,7 @@ impl<V: SchedVcpu<Unit>> Scheduler<V> for Credit<V> {
 
     fn descheduled(&self, _cpu: CpuId, vcpu: &V, now_ns: u64) -> Poke {
         let (run, unit) = (vcpu.run_state(), vcpu.unit());
-        unit.return_grant();
+        unit.return_grant(now_ns);
         if run.stop_running() {
             return self.enqueue(vcpu, now_ns);
         }

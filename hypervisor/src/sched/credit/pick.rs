@@ -137,7 +137,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                     let yields = turn == Turn::Yields;
                     unit.is_yielding.store(yields, Ordering::Relaxed);
                     unit.is_boosted.store(false, Ordering::Relaxed);
-                    unit.return_grant();
+                    unit.return_grant(now_ns);
                 }
                 let pinned = pinned.unwrap_or_else(|| self.pinned(queue, unit));
                 self.lift(queue, pinned, vcpu.unit());
@@ -185,7 +185,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             charge(queue, unit, now_ns);
         }
         if !vcpu.run_state().is_runnable() {
-            unit.return_grant();
+            unit.return_grant(now_ns);
             unit.is_boosted.store(false, Ordering::Relaxed);
             Self::stop_counting(unit, now_ns);
             return false;
@@ -194,7 +194,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             self.wake_in_place(queue, unit, now_ns);
         }
         if !self.is_fit(unit, cpu) || looks && !unit.likes(cpu) && self.is_better_elsewhere(unit) {
-            unit.return_grant();
+            unit.return_grant(now_ns);
             return false;
         }
         if looks {
@@ -202,7 +202,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         }
         // One that has no limit may have got one.
         if unit.grant_ns().map_or(looks, |left_ns| left_ns <= 0) {
-            unit.return_grant();
+            unit.return_grant(now_ns);
             match unit.share.take(now_ns) {
                 Grant::Unlimited => {}
                 Grant::For(ns) => unit.set_grant(Some(ns as i64)),

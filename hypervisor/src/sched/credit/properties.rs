@@ -234,10 +234,12 @@ fn what_workers_leave_is_shared_by_weight() {
     }
 }
 
-/// Over any 300 ms a capped domain runs for no more than its cap allows, and 2 % of that. In the long run it runs for no less
+/// How late a processor may be to look at who runs, in ns.
+const LATE_NS: f64 = 4000.0;
+
+/// Over any 300 ms a capped domain runs for no more than its cap allows. In the long run it runs for no less
 /// than 2 % below its cap, beside others that want to run, too, if its vCPUs have two fifths of their time to spare, and the
-/// machine a quarter. Its budget is not deeper than those 300 ms allow, so what the cap gives while it waits for others for longer
-/// than 6 ms is lost: they must not be let run for so long, whether they were woken before it or have their slices.
+/// machine a quarter.
 #[test]
 fn caps_are_kept_over_300_ms_and_met() {
     for seed in 0..scenarios(24) {
@@ -277,7 +279,8 @@ fn caps_are_kept_over_300_ms_and_met() {
             let cap = f64::from(domain.cap) / 100.0;
             for window in history.windows(31) {
                 let ran = (window[30][index] - window[0][index]) as f64;
-                let allowed = 300.0 * MS as f64 * cap * 1.0201;
+                // What a processor is late by to end a grant, it is paid for after.
+                let allowed = 300.0 * MS as f64 * cap + f64::from(cpus) * LATE_NS;
                 assert!(
                     ran <= allowed,
                     "seed {seed}: domain {index} with cap {} ran {:.3} ms in 300 ms",

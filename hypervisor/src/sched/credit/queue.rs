@@ -406,7 +406,7 @@ impl<V: SchedVcpu<Unit>> Queue<V> {
             if run.start_running() {
                 return self.remove(at);
             }
-            unit.return_grant();
+            unit.return_grant(now_ns);
             at += 1;
         }
         None

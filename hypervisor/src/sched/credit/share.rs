@@ -7,11 +7,16 @@
 //!
 //! # Cap
 //! The budget fills as time passes and holds what the cap allows in [`DEPTH_NS`]. A vCPU takes a *grant* of it before it runs and runs
-//! no longer; what it has not used goes back. So in any stretch of time a domain runs for what its cap allows in
-//! that plus `DEPTH_NS`, however many processors it is on. When there is nothing to take, its vCPUs are parked
-//! until the cap has allowed for [`RESUME_NS`] more.
+//! no longer; what it has not used goes back. So a domain runs evenly, and what it could not use for a moment is not lost.
+//! No grant is more than what the cap leaves of a [window] of time, either: in none of them a domain runs for
+//! longer than its cap allows, on however many processors it is. The budget fills by so much less than the cap that who runs evenly
+//! hardly meets this limit: by 1.3 %. When there is nothing to take, its vCPUs are parked until there is what the cap allows in
+//! [`RESUME_NS`].
+//!
+//! [window]: super::window
 #![forbid(unsafe_code)]
 
+use super::window::{COUNTS_NS, LONGEST_GRANT_NS, WINDOW_NS, Window};
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Lock, rank};
 
@@ -20,9 +25,12 @@ pub const DEFAULT_WEIGHT: u16 = 256;
 /// How often the number of vCPUs that want to run is averaged.
 pub(super) const ACCOUNTING_NS: u64 = 30_000_000;
 /// For how long a budget holds what the cap allows.
-pub(super) const DEPTH_NS: u64 = 6_000_000;
+const DEPTH_NS: u64 = 30_000_000;
+/// By `FILL / FILL_UNIT` a budget fills in a nanosecond, for a percent of cap; so that a second, and the largest cap, fit.
+const FILL: u64 = WINDOW_NS / 1_000_000;
+const FILL_UNIT: u64 = 100 * COUNTS_NS / 1_000_000;
 /// For how long the cap has to allow for when vCPUs go on.
-pub(super) const RESUME_NS: u64 = 1_000_000;
+const RESUME_NS: u64 = 1_000_000;
 /// An average over so long is of no use any more.
 const STALE_NS: u64 = 10 * ACCOUNTING_NS;
 /// The shortest grant, unless the cap is so low that there is never so much.
@@ -54,6 +62,7 @@ pub(super) enum Grant {
 struct Budget {
     left_ns: i64,
     filled_ns: u64,
+    window: Window,
 }
 
 /// A domain's share.
@@ -94,6 +103,7 @@ impl Share {
             budget: Lock::new(Budget {
                 left_ns: 0,
                 filled_ns: 0,
+                window: Window::new(),
             }),
         };
         share.set_price();
@@ -222,28 +232,46 @@ impl Share {
         }
         let mut budget = self.budget.lock();
         budget.fill(cap, now_ns);
+        let most_ns = WINDOW_NS * cap / 100;
+        let room_ns = budget.window.room(now_ns, most_ns);
         let resume_ns = RESUME_NS * cap / 100;
         let least_ns = SHORTEST_GRANT_NS.min(resume_ns / 2).max(1);
-        match u64::try_from(budget.left_ns) {
+        match u64::try_from(budget.left_ns).map(|left_ns| left_ns.min(room_ns)) {
             Ok(left_ns) if left_ns >= least_ns => {
                 let part_ns = left_ns / self.nr_wanting().max(1);
-                let grant_ns = part_ns.max(least_ns);
+                let grant_ns = part_ns.clamp(least_ns, LONGEST_GRANT_NS);
                 budget.left_ns = budget.left_ns.saturating_sub_unsigned(grant_ns);
+                let until_ns = now_ns.saturating_add(grant_ns);
+                budget.window.add(until_ns, grant_ns);
                 Grant::For(grant_ns)
             }
             _ => {
-                let resume_ns = i64::try_from(resume_ns).unwrap_or(i64::MAX);
-                let lacking_ns = resume_ns.saturating_sub(budget.left_ns).unsigned_abs();
-                let wait_ns = lacking_ns.saturating_mul(100).div_ceil(cap);
-                Grant::NotBefore(now_ns.saturating_add(wait_ns))
+                let wanted_ns = i64::try_from(resume_ns).unwrap_or(i64::MAX);
+                let lacking_ns = u64::try_from(wanted_ns.saturating_sub(budget.left_ns));
+                let wait_ns = lacking_ns
+                    .unwrap_or(0)
+                    .saturating_mul(FILL_UNIT)
+                    .div_ceil(cap * FILL);
+                let mut then_ns = now_ns.saturating_add(wait_ns);
+                if room_ns < resume_ns {
+                    then_ns = then_ns.max(budget.window.room_at(resume_ns, most_ns));
+                }
+                Grant::NotBefore(then_ns.max(now_ns.saturating_add(1)))
             }
         }
     }
 
-    /// Gives back what is left of a grant, or takes what was used in addition if that is negative.
-    pub(super) fn give_back(&self, left_ns: i64) {
+    /// Gives back what is left of a grant, which would have lasted for that from now on, or takes what was used in addition if that is
+    /// negative.
+    pub(super) fn give_back(&self, now_ns: u64, left_ns: i64) {
         let mut budget = self.budget.lock();
         budget.left_ns = budget.left_ns.saturating_add(left_ns);
+        let ns = left_ns.unsigned_abs();
+        if left_ns < 0 {
+            budget.window.add(now_ns, ns);
+        } else {
+            budget.window.take_back(now_ns.saturating_add(ns), ns);
+        }
     }
 }
 
@@ -251,7 +279,7 @@ impl Budget {
     fn fill(&mut self, cap: u64, now_ns: u64) {
         let passed_ns = now_ns.saturating_sub(self.filled_ns);
         let full = cap * DEPTH_NS / 100;
-        let more = passed_ns.min(1_000_000_000) * cap / 100;
+        let more = passed_ns.min(1_000_000_000) * cap * FILL / FILL_UNIT;
         self.left_ns = self
             .left_ns
             .saturating_add_unsigned(more)
@@ -363,7 +391,7 @@ mod tests {
         let full = 250 * MS;
         assert!(ran.abs_diff(full) <= DEPTH_NS * 25 / 100 + MS, "{ran}");
         // What was used in addition is paid for by waiting.
-        share.give_back(-(10 * MS as i64));
+        share.give_back(now, -(10 * MS as i64));
         while let Grant::For(_) = share.take(now) {}
         let Grant::NotBefore(then) = share.take(now) else {
             unreachable!()

@@ -198,11 +198,11 @@ impl Unit {
             .store(left_ns.unwrap_or(NO_LIMIT), Ordering::Relaxed);
     }
 
-    /// Gives back what is left of its grant.
-    pub(super) fn return_grant(&self) {
+    /// Gives back what is left of its grant, which would have lasted for that from now on.
+    pub(super) fn return_grant(&self, now_ns: u64) {
         if let Some(left_ns) = self.grant_ns() {
             self.set_grant(None);
-            self.share.give_back(left_ns);
+            self.share.give_back(now_ns, left_ns);
         }
     }
 }
