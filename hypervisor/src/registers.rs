@@ -2,7 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+use crate::domain::context::is_canonical;
 use core::mem::{offset_of, size_of};
+use guest_abi::segment::{FLAT_RING3_CS64, FLAT_RING3_SS};
 use guest_abi::trap::{IretFlags, IretFrame};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -70,11 +72,22 @@ pub mod rflags {
     /// and the virtual interrupt bits, which mean something to the hypervisor's own return.
     pub const GUEST: u64 = 0x24_0dd5 | TRAP | RESUME;
 
+    /// Flags with which SYSRET does not behave as IRET.
+    pub(super) const NOT_BY_SYSRET: u64 = TRAP | RESUME | VM | NESTED;
+
     /// The flags of a guest that wants these.
     #[inline]
     #[must_use]
     pub const fn for_guest(wish: u64) -> u64 {
         wish & GUEST | INTERRUPT | FIXED
+    }
+
+    /// The flags with which a guest goes on that has these: interrupts are on, and the hardware's privilege
+    /// level of ports is 0.
+    #[inline]
+    #[must_use]
+    pub const fn on_return(flags: u64) -> u64 {
+        flags & !(IOPL | VM | NESTED) | INTERRUPT | FIXED
     }
 }
 
@@ -115,7 +128,22 @@ impl Registers {
         [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9]
     }
 
-    /// Goes on as a frame says that a guest kernel has left on its stack.
+    /// Whether SYSRET goes on exactly as IRET would with these. It takes RIP from RCX and the flags from R11 (without
+    /// RF and VM), and has the flat selectors; it would trap after its own instruction with TF, and fault
+    /// at privilege level 0, on the guest's stack, where RCX is not canonical.
+    #[inline]
+    #[must_use]
+    pub const fn can_take_sysret(&self) -> bool {
+        self.cs == FLAT_RING3_CS64 as u64
+            && self.ss == FLAT_RING3_SS as u64
+            && self.rip == self.rcx
+            && self.rflags == self.r11
+            && self.rflags & rflags::NOT_BY_SYSRET == 0
+            && is_canonical(self.rip)
+    }
+
+    /// Goes on as a frame says that a guest kernel has left on its stack. A return from a system call leaves RCX and R11
+    /// to SYSRET: they are what that needs them to be.
     #[inline]
     pub fn go_on(&mut self, frame: &IretFrame) {
         self.rip = frame.rip;
@@ -124,10 +152,10 @@ impl Registers {
         self.rsp = frame.rsp;
         self.ss = frame.ss & 0xffff | 3;
         self.rax = frame.rax;
-        if !frame.flags.contains(IretFlags::IN_SYSCALL) {
-            self.r11 = frame.r11;
-            self.rcx = frame.rcx;
-        }
+        (self.rcx, self.r11) = match frame.flags.contains(IretFlags::IN_SYSCALL) {
+            true => (self.rip, self.rflags),
+            false => (frame.rcx, frame.r11),
+        };
     }
 }
 
@@ -137,3 +165,146 @@ const _: () = {
     assert!(offset_of!(Registers, rip) == 128);
     assert!(offset_of!(Registers, es) == 168);
 };
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// A return from a system call, which SYSRET expresses.
+    const PLAIN: Registers = Registers {
+        rip: 0x7fff_ffff_fffe,
+        rcx: 0x7fff_ffff_fffe,
+        rflags: rflags::INTERRUPT | rflags::FIXED,
+        r11: rflags::INTERRUPT | rflags::FIXED,
+        cs: FLAT_RING3_CS64 as u64,
+        ss: FLAT_RING3_SS as u64,
+        ..Registers::ZERO
+    };
+
+    fn is_taken(change: impl FnOnce(&mut Registers)) -> bool {
+        let mut registers = PLAIN;
+        change(&mut registers);
+        registers.can_take_sysret()
+    }
+
+    #[test]
+    fn sysret_is_taken_for_both_halves_of_the_address_space() {
+        for rip in [
+            0,
+            0x40_0000,
+            0x7fff_ffff_ffff,
+            0xffff_8000_0000_0000,
+            u64::MAX,
+        ] {
+            assert!(is_taken(|to| (to.rip, to.rcx) = (rip, rip)), "{rip:#x}");
+        }
+    }
+
+    #[test]
+    fn sysret_is_never_taken_to_an_address_that_is_not_canonical() {
+        for bit in 47..64 {
+            for low in [0, 0x7fff_ffff_ffff] {
+                let one = 1 << bit | low;
+                let all_but_one = !one;
+                for rip in [one, all_but_one] {
+                    let is_canonical = [0, 0x1_ffff].contains(&(rip >> 47));
+                    assert_eq!(
+                        is_taken(|to| (to.rip, to.rcx) = (rip, rip)),
+                        is_canonical,
+                        "{rip:#x}"
+                    );
+                }
+            }
+        }
+        assert!(!is_taken(
+            |to| (to.rip, to.rcx) = (0x8000_0000_0000, 0x8000_0000_0000)
+        ));
+    }
+
+    #[test]
+    fn sysret_needs_the_address_in_rcx_and_the_flags_in_r11() {
+        for bit in 0..64 {
+            assert!(!is_taken(|to| to.rcx ^= 1 << bit), "RCX, bit {bit}");
+            assert!(!is_taken(|to| to.r11 ^= 1 << bit), "R11, bit {bit}");
+            assert!(!is_taken(|to| to.rip ^= 1 << bit), "RIP, bit {bit}");
+            assert!(!is_taken(|to| to.rflags ^= 1 << bit), "RFLAGS, bit {bit}");
+        }
+    }
+
+    #[test]
+    fn sysret_is_taken_with_every_flag_but_those_that_it_does_not_load_or_obeys_too_early() {
+        // Every set of the flags that exist.
+        for set in 0u64..1 << 22 {
+            let wanted = set & (rflags::TRAP | rflags::RESUME | rflags::VM | rflags::NESTED) == 0;
+            assert_eq!(
+                is_taken(|to| (to.rflags, to.r11) = (set, set)),
+                wanted,
+                "{set:#x}"
+            );
+        }
+    }
+
+    #[test]
+    fn sysret_has_two_selectors_only() {
+        for selector in 0..=u64::from(u16::MAX) {
+            assert_eq!(
+                is_taken(|to| to.cs = selector),
+                selector == 0xe033,
+                "CS {selector:#x}"
+            );
+            assert_eq!(
+                is_taken(|to| to.ss = selector),
+                selector == 0xe02b,
+                "SS {selector:#x}"
+            );
+        }
+        // What is above a selector is the processor's to leave as it likes, and no reason to trust it.
+        assert!(!is_taken(|to| to.cs |= 1 << 16));
+        assert!(!is_taken(|to| to.ss |= 1 << 16));
+    }
+
+    #[test]
+    fn a_guest_goes_on_with_interrupts_on_and_without_privilege() {
+        for flags in [
+            0,
+            u64::MAX,
+            rflags::IOPL,
+            rflags::NESTED | rflags::VM,
+            rflags::GUEST,
+        ] {
+            let found = rflags::on_return(flags);
+            let forced = rflags::INTERRUPT | rflags::FIXED;
+            assert_eq!(found & forced, forced, "{flags:#x}");
+            let privileged = rflags::IOPL | rflags::VM | rflags::NESTED;
+            assert_eq!(found & privileged, 0, "{flags:#x}");
+            let others = !(forced | privileged);
+            assert_eq!(found & others, flags & others, "{flags:#x}");
+        }
+    }
+
+    #[test]
+    fn a_return_from_a_system_call_can_take_sysret_and_another_keeps_its_registers() {
+        let frame = IretFrame {
+            rax: 1,
+            r11: 2,
+            rcx: 3,
+            flags: IretFlags::IN_SYSCALL,
+            rip: 0x40_0000,
+            cs: FLAT_RING3_CS64.into(),
+            rflags: rflags::CARRY | rflags::IOPL | rflags::NESTED,
+            rsp: 0x7000,
+            ss: FLAT_RING3_SS.into(),
+        };
+        let mut registers = PLAIN;
+        registers.go_on(&frame);
+        let flags = rflags::CARRY | rflags::INTERRUPT | rflags::FIXED;
+        assert_eq!((registers.rip, registers.rflags), (0x40_0000, flags));
+        assert_eq!((registers.rcx, registers.r11), (0x40_0000, flags));
+        assert!(registers.can_take_sysret());
+
+        let flags = IretFlags::empty();
+        registers.go_on(&IretFrame { flags, ..frame });
+        assert_eq!((registers.rcx, registers.r11), (3, 2));
+        assert!(!registers.can_take_sysret());
+    }
+}

@@ -5,13 +5,9 @@ use super::entry;
 use super::running::Guest;
 use crate::arch::percpu::{self, CpuInfo};
 use crate::arch::scheduler;
-use crate::domain::context::{Callback, EventMask, ReturnFault, is_canonical};
+use crate::domain::context::{Callback, EventMask, ReturnFault};
 use crate::registers::{Registers, rflags};
-use guest_abi::segment::{FLAT_RING3_CS64, FLAT_RING3_SS};
 use x86_64::instructions::interrupts;
-
-/// Flags with which SYSRET behaves as IRET would.
-const SYSRET_FLAGS: u64 = !(rflags::TRAP | rflags::RESUME | rflags::VM | rflags::NESTED);
 
 /// The end of every entry: what waits is done, then a guest may run. Returns with interrupts off; `true` if SYSRET
 /// can express the guest's frame.
@@ -21,7 +17,8 @@ pub(super) fn finish(info: &mut CpuInfo) -> bool {
     if !is_quiet(info) {
         do_what_waits(info);
     }
-    take_sysret(&mut info.guest)
+    info.guest.rflags = rflags::on_return(info.guest.rflags);
+    info.guest.can_take_sysret()
 }
 
 /// Called on the first way to a guest with the frame at the top of the stack; ends as [`finish`] does.
@@ -85,21 +82,6 @@ fn do_what_waits(info: &mut CpuInfo) {
             }
         }
     }
-}
-
-/// Gives the guest the hardware's flags of a guest, interrupts on and privilege level 0, and says whether SYSRET can
-/// express its frame.
-#[inline(always)]
-fn take_sysret(registers: &mut Registers) -> bool {
-    registers.rflags = registers.rflags & !(rflags::IOPL | rflags::VM | rflags::NESTED)
-        | rflags::INTERRUPT
-        | rflags::FIXED;
-    registers.cs == u64::from(FLAT_RING3_CS64)
-        && registers.ss == u64::from(FLAT_RING3_SS)
-        && registers.rip == registers.rcx
-        && registers.rflags == registers.r11
-        && registers.rflags & SYSRET_FLAGS == registers.rflags
-        && is_canonical(registers.rip)
 }
 
 /// Tells the guest kernel of selectors that could not be loaded, if it wants to know.

@@ -16,6 +16,7 @@ pub(crate) fn run() {
     cpu::this().iret_flags.set(IretFlags::IN_SYSCALL.bits());
     let frame = user::enter(&registers).frame;
     assert_eq!(frame.vector, trap::SYSCALL);
-    assert_ne!(frame.rbx, 0x1111, "RCX with the flag");
-    assert_ne!(frame.rdx, 0x2222, "R11 with the flag");
+    // Where SYSRET is taken: address and flags of where user mode starts.
+    assert_eq!(frame.rbx, registers.rip, "RCX with the flag");
+    assert_eq!(frame.rdx, registers.rflags, "R11 with the flag");
 }
