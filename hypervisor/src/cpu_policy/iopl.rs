@@ -4,13 +4,17 @@ use super::GuestMode;
 
 /// A virtual I/O privilege level, 0 to 3. The hardware's is always 0.
 ///
-/// The guest kernel counts as privilege level 1 and its user space as 3, though both run in ring 3.
+/// The guest kernel counts as privilege level 1 and its user space as 3, though both run in ring 3. A kernel that has asked
+/// for the architecture's I/O privilege level counts as 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Iopl(u8);
 
 impl Iopl {
     /// No I/O without a permission bitmap.
     pub const NONE: Self = Self(0);
+
+    /// What a kernel at privilege level 0 may do, whatever the level is: everything.
+    pub const OF_LEVEL_0: Self = Self(3);
 
     /// The level that a guest asks for; `None` above 3.
     #[must_use]
@@ -59,6 +63,7 @@ mod tests {
         let permitted = |mode| [0, 1, 2, 3].map(|level| Iopl::new(level).unwrap().permits(mode));
         assert_eq!(permitted(GuestMode::Kernel), [false, true, true, true]);
         assert_eq!(permitted(GuestMode::User), [false, false, false, true]);
+        assert!(Iopl::OF_LEVEL_0.permits(GuestMode::Kernel));
         assert_eq!(Iopl::new(4), None);
         assert_eq!(Iopl::new(u32::MAX), None);
     }

@@ -23,7 +23,7 @@ use crate::cpu_policy::iopl::Iopl;
 pub trait PvCpu: InsnMachine {
     /// Whether it executes the guest's kernel or user space.
     fn mode(&self) -> GuestMode;
-    /// The virtual I/O privilege level.
+    /// The virtual I/O privilege level, as it counts for that.
     fn iopl(&self) -> Iopl;
     /// Number of ports that the guest's permission bitmap covers, 0 without a bitmap.
     fn io_bitmap_ports(&self) -> u32;

@@ -519,7 +519,10 @@ impl PvCpu for Trapped<'_, '_> {
     }
 
     fn iopl(&self) -> Iopl {
-        self.0.context.iopl
+        match self.0.context.is_kernel() && self.0.domain.has_architectural_iopl() {
+            true => Iopl::OF_LEVEL_0,
+            false => self.0.context.iopl,
+        }
     }
 
     fn io_bitmap_ports(&self) -> u32 {

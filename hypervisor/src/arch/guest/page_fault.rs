@@ -19,6 +19,7 @@ use crate::mm::platform::{Device, IoRights, Slot};
 use crate::mm::pte;
 use crate::mm::walk::L1Place;
 use guest_abi::ids::{Mfn, PAGE_SIZE, Vaddr};
+use guest_abi::vm_assist::VmAssist;
 
 /// Error-code bits.
 const PRESENT: u32 = 1 << 0;
@@ -46,7 +47,7 @@ pub(in crate::arch) fn handle(
     let is_store = error_code & (PRESENT | WRITE | RESERVED | FETCH) == PRESENT | WRITE;
     if is_store && guest.context.is_kernel() {
         match table_at(guest, address) {
-            Found::Table(place) => {
+            Found::Table(place) if has_stores_emulated(guest) => {
                 if let Some(result) = store(guest, address, place) {
                     return result;
                 }
@@ -58,10 +59,16 @@ pub(in crate::arch) fn handle(
                     return result;
                 }
             }
-            Found::Other => {}
+            Found::Table(_) | Found::Other => {}
         }
     }
     deliver_page_fault(guest, address, error_code)
+}
+
+/// Whether the domain's stores into its page tables are carried out: a matter of its choice. The first domain's always are,
+/// as on the reference hypervisor, which has to look at its stores anyway: they may be to devices.
+fn has_stores_emulated(guest: &Guest<'_>) -> bool {
+    guest.domain.has_assist(VmAssist::WritablePagetables) || guest.domain.is_hardware_domain()
 }
 
 enum Found {
