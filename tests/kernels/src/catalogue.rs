@@ -32,6 +32,8 @@ pub enum Ending {
     DomainCrash,
     /// With the line `EXPECT POWEROFF`, after which the domain, and so the machine, is switched off.
     Poweroff,
+    /// With the line `EXPECT REBOOT`, after which the domain reboots the machine.
+    Reboot,
     /// In any way, after the line `EXPECT ANYTHING`.
     Anything,
     /// With the line `EXPECT REBOOT`, after which the machine reboots because its watchdog wants it.
@@ -243,6 +245,7 @@ cases! {
     "emulate/cache" = emulate::cache;
     "emulate/invd" = emulate::invd;
     "emulate/clts" = emulate::clts;
+    "emulate/code-of-16-bits" = emulate::code_of_16_bits;
     "emulate/code-with-base" = emulate::code_with_base;
     "emulate/cpuid" = emulate::cpuid;
     "emulate/cpuid-hypervisor" = emulate::cpuid_hypervisor;
@@ -262,6 +265,7 @@ cases! {
     "emulate/msr-known" = emulate::msr_known;
     "emulate/msr-unknown" = emulate::msr_unknown;
     "emulate/operands" = emulate::operands;
+    "emulate/ports-in-16-bits" = emulate::ports_in_16_bits;
     "emulate/refused" = emulate::refused;
     "emulate/time-stamp" = emulate::time_stamp;
     "emulate/unfetchable" = emulate::unfetchable;
@@ -319,6 +323,7 @@ cases! {
     "pte-write/not-level-one" = pte_write::not_level_one;
     "pte-write/race" = pte_write::race, on_many(());
     "pte-write/unaligned" = pte_write::unaligned;
+    "pte-write/without-assist" = pte_write::without_assist;
 
     "call/bad-pointers" = call::bad_pointers;
     "call/callbacks" = call::callbacks;
@@ -355,6 +360,7 @@ cases! {
     "domain/events" = domain::events, on_many(());
     "domain/entry-refusals" = domain::entry_refusals;
     "domain/far-vcpus" = domain::far_vcpus;
+    "domain/foreign-tables" = domain::foreign_tables;
     "domain/grants" = domain::grants;
     "domain/info" = domain::info;
     "domain/many" = domain::many;
@@ -371,6 +377,7 @@ cases! {
     "domain/shares" = domain::shares, on_many(()), under("sched=credit");
     "domain/shutdown" = domain::shutdown, on_many(());
     "domain/suspend" = domain::suspend, on_many(());
+    "domain/table-stores" = domain::table_stores;
     "domain/unknown" = domain::unknown;
 
     "grant/copy" = grant::copy;
@@ -403,6 +410,7 @@ cases! {
     "iret/flags" = iret::flags;
     "iret/in-syscall" = iret::in_syscall;
     "iret/into-nowhere" = iret::into_nowhere;
+    "iret/iopl" = iret::iopl;
     "iret/local-selector" = iret::local_selector;
     "iret/non-canonical" = iret::non_canonical;
     "iret/null-selector" = iret::null_selector;
@@ -502,6 +510,7 @@ cases! {
     "sched/poll" = sched::poll, on_many(());
     "sched/poll-wake" = sched::poll_wake, on_many(());
     "sched/preemption" = sched::preemption, on_many(());
+    "sched/reboot" = sched::reboot, ends(Ending::Reboot);
     "sched/refusals" = sched::refusals;
     "sched/ticking" = sched::ticking, on_many(());
     "sched/soft-reset" = sched::soft_reset, ends(Ending::SoftReset);

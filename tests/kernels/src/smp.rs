@@ -7,7 +7,7 @@ use crate::{clock, cpu, trap};
 use core::sync::atomic::{AtomicPtr, Ordering};
 use guest_abi::errno::Errno;
 use guest_abi::ids::{Vaddr, VcpuId};
-use guest_abi::sched_op::SchedOp;
+use guest_abi::sched_op::{PinOverride, SchedOp};
 use guest_abi::segment::{FLAT_RING3_CS64, FLAT_RING3_SS};
 use guest_abi::trap::TrapFlags;
 use guest_abi::vcpu_context::{ContextFlags, VcpuGuestContext};
@@ -45,6 +45,15 @@ pub(crate) fn nr_vcpus() -> u32 {
             Err(errno) => panic!("is_up of vCPU {count}: {errno:?}"),
         }
     }
+}
+
+/// Has the vCPU that this runs on run on this processor only, or, below 0, again wherever it did.
+pub(crate) fn pin_override(pcpu: i32) -> Outcome {
+    hypercall!(
+        SchedOp,
+        SchedOp::PinOverride.number(),
+        &PinOverride { pcpu }
+    )
 }
 
 /// Skips the case unless the domain has so many vCPUs.

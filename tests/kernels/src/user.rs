@@ -73,15 +73,16 @@ impl UserSpace {
     }
 }
 
-/// `user_code!(name, "instruction", …)`: code for user mode, as the function `name()` that says where it is.
+/// `user_code!(name, "instruction", …; operands)`: code for user mode, as the function `name()` that says where it is.
 macro_rules! user_code {
-    ($name:ident, $($line:literal),+ $(,)?) => {
+    ($name:ident, $($line:literal),+ $(,)? $(; $($operands:tt)*)?) => {
         core::arch::global_asm!(
             ".pushsection .user, \"ax\"",
             concat!(".global user_code_", stringify!($name)),
             concat!("user_code_", stringify!($name), ":"),
             $($line,)+
             ".popsection",
+            $($($operands)*)?
         );
 
         fn $name() -> *const u8 {

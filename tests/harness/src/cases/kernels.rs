@@ -359,6 +359,10 @@ fn ended(run: &mut Run, hypervisor: Hypervisor, ending: Ending) -> Result<Verdic
         ),
         // Halted, the machine stays on: switching it off is the first domain's own doing.
         Ending::Poweroff => (r"Hardware Dom0 halted: halting machine", None),
+        Ending::Reboot => (
+            r"Hardware Dom0 shutdown: rebooting machine",
+            Some(MachineEnding::Exited(0)),
+        ),
         Ending::Stay => (
             r"Hardware Dom0 shutdown \(unknown reason 2\): 'noreboot' set - not rebooting\.",
             None,

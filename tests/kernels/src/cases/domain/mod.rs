@@ -12,6 +12,7 @@ pub(crate) mod destroy_mapped;
 pub(crate) mod entry_refusals;
 pub(crate) mod events;
 pub(crate) mod far_vcpus;
+pub(crate) mod foreign_tables;
 pub(crate) mod grants;
 pub(crate) mod info;
 pub(crate) mod many;
@@ -28,6 +29,7 @@ pub(crate) mod round_trip;
 pub(crate) mod shares;
 pub(crate) mod shutdown;
 pub(crate) mod suspend;
+pub(crate) mod table_stores;
 pub(crate) mod unknown;
 
 use super::prelude::*;

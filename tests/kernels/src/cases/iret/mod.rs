@@ -4,6 +4,7 @@ pub(crate) mod event_on_return;
 pub(crate) mod flags;
 pub(crate) mod in_syscall;
 pub(crate) mod into_nowhere;
+pub(crate) mod iopl;
 pub(crate) mod local_selector;
 pub(crate) mod non_canonical;
 pub(crate) mod null_selector;

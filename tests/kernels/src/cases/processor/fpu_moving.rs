@@ -4,19 +4,11 @@
 use super::super::prelude::*;
 use crate::clock::{self, MS};
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use guest_abi::sched_op::{PinOverride, SchedOp};
+use guest_abi::sched_op::SchedOp;
 
 const ROUNDS: u64 = 160;
 
 static DONE: AtomicU32 = AtomicU32::new(0);
-
-fn pin(pcpu: i32) -> Result<u64, Errno> {
-    hypercall!(
-        SchedOp,
-        SchedOp::PinOverride.number(),
-        &PinOverride { pcpu }
-    )
-}
 
 fn yield_once() {
     let _ = hypercall!(SchedOp, SchedOp::Yield.number());
@@ -55,7 +47,7 @@ fn mover(vcpu: VcpuId) {
             }
             // To a processor that there may be, where others are.
             2 => {
-                let is_pinned = pin((round / 4 % 4) as i32) == Ok(0);
+                let is_pinned = smp::pin_override((round / 4 % 4) as i32) == Ok(0);
                 yield_once();
                 is_pinned
             }
@@ -80,7 +72,7 @@ fn mover(vcpu: VcpuId) {
             "{vcpu:?} in round {round}"
         );
         if is_pinned {
-            assert_eq!(pin(-1), Ok(0));
+            assert_eq!(smp::pin_override(-1), Ok(0));
         }
     }
     DONE.fetch_add(1, SeqCst);

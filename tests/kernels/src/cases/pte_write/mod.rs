@@ -14,6 +14,7 @@ pub(crate) mod narrow;
 pub(crate) mod not_level_one;
 pub(crate) mod race;
 pub(crate) mod unaligned;
+pub(crate) mod without_assist;
 
 /// A live level-1 table at [`SPARE`], stores into which are carried out, and a frame that its first entry
 /// maps.

@@ -17,6 +17,7 @@ pub(crate) mod pin_override;
 pub(crate) mod poll;
 pub(crate) mod poll_wake;
 pub(crate) mod preemption;
+pub(crate) mod reboot;
 pub(crate) mod refusals;
 pub(crate) mod soft_reset;
 pub(crate) mod suspend;

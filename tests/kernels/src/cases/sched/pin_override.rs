@@ -2,16 +2,8 @@
 
 use super::super::prelude::*;
 use guest_abi::platform::{CpuInfo, PlatformOp, PlatformOperation};
-use guest_abi::sched_op::{PinOverride, SchedOp};
+use guest_abi::sched_op::SchedOp;
 use guest_abi::vcpu_op::{GetPhysid, VcpuOp};
-
-fn pin(pcpu: i32) -> Result<u64, Errno> {
-    hypercall!(
-        SchedOp,
-        SchedOp::PinOverride.number(),
-        &PinOverride { pcpu }
-    )
-}
 
 /// The number of the local APIC of this vCPU's processor, and the one in ACPI.
 fn physical_number() -> Result<(u32, u32), Errno> {
@@ -35,18 +27,22 @@ pub(crate) fn run() {
     if first.max_present != 0 {
         assert_eq!(physical_number(), Err(Errno::EINVAL), "it may move");
     }
-    assert_eq!(pin(-1), Err(Errno::EINVAL), "there is nothing to undo");
-    assert_eq!(pin(100), Err(Errno::EINVAL));
-    assert_eq!(pin(0), Ok(0));
+    assert_eq!(
+        smp::pin_override(-1),
+        Err(Errno::EINVAL),
+        "there is nothing to undo"
+    );
+    assert_eq!(smp::pin_override(100), Err(Errno::EINVAL));
+    assert_eq!(smp::pin_override(0), Ok(0));
     assert_eq!(physical_number(), Ok((first.apic_id, first.acpi_id)));
     let nowhere = hypercall!(VcpuOp, VcpuOp::GetPhysid.number(), 0u64, 0x1000u64);
     assert_eq!(nowhere, Err(Errno::EFAULT));
     for _ in 0..10 {
         let _ = hypercall!(SchedOp, SchedOp::Yield.number());
     }
-    assert_eq!(pin(0), Err(Errno::EBUSY), "once at a time");
-    assert_eq!(pin(-1), Ok(0));
-    assert_eq!(pin(-1), Err(Errno::EINVAL));
-    assert_eq!(pin(0), Ok(0));
-    assert_eq!(pin(-5), Ok(0));
+    assert_eq!(smp::pin_override(0), Err(Errno::EBUSY), "once at a time");
+    assert_eq!(smp::pin_override(-1), Ok(0));
+    assert_eq!(smp::pin_override(-1), Err(Errno::EINVAL));
+    assert_eq!(smp::pin_override(0), Ok(0));
+    assert_eq!(smp::pin_override(-5), Ok(0));
 }
