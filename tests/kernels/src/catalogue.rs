@@ -59,6 +59,9 @@ pub struct Case {
     /// Seconds that it takes on purpose, when nobody asks for more; 0 where time is of no matter. It is told by
     /// the word `seconds=`.
     pub runs_for_s: u32,
+    /// The machine's time goes by instructions and nothing else, so that it is the same however busy its host is. The kernel is
+    /// told by the word `exact=1`.
+    pub counts_instructions: bool,
     /// More of the machine: what QEMU's `-device` takes.
     pub devices: &'static [&'static str],
     /// More options of the hypervisor.
@@ -98,6 +101,11 @@ impl Case {
 
     const fn on_cpu(mut self, cpu: &'static str) -> Self {
         self.cpu = Some(cpu);
+        self
+    }
+
+    const fn by_instructions(mut self, (): ()) -> Self {
+        self.counts_instructions = true;
         self
     }
 
@@ -142,6 +150,7 @@ macro_rules! cases {
                 kernel: Kernel::Plain,
                 arguments: "",
                 runs_for_s: 0,
+                counts_instructions: false,
                 devices: &[],
                 options: "",
                 cpu: None,
@@ -470,9 +479,11 @@ cases! {
     "time/clock-area" = time::clock_area;
     "time/older-timer" = time::older_timer;
     "time/periodic" = time::periodic;
+    "time/periodic-exact" = time::periodic, by_instructions(());
     "time/runstate" = time::runstate;
     "time/runstate-of-user" = time::runstate_of_user, on_many(());
     "time/single-shot" = time::single_shot, on_many(());
+    "time/single-shot-exact" = time::single_shot, by_instructions(());
 
     "event/ipi" = event::ipi, on_many(());
     "event/interdomain" = event::interdomain;

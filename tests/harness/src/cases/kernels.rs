@@ -31,6 +31,8 @@ const VERDICT_LIMIT: Duration = Duration::from_secs(90);
 const EXIT_LIMIT: Duration = Duration::from_secs(10);
 /// How long cases run that take their time, where all of it is asked for.
 const LONG_S: u32 = 60;
+/// Each instruction takes 4 ns, and nobody waits for time that is left.
+const COUNTING: [&str; 2] = ["-icount", "shift=2,sleep=off"];
 /// For a domain that nobody knows the end of.
 const LOST_LIMIT: Duration = Duration::from_secs(30);
 /// From the domain's end to the audit's result.
@@ -171,6 +173,10 @@ fn judge(
         true => Qemu::with_right_interrupts().or_else(|_| installed())?,
         false => installed()?,
     };
+    let by_instructions: &[&str] = match case.counts_instructions {
+        true => &COUNTING,
+        false => &[],
+    };
     let usual = Machine::default();
     let machine = Machine {
         cpu: case.cpu.map_or(usual.cpu.clone(), String::from),
@@ -180,7 +186,9 @@ fn judge(
         extra: case
             .devices
             .iter()
-            .flat_map(|device| ["-device", device].map(String::from))
+            .flat_map(|device| ["-device", device])
+            .chain(by_instructions.iter().copied())
+            .map(String::from)
             .collect(),
         ..usual
     };
@@ -200,6 +208,9 @@ fn judge(
     );
     if seconds != 0 {
         line += &format!(" seconds={seconds}");
+    }
+    if case.counts_instructions {
+        line += " exact=1";
     }
     // A case that failed is run again with what its log says.
     if let Ok(seed) = std::env::var("SEED") {
