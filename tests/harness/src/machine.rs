@@ -74,6 +74,15 @@ static HAS_RING: LazyLock<bool> = LazyLock::new(|| {
         .is_ok_and(|status| is_asked && status.success())
 });
 
+/// What the emulator does when the machine is reset or switched off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AtEnd {
+    /// It ends, in either case.
+    Exit,
+    /// Reset, the machine boots anew; off, it is kept as it is.
+    Show,
+}
+
 /// What a machine reads the disc from that it boots from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reader {
@@ -104,6 +113,8 @@ pub struct Machine {
     pub hpet: Hpet,
     /// What reads [`Medium::Disc`].
     pub reader: Reader,
+    /// What happens when it is reset or switched off.
+    pub at_end: AtEnd,
     /// More of QEMU's options.
     pub extra: Vec<String>,
 }
@@ -119,6 +130,7 @@ impl Default for Machine {
             cpu: "max,-smap".into(),
             hpet: Hpet::Present,
             reader: Reader::Drive,
+            at_end: AtEnd::Exit,
             extra: Vec::new(),
         }
     }
@@ -207,7 +219,7 @@ impl Medium {
 
 impl Machine {
     /// QEMU's arguments: this machine, booting from `medium`, with its serial line on standard input and output and
-    /// its monitor on the socket `monitor`, ending instead of rebooting.
+    /// its monitor on the socket `monitor`.
     pub fn arguments(&self, medium: &Medium, monitor: &Path) -> Vec<OsString> {
         let hpet = match self.hpet {
             Hpet::Present => "on",
@@ -224,7 +236,10 @@ impl Machine {
             "-no-user-config",
             "-display",
             "none",
-            "-no-reboot",
+            match self.at_end {
+                AtEnd::Exit => "-no-reboot",
+                AtEnd::Show => "-no-shutdown",
+            },
         ]);
         add(&[
             "-monitor",

@@ -30,6 +30,10 @@ pub enum Ending {
     Verdict,
     /// With the line `EXPECT CRASH`, after which the hypervisor crashes the domain.
     DomainCrash,
+    /// The same, and the machine stays as it is because of `noreboot`.
+    CrashStays,
+    /// The same, and the machine boots anew after the pause for reading.
+    CrashReboots,
     /// With the line `EXPECT POWEROFF`, after which the domain, and so the machine, is switched off.
     Poweroff,
     /// With the line `EXPECT REBOOT`, after which the domain reboots the machine.
@@ -505,6 +509,8 @@ cases! {
     "hostile/everything" = hostile, ends(Ending::Anything), runs_for(12), on_many(());
 
     "sched/block-and-wake" = sched::block_and_wake, on_many(());
+    "sched/crash-reboots" = sched::crash, ends(Ending::CrashReboots), under("noreboot=no");
+    "sched/crash-stays" = sched::crash, ends(Ending::CrashStays);
     "sched/fairness" = sched::fairness, on_many(());
     "sched/handshake" = sched::handshake, on_many(());
     "sched/initialise-in-user-mode" = sched::initialise_in_user_mode, on_many(());

@@ -3,13 +3,14 @@
 //!
 //! Both must come to the same verdict, but for the cases that `docs/REFERENCE-DIFFERENCES.md` lists.
 
+use super::endings::{self, Aftermath};
 use super::{Extent, IMAGE, TEST_IMAGE, no_line};
 use crate::iso::Recipe;
-use crate::machine::{Machine, Medium, Reader};
+use crate::machine::{AtEnd, Machine, Medium, Reader};
 use crate::qemu::Qemu;
 use crate::run::{Missing, Run};
 use crate::suite::{Case, Context};
-use crate::verdict::{Ending as MachineEnding, Verdict};
+use crate::verdict::Verdict;
 use kernels::catalogue::{self, CASES, Ending, FAULTS_OF_EMULATOR};
 use regex_lite::Regex;
 use std::collections::BTreeMap;
@@ -183,6 +184,10 @@ fn judge(
         processors,
         memory_mib: MEMORY_MIB,
         reader: Reader::Virtio,
+        at_end: match expected(hypervisor, case.ending) {
+            Some((_, Some(_))) => AtEnd::Show,
+            _ => AtEnd::Exit,
+        },
         extra: case
             .devices
             .iter()
@@ -359,35 +364,61 @@ fn spoken(line: &str, name: &str) -> Verdict {
     }
 }
 
-/// The verdict on a kernel that has said how its domain will end.
-fn ended(run: &mut Run, hypervisor: Hypervisor, ending: Ending) -> Result<Verdict, Verdict> {
-    let (expected, then) = match ending {
-        Ending::Verdict => return Ok(Verdict::Fail("it ends without a verdict".into())),
+/// What is said at the end of a domain, and what follows that is looked at.
+fn expected(hypervisor: Hypervisor, ending: Ending) -> Option<(&'static str, Option<Aftermath>)> {
+    Some(match ending {
+        Ending::Verdict => return None,
         Ending::Anything => (r"Hardware Dom0", None),
         Ending::DomainCrash => (
             r"Hardware Dom0 crashed: ('noreboot' set - not rebooting\.|rebooting machine in 5 seconds\.)",
             None,
         ),
-        // Halted, the machine stays on: switching it off is the first domain's own doing.
-        Ending::Poweroff => (r"Hardware Dom0 halted: halting machine", None),
+        Ending::CrashStays => (
+            r"Hardware Dom0 crashed: 'noreboot' set - not rebooting\.",
+            Some(Aftermath::Stay),
+        ),
+        Ending::CrashReboots => (
+            r"Hardware Dom0 crashed: rebooting machine in 5 seconds\.",
+            Some(Aftermath::RebootAfterPause),
+        ),
+        Ending::Poweroff => (
+            r"Hardware Dom0 halted: halting machine",
+            Some(match hypervisor {
+                Hypervisor::Paravane => Aftermath::Off,
+                // There, it only halts: switching it off is the first domain's own doing, before.
+                Hypervisor::Reference => Aftermath::Stay,
+            }),
+        ),
         Ending::Reboot => (
             r"Hardware Dom0 shutdown: rebooting machine",
-            Some(MachineEnding::Exited(0)),
+            Some(Aftermath::Reboot),
         ),
         Ending::Stay => (
             r"Hardware Dom0 shutdown \(unknown reason 2\): 'noreboot' set - not rebooting\.",
-            None,
+            Some(Aftermath::Stay),
         ),
         Ending::Watchdog => (
             r"Hardware Dom0 shutdown: watchdog rebooting machine",
-            Some(MachineEnding::Exited(0)),
+            Some(Aftermath::Reboot),
         ),
         Ending::SoftReset => (
             r"Hardware domain 0 did unsupported soft reset, rebooting\.",
-            Some(MachineEnding::Exited(0)),
+            Some(Aftermath::Reboot),
         ),
+    })
+}
+
+/// The verdict on a kernel that has said how its domain will end.
+fn ended(run: &mut Run, hypervisor: Hypervisor, ending: Ending) -> Result<Verdict, Verdict> {
+    let Some((expected, then)) = expected(hypervisor, ending) else {
+        return Ok(Verdict::Fail("it ends without a verdict".into()));
     };
-    let pattern = Regex::new(&format!("{expected}|VERDICT|(?i:panic on cpu)"))
+    // The reference's last line may be lost when it resets the machine.
+    let or_else = match (hypervisor, then) {
+        (Hypervisor::Reference, Some(Aftermath::Reboot)) => "Xen version ",
+        _ => "VERDICT",
+    };
+    let pattern = Regex::new(&format!("{expected}|VERDICT|{or_else}|(?i:panic on cpu)"))
         .map_err(|error| Verdict::NoVerdict(error.to_string()))?;
     let limit = match ending {
         Ending::Anything => LOST_LIMIT,
@@ -400,19 +431,11 @@ fn ended(run: &mut Run, hypervisor: Hypervisor, ending: Ending) -> Result<Verdic
         Ok(_) if ending == Ending::Anything => Ok(Verdict::Pass(String::new())),
         Err(Missing::TimedOut) if ending == Ending::Anything => lives_on(run, hypervisor),
         Ok(line) if line.text.contains("VERDICT") => Ok(Verdict::Fail(line.text)),
+        Ok(line) if endings::is_beginning(&line.text)? => Ok(Verdict::Pass(String::new())),
         Ok(_) => match then {
             None => Ok(Verdict::Pass(String::new())),
-            Some(expected) => match run.wait_for_end(EXIT_LIMIT) {
-                found if found == expected => Ok(Verdict::Pass(String::new())),
-                found => Ok(Verdict::Fail(format!("then {found}"))),
-            },
+            Some(aftermath) => aftermath.of(run),
         },
-        // The reference's last line may be lost when it resets the machine.
-        Err(Missing::Ended(found))
-            if hypervisor == Hypervisor::Reference && Some(found) == then =>
-        {
-            Ok(Verdict::Pass(String::new()))
-        }
         Err(missing) => Err(no_line(expected, &missing)),
     }
 }

@@ -11,6 +11,7 @@ pub mod dom0_load;
 pub mod dom0_matrix;
 pub mod dom0_packages;
 pub mod dom0_speed;
+mod endings;
 pub mod guests;
 pub mod guests_devices;
 pub mod guests_images;

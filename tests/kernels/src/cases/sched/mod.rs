@@ -1,6 +1,7 @@
 //! Who runs when: yielding, blocking, polling, vCPUs that come and go, and how a domain ends.
 
 pub(crate) mod block_and_wake;
+pub(crate) mod crash;
 pub(crate) mod fairness;
 pub(crate) mod handshake;
 pub(crate) mod initialise_in_user_mode;
