@@ -114,6 +114,54 @@ fn a_processor_that_goes_idle_sees_the_vcpu_or_is_poked() {
     });
 }
 
+/// Two are woken whose home sleeps, but wakes by itself at any moment, and another processor, which has nothing to do, leaves to
+/// it who waits there: both run.
+#[test]
+fn who_is_left_to_a_processor_that_was_called_runs() {
+    // Three threads: all interleavings with up to three switches that nobody asked for.
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let machine = machine(2);
+        let both = [0, 1].map(|id| {
+            let vcpu = TestVcpu::new(id);
+            machine.add(&vcpu, CpuSet::only(CPU0)).expect("memory");
+            let set = machine.set_affinity(&vcpu, CpuSet::ALL, 0);
+            assert_eq!(set, Ok(Poke(None)));
+            vcpu
+        });
+        for cpu in [CPU0, CPU1] {
+            assert_eq!(machine.pick_next(cpu, 0, None).pick, Pick::Idle);
+        }
+        let (other, theirs) = (Arc::clone(&machine), both.clone());
+        let waker = thread::spawn(move || {
+            theirs.map(|vcpu| {
+                let change = vcpu.0.run.up().1;
+                tell(&other, &vcpu, change)
+            })
+        });
+        let mut running = [None, None];
+        let mut follow = |mut pokes: Vec<Poke>| {
+            while let Some(Poke(poked)) = pokes.pop() {
+                let Some(cpu) = poked else { continue };
+                let current: &mut Option<TestVcpu> = &mut running[cpu.0 as usize];
+                let decision = machine.pick_next(cpu, 0, current.as_ref());
+                if let Pick::Switch(vcpu) = decision.pick {
+                    assert_eq!(current.replace(vcpu), None);
+                }
+                pokes.push(decision.poke);
+            }
+        };
+        follow(vec![Poke(Some(CPU0))]);
+        let [first, second] = waker.join().expect("no panic");
+        // The interrupt for the first comes late.
+        follow(vec![first, second]);
+        for vcpu in &both {
+            assert!(vcpu.0.run.is_running(), "{vcpu:?} is forgotten");
+        }
+    });
+}
+
 #[test]
 fn two_processors_never_get_the_same_vcpu() {
     loom::model(|| {

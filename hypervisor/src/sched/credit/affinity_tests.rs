@@ -44,8 +44,8 @@ fn who_likes_a_processor_that_is_taken_runs_elsewhere() {
     }
 }
 
-/// Those that work for a moment, wait, and are woken, on a machine with a processor for each, run where they ran, but for those
-/// that a processor takes which has nothing to do before theirs has woken.
+/// Those that work for a moment, wait, and are woken, on a machine with a processor for each, run where they ran: a processor that
+/// has nothing to do leaves them to theirs, which is on its way.
 #[test]
 fn who_is_woken_again_and_again_does_not_go_to_and_fro() {
     for seed in 0..scenarios(10) {
@@ -63,7 +63,7 @@ fn who_is_woken_again_and_again_does_not_go_to_and_fro() {
         let moves: u64 = machine.accounts.iter().map(|account| account.moves).sum();
         assert!(turns > 1000, "seed {seed}: {turns} turns");
         assert!(
-            moves * 3 <= turns,
+            moves * 100 <= turns,
             "seed {seed}, {cpus} processors: {moves} moves in {turns} turns"
         );
     }

@@ -42,8 +42,9 @@
 //!
 //! # No wake-up is lost
 //! A processor marks itself idle, and then looks at all queues. Whoever adds to a queue does so, and then looks for an
-//! idle processor, takes the mark off and pokes it. One of the two sees the other. A processor that is not idle looks again after
-//! a tick at the latest. Parked vCPUs are looked after by their home, which wakes for them: whoever parks one in the queue of another
+//! idle processor, takes the mark off and pokes it. One of the two sees the other. Who waits alone for its home, which is poked, is
+//! left to it by others that have nothing to do; if the home takes somebody else, it offers it to them. A processor that is not
+//! idle looks again after a tick at the latest. Parked vCPUs are looked after by their home, which wakes for them: whoever parks one in the queue of another
 //! processor marks that, and who picks next pokes it if it sleeps.
 //!
 //! # What a decision costs
@@ -415,6 +416,10 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
     /// The same, of one that may run on `hard` and likes to on `soft`.
     fn claim_idle(&self, home: CpuId, hard: &CpuSet, soft: &CpuSet) -> Poke {
         if soft.contains(home) && self.idle.clear(home) {
+            // Before it is poked: it answers after that.
+            if let Some(cpu) = self.cpu(home) {
+                cpu.is_called.store(true, Ordering::SeqCst);
+            }
             return Poke(Some(home));
         }
         let claimed = self.idle.claim(&hard.intersection(soft));

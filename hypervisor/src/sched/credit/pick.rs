@@ -70,7 +70,9 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         let Some(mut locked) = self.lock(cpu) else {
             return idle;
         };
-        let has_unparked = locked.queue.unpark(now_ns);
+        // Others have left to it who waits here: they are told if it does not take all.
+        let is_called = locked.cpu.answer_call();
+        let has_news = locked.queue.unpark(now_ns) | is_called;
         let looks = now_ns >= locked.queue.next_look_ns;
         if looks {
             locked.queue.next_look_ns = now_ns.saturating_add(TICK_NS);
@@ -82,7 +84,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         if turn == Turn::GoesOn {
             let until_ns = self.until(&locked.queue, now_ns, unit);
             drop(locked);
-            return self.decision(cpu, Pick::Stay, until_ns, has_unparked);
+            return self.decision(cpu, Pick::Stay, until_ns, has_news);
         }
         let is_online = locked.cpu.is_online.load(Ordering::Acquire);
         let first = locked.queue.first_charged();
@@ -170,7 +172,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             }
         };
         drop(locked);
-        let mut decision = self.decision(cpu, pick, until_ns, has_unparked);
+        let mut decision = self.decision(cpu, pick, until_ns, has_news);
         if is_claimed && decision.poke == Poke(None) {
             decision.poke = self.offer_elsewhere(cpu);
         }
@@ -308,15 +310,10 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         until_ns.max(now_ns)
     }
 
-    /// With a poke for an idle processor, if some were parked here and may run now.
-    fn decision(
-        &self,
-        cpu: CpuId,
-        pick: Pick<V>,
-        until_ns: u64,
-        has_unparked: bool,
-    ) -> Decision<V> {
-        let poke = if has_unparked {
+    /// With a poke for an idle processor, if some were parked here and may run now, or were left to this processor and wait on.
+    fn decision(&self, cpu: CpuId, pick: Pick<V>, until_ns: u64, has_news: bool) -> Decision<V> {
+        let is_movable = |cpu: &Cpu<V>| cpu.nr_movable.load(Ordering::Relaxed) != 0;
+        let poke = if has_news && self.cpu(cpu).is_some_and(is_movable) {
             self.offer(cpu)
         } else {
             Poke(None)
@@ -464,7 +461,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         let delay_ns = self.migration_delay_ns.load(Ordering::Relaxed);
         for takes_all in [false, true] {
             for (victim, state) in self.others(cpu) {
-                if state.nr_waiting.load(Ordering::SeqCst) == 0 {
+                if !state.needs_help() {
                     continue;
                 }
                 let (taken, is_unfinished) = self.take_from(victim, cpu, now_ns, |unit, _| {

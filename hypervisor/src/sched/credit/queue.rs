@@ -104,6 +104,8 @@ pub(super) struct Cpu<V> {
     /// Its queue's `settled_ns`.
     pub(super) settled_ns: AtomicU64,
     pub(super) is_online: AtomicBool,
+    /// It sleeps no more, or not for long, for somebody that waits in its own queue, and has not looked yet.
+    pub(super) is_called: AtomicBool,
 }
 
 impl<V> Cpu<V> {
@@ -135,6 +137,22 @@ impl<V> Cpu<V> {
             first: AtomicU64::new(0),
             settled_ns: AtomicU64::new(0),
             is_online: AtomicBool::new(false),
+            is_called: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it was called since it has last looked.
+    #[inline]
+    pub(super) fn answer_call(&self) -> bool {
+        self.is_called.load(Ordering::Relaxed) && self.is_called.swap(false, Ordering::SeqCst)
+    }
+
+    /// Whether somebody waits there whom an idle processor may take: not who waits alone for one that is about to come.
+    pub(super) fn needs_help(&self) -> bool {
+        match self.nr_waiting.load(Ordering::SeqCst) {
+            0 => false,
+            1 => !self.is_called.load(Ordering::SeqCst),
+            _ => true,
         }
     }
 
