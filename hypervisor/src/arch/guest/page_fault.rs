@@ -47,8 +47,10 @@ pub(in crate::arch) fn handle(
     let is_store = error_code & (PRESENT | WRITE | RESERVED | FETCH) == PRESENT | WRITE;
     if is_store && guest.context.is_kernel() {
         match table_at(guest, address) {
-            Found::Table(place) if has_stores_emulated(guest) => {
-                if let Some(result) = store(guest, address, place) {
+            Found::Table(place) => {
+                if has_stores_emulated(guest)
+                    && let Some(result) = store(guest, address, place)
+                {
                     return result;
                 }
             }
@@ -59,7 +61,7 @@ pub(in crate::arch) fn handle(
                     return result;
                 }
             }
-            Found::Table(_) | Found::Other => {}
+            Found::Other => {}
         }
     }
     deliver_page_fault(guest, address, error_code)
@@ -67,8 +69,9 @@ pub(in crate::arch) fn handle(
 
 /// Whether the domain's stores into its page tables are carried out: a matter of its choice. The first domain's always are,
 /// as on the reference hypervisor, which has to look at its stores anyway: they may be to devices.
+#[inline(always)]
 fn has_stores_emulated(guest: &Guest<'_>) -> bool {
-    guest.domain.has_assist(VmAssist::WritablePagetables) || guest.domain.is_hardware_domain()
+    guest.domain.is_hardware_domain() || guest.domain.has_assist(VmAssist::WritablePagetables)
 }
 
 enum Found {
