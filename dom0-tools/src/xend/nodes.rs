@@ -172,3 +172,23 @@ impl Nodes for Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_store_refuses_is_a_sentence() {
+        let told = |name: &str| {
+            let refused = Failure::Refused(name.to_owned());
+            fault("written", "/local/domain/3/name", &refused).to_string()
+        };
+        for name in ["EQUOTA", "ENOSPC"] {
+            assert_eq!(
+                told(name),
+                "the store's quota is hit: /local/domain/3/name is not written; `xenstore-control quota` shows the limits"
+            );
+        }
+        assert!(told("EACCES").starts_with("/local/domain/3/name is not written in the store: "));
+    }
+}
