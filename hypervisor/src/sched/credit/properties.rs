@@ -237,9 +237,9 @@ fn what_workers_leave_is_shared_by_weight() {
 /// How late a processor may be to look at who runs, in ns.
 const LATE_NS: f64 = 4000.0;
 
-/// Over any 300 ms a capped domain runs for no more than its cap allows. In the long run it runs for no less
-/// than 2 % below its cap, beside others that want to run, too, if its vCPUs have two fifths of their time to spare, and the
-/// machine a quarter.
+/// Over any 300 ms a capped domain runs for no more than its cap allows. In the long run it runs for no less than 2 % below its
+/// cap, if its vCPUs have two fifths of their time to spare, and the machine a quarter; and beside others that always want to run
+/// for no less than 5 % below, as it waits for them in one queue while a little of their time is spent elsewhere.
 #[test]
 fn caps_are_kept_over_300_ms_and_met() {
     for seed in 0..scenarios(24) {
@@ -291,8 +291,13 @@ fn caps_are_kept_over_300_ms_and_met() {
             let ran = (history.last().expect("many")[index] - start[index]) as f64;
             let wanted = 10.0 * SECOND as f64 * cap;
             if entitled[index] >= cap * 0.999 {
+                let least = if nr_capped == domains.len() {
+                    0.98
+                } else {
+                    0.95
+                };
                 assert!(
-                    ran >= wanted * 0.98,
+                    ran >= wanted * least,
                     "seed {seed}: domain {index} with cap {} and {} vCPUs ran {:.3} s of {:.3} s",
                     domain.cap,
                     domain.vcpus.len(),

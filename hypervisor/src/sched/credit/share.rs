@@ -25,7 +25,7 @@ pub const DEFAULT_WEIGHT: u16 = 256;
 /// How often the number of vCPUs that want to run is averaged.
 pub(super) const ACCOUNTING_NS: u64 = 30_000_000;
 /// For how long a budget holds what the cap allows.
-const DEPTH_NS: u64 = 30_000_000;
+const DEPTH_NS: u64 = 60_000_000;
 /// By `FILL / FILL_UNIT` a budget fills in a nanosecond, for a percent of cap; so that a second, and the largest cap, fit.
 const FILL: u64 = WINDOW_NS / 1_000_000;
 const FILL_UNIT: u64 = 100 * COUNTS_NS / 1_000_000;
