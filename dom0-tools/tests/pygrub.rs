@@ -1,6 +1,7 @@
 //! The process that reads guests' disks has no rights while it does.
 #![cfg(feature = "domains")]
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use std::fs::{self, File};
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -37,13 +38,16 @@ fn it_reads_a_disk_and_can_do_nothing_else() {
         .status();
     assert!(made.expect("mke2fs, of the package e2fsprogs").success());
     let word = r#"{"only_menu":false,"choice":"Default","kernel":"/kernel","ramdisk":"","most_kernel_bytes":268435456,"most_ramdisk_bytes":0}"#;
+    // Somebody leaves a file open for it.
+    let left = File::open(&place).unwrap();
+    fcntl(&left, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
     let mut process = Command::new(env!("CARGO_BIN_EXE_pygrub"))
         .arg(word)
         .stdin(File::open(place.join("disk")).unwrap())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    fs::remove_dir_all(&place).unwrap();
+    drop(left);
     let mut pipe = process.stdout.take().unwrap();
     let mut head = [0];
     // When it tells of the kernel, it has read the disk.
@@ -63,10 +67,16 @@ fn it_reads_a_disk_and_can_do_nothing_else() {
             assert_eq!(status(name), [NOBODY_ELSE; 4].join(" "));
         }
         assert_eq!(status("Groups"), "");
+        let files = fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap();
+        for file in files.flatten() {
+            let open = fs::read_link(file.path()).unwrap();
+            assert_ne!(open, place, "it has a file that was left open");
+        }
         for name in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
             assert_eq!(status(name), "0000000000000000", "{name}");
         }
     }
+    fs::remove_dir_all(&place).unwrap();
     let mut said = Vec::new();
     pipe.read_to_end(&mut said).unwrap();
     assert!(said.len() > 3 << 20, "{}", said.len());

@@ -1,7 +1,7 @@
 //! What the process that reads a guest's disk says: pieces, each with its kind and its length. Who hears it has asked for a
 //! menu or for a kernel, with bounds, and takes nothing else: the guest may have become the speaker.
 
-use super::menu::{Choice, MOST_ENTRIES, Menu};
+use super::menu::{Choice, MOST_ENTRIES, Menu, deceives};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 
@@ -114,9 +114,7 @@ pub(super) enum NoAnswer {
 /// Text of a guest as it may be shown.
 fn shown(text: &str) -> String {
     let end = text.floor_char_boundary(MOST_SHOWN);
-    text.get(..end)
-        .unwrap_or_default()
-        .replace(char::is_control, "?")
+    text.get(..end).unwrap_or_default().replace(deceives, "?")
 }
 
 /// Hears an answer to its end.
@@ -221,7 +219,7 @@ mod tests {
         assert_eq!(hear(&*kernel(), &wanted(4)), Ok(Answer::Found(right)));
         assert_eq!(hear(&*kernel(), &wanted(3)), Err(NoAnswer::TooLong));
         let menu = Menu {
-            titles: vec!["a\u{1b}".into()],
+            titles: vec!["a\u{1b}\u{202E}".into()],
             default: 7,
             timeout_seconds: None,
         };
@@ -233,7 +231,7 @@ mod tests {
         let Ok(Answer::Menu(heard)) = hear(&*bytes, &only_menu) else {
             panic!()
         };
-        assert_eq!((heard.titles, heard.default), (vec!["a?".to_owned()], 0));
+        assert_eq!((heard.titles, heard.default), (vec!["a??".to_owned()], 0));
         // Neither is the other.
         assert_eq!(hear(&*bytes, &wanted(4)), Err(NoAnswer::Senseless));
         assert_eq!(hear(&*kernel(), &only_menu), Err(NoAnswer::Senseless));

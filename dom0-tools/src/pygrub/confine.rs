@@ -4,7 +4,7 @@ use super::apart::{MOST_SECONDS, MOST_WAITING_SECONDS};
 use nix::libc;
 use nix::sys::prctl::{set_dumpable, set_no_new_privs};
 use nix::sys::resource::{Resource, setrlimit};
-use nix::unistd::{Gid, Uid, alarm, geteuid, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Uid, alarm, close, geteuid, setgid, setgroups, setuid};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, TargetArch, apply_filter,
@@ -12,6 +12,8 @@ use seccompiler::{
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
+use std::io;
+use std::os::fd::RawFd;
 
 /// A user and a group that nobody has: Debian gives out no such numbers.
 pub(super) const NOBODY_ELSE: u32 = 65_522;
@@ -38,6 +40,23 @@ const CALLS: [i64; 16] = [
     libc::SYS_exit,
     libc::SYS_exit_group,
 ];
+
+/// Closes all files but standard input, output and error, whoever has left them open for this process. It must not have any
+/// of its own yet.
+///
+/// # Errors
+///
+/// They can't be listed.
+pub(super) fn close_others() -> io::Result<()> {
+    let names = fs::read_dir("/proc/self/fd")?.flatten();
+    let numbers = names.filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok());
+    // That of the list itself is among them, and closed by then.
+    let others: Vec<_> = numbers.filter(|&number| number > 2).collect();
+    for number in others {
+        let _ = close(number);
+    }
+    Ok(())
+}
 
 /// From here on this process can do what the module says, and nothing gives it back what it had.
 ///

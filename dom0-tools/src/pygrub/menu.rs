@@ -7,6 +7,16 @@ pub const MOST_ENTRIES: usize = 256;
 /// Bytes of a title that are taken.
 const MOST_TITLE_BYTES: usize = 200;
 
+/// Whether a letter makes a terminal show something else than what is written: a control character, one that turns the
+/// direction of what follows, or one that ends a line.
+pub(super) fn deceives(letter: char) -> bool {
+    letter.is_control()
+        || matches!(
+            letter,
+            '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
 /// An entry, or one of the menus that it is in.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Step {
@@ -50,7 +60,7 @@ impl Entry {
         let mut title = titles.join(" > ");
         let end = title.floor_char_boundary(MOST_TITLE_BYTES);
         title.truncate(end);
-        title.replace(char::is_control, "?")
+        title.replace(deceives, "?")
     }
 }
 
@@ -120,7 +130,7 @@ fn split(name: &str) -> Vec<String> {
 /// What is offered to who chooses.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Menu {
-    /// Of each entry, without control characters.
+    /// Of each entry, without letters that could deceive who reads them.
     pub titles: Vec<String>,
     /// The number of the one that is booted unless somebody chooses.
     pub default: u32,
@@ -190,5 +200,8 @@ mod tests {
         assert_eq!(all.entries[2].title(), "More > a > b");
         let long = entry(&[(0, &format!("\u{1b}[2J{}", "é".repeat(500)), "")]);
         assert!(long.title().starts_with("?[2J") && long.title().len() <= MOST_TITLE_BYTES);
+        // What follows such a letter would be shown from right to left: as another title.
+        let turned = entry(&[(0, "a\u{202E}b\u{2066}c\u{200F}d\u{2028}e\u{5D0}", "")]);
+        assert_eq!(turned.title(), "a?b?c?d?e\u{5D0}");
     }
 }
