@@ -184,6 +184,8 @@ cases! {
 cases! {
     /// What guests of the tools do, which those judge who look from the first domain.
     GUESTS:
+    "guest/balloon" = guest::balloon;
+    "guest/device-attack" = guest::device_attack;
     "guest/hog" = guest::hog;
     "guest/idle" = guest::idle;
     "guest/store-attack" = guest::store_attack;

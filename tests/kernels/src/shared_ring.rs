@@ -20,7 +20,7 @@ pub(crate) fn rest() {
     let _ = hypercall!(SchedOp, SchedOp::Yield.number());
 }
 
-/// A frame of this domain that a daemon of the first one works on as well.
+/// A frame of this domain that a daemon of the first one, or a driver there, works on as well.
 #[derive(Clone, Copy)]
 pub(crate) struct SharedFrame {
     va: Vaddr,
@@ -42,7 +42,16 @@ impl SharedFrame {
         }
     }
 
-    fn byte(&self, offset: usize) -> &'static AtomicU8 {
+    /// A frame of this kernel's, which it grants to a back end.
+    pub(crate) fn own(frame: Frame) -> Self {
+        Self {
+            va: frame.va(),
+            port: Port(0),
+        }
+    }
+
+    /// The byte at an offset.
+    pub(crate) fn byte(&self, offset: usize) -> &'static AtomicU8 {
         assert!(offset < PAGE_SIZE);
         // SAFETY: the page stays mapped, and all accesses to it are atomic.
         unsafe { &*((self.va.0 + offset as u64) as *const AtomicU8) }

@@ -165,7 +165,7 @@ fn give_devices(shell: &mut Shell) -> Result<(), Verdict> {
 }
 
 /// What decides what is killed when: what the environment says, else another one each time.
-fn seed() -> u32 {
+pub(super) fn seed() -> u32 {
     let said = std::env::var("SEED")
         .ok()
         .and_then(|seed| seed.parse().ok());

@@ -13,6 +13,7 @@ pub mod dom0_packages;
 pub mod dom0_speed;
 mod endings;
 pub mod guests;
+pub mod guests_attacked;
 pub mod guests_devices;
 pub mod guests_images;
 pub mod guests_many;
@@ -46,7 +47,7 @@ pub const TEST_IMAGE: &str = "build/paravane-test";
 
 /// Cases that run with `FULL=1` or when they are asked for by name, as all others have to end within half an hour on two
 /// processors. Of what most of them try, a shorter case tries the essential part.
-const LONG: [&str; 16] = [
+const LONG: [&str; 18] = [
     "boot/same-ram-disk",
     "costs/wake-ups-beside-others",
     "dom0/boot-speed-q35-1cpu",
@@ -55,9 +56,11 @@ const LONG: [&str; 16] = [
     "dom0/deb-installed-2cpu",
     "guests/compute",
     "guests/device-refusals",
+    "guests/devices-attacked",
     "guests/faster-than-reference",
     "guests/many",
     "guests/memory",
+    "guests/memory-sweep",
     "guests/pygrub",
     "guests/reboot",
     "guests/shell",
@@ -95,6 +98,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(devices::cases(extent));
     cases.extend(keys::cases());
     cases.extend(guests::cases(extent));
+    cases.extend(guests_attacked::cases(extent));
     cases.extend(guests_devices::cases(extent));
     cases.extend(guests_memory::cases(extent));
     cases.extend(guests_images::cases(extent));
