@@ -1,7 +1,7 @@
 //! Guests of a stock Debian kernel under `xm`: to their shell and through their life, from outside and from inside.
 
 use super::accounts::{self, Ran};
-use super::guests_devices::{in_guest, must_be_same, sum_of};
+use super::guests_devices::{filling, in_guest, must_be_same, sum_of};
 use super::shell::{Boot, PROMPT, Shell};
 use super::{Extent, TEST_IMAGE};
 use crate::machine::{Board, Machine};
@@ -312,8 +312,7 @@ fn reboot(shell: &mut Shell, mib: u32) -> Result<(), Verdict> {
     shell.output("stty columns 250; truncate -s 64M /tmp/a.img")?;
     create(shell, "disk=file:/tmp/a.img,xvda,w")?;
     in_guest(shell, "stty columns 250")?;
-    let write = format!("head -c {mib}m /dev/urandom | tee /dev/xvda | md5sum");
-    let written = sum_of(&in_guest(shell, &format!("{write}; sync"))?)?;
+    let written = sum_of(&in_guest(shell, &filling("/dev/xvda", mib))?)?;
     leave(shell)?;
     shell.output("xm list --long demo | grep uuid > /tmp/before")?;
     shell.output_within("sleep 61", GUEST_LIMIT)?;

@@ -53,6 +53,15 @@ pub(super) fn in_guest(shell: &mut Shell, command: &str) -> Result<Vec<String>, 
     }
 }
 
+/// What fills so much of a disk with anything and prints its checksum. It writes by the tens of KiB: of what is less than a
+/// page, all of the page is read first, which on an emulated machine takes minutes.
+pub(super) fn filling(disk: &str, mib: u32) -> String {
+    format!(
+        "mkfifo /tmp/p; md5sum </tmp/p >/tmp/s & head -c {mib}m /dev/urandom | tee /tmp/p | \
+         dd of={disk} bs=64k iflag=fullblock conv=fsync 2>/dev/null && wait && cat /tmp/s"
+    )
+}
+
 /// The one checksum that a command prints.
 pub(super) fn sum_of(lines: &[String]) -> Result<String, Verdict> {
     let sum = pattern(r"^[0-9a-f]{32}")?;

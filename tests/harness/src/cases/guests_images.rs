@@ -4,7 +4,7 @@
 
 use super::guests::{GUEST_LIMIT, GUEST_PROMPT, leave};
 use super::guests_devices::{
-    TRANSFER_LIMIT, create_of, in_guest, must_be_same, no_device_is_left, prepare, sum_of,
+    TRANSFER_LIMIT, create_of, filling, in_guest, must_be_same, no_device_is_left, prepare, sum_of,
 };
 use super::shell::{Boot, Shell};
 use super::{Extent, dom0_load};
@@ -123,8 +123,7 @@ fn images(shell: &mut Shell) -> Result<(), Verdict> {
     must_be_same("what the guest reads of the base", &begin, &read)?;
     // The number is a name, too.
     in_guest(shell, "[ -b /dev/xvdb ] && ! [ -e /dev/xvdc ]")?;
-    let write = format!("head -c {mib}m /dev/urandom | tee /dev/xvda | md5sum");
-    let written = sum_in_guest(shell, &format!("{write}; sync"))?;
+    let written = sum_in_guest(shell, &filling("/dev/xvda", mib))?;
     leave(shell)?;
 
     must_refuse(
