@@ -48,9 +48,14 @@ pub(super) fn is_beginning(line: &str) -> Result<bool, Verdict> {
     Ok(pattern(BEGINNING)?.is_match(line))
 }
 
+/// What the emulator says of the machine: whether it runs.
 fn status(run: &Run) -> Result<String, Verdict> {
-    run.command_monitor("info status")
-        .map_err(|error| Verdict::NoVerdict(format!("QEMU's monitor: {error}")))
+    let said = run
+        .command_monitor("info status")
+        .map_err(|error| Verdict::NoVerdict(format!("QEMU's monitor: {error}")))?;
+    // Before it comes the command, as it was typed.
+    let line = said.lines().find(|line| line.starts_with("VM status"));
+    Ok(line.unwrap_or("no status").trim().to_string())
 }
 
 fn goes_off(run: &mut Run) -> Result<Verdict, Verdict> {
@@ -80,7 +85,7 @@ fn boots_anew(run: &mut Run, pause: Duration) -> Result<Verdict, Verdict> {
         Ok(_) => Ok(Verdict::Pass(String::new())),
         Err(Missing::TimedOut) => Ok(Verdict::Fail(format!(
             "it does not boot again: {}",
-            status(run)?.trim()
+            status(run)?
         ))),
         Err(missing) => Err(no_line("the next boot", &missing)),
     }
@@ -92,10 +97,7 @@ fn stays(run: &mut Run) -> Result<Verdict, Verdict> {
         Err(Missing::Ended(ending)) => Err(Verdict::NoVerdict(ending.to_string())),
         Err(Missing::TimedOut | Missing::Slept) => match status(run)? {
             status if status.contains("running") => Ok(Verdict::Pass(String::new())),
-            status => Ok(Verdict::Fail(format!(
-                "it does not stay: {}",
-                status.trim()
-            ))),
+            status => Ok(Verdict::Fail(format!("it does not stay: {status}"))),
         },
     }
 }
