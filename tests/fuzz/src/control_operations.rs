@@ -176,9 +176,8 @@ fn privileges(argument: &[u8]) {
 }
 
 fn judge(rule: Rule) {
-    let admit = |is_controller, owns_hardware| {
-        rule.admit(Rights::made_up(is_controller, owns_hardware))
-    };
+    let admit =
+        |is_controller, owns_hardware| rule.admit(Rights::made_up(is_controller, owns_hardware));
     assert_eq!(admit(false, false), Err(Errno::EPERM));
     let most = match rule.offer {
         Offer::Yes => Ok(()),
