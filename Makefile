@@ -6,6 +6,8 @@ MAKEFLAGS += --no-print-directory
 # What the hypervisor and the first domain's kernel are told at boot, and the machine that `make run` pretends to be.
 OPTIONS ?= console=com1,vga loglvl=all dom0_mem=512M
 DOM0 ?= console=hvc0 earlyprintk=xen
+# The first domain's RAM disk is told that there is a disk with the demonstration guest.
+GUEST ?= build/guest/disk.img
 MACHINE ?= q35
 CPUS ?= 2
 MEMORY ?= 1G
@@ -15,7 +17,7 @@ QEMU ?= qemu-system-x86_64
 # Seconds that each fuzz target runs.
 TIME ?= 60
 
-.PHONY: help setup image test-image dom0 disk deb iso run test test-reference bench fuzz lint fmt doc clean
+.PHONY: help setup image test-image dom0 guest disk deb iso run test test-reference bench fuzz lint fmt doc clean
 
 help: ## list the targets
 	@echo "Paravane: a paravirtualizing hypervisor for x86_64"
@@ -40,6 +42,9 @@ test-image: setup ## build/paravane-test, the image that can be told to die
 dom0: setup ## build/dom0: a Debian kernel and a RAM disk with a shell for the first domain
 	@boot/make-dom0
 
+guest: setup ## build/guest/disk.img: a disk with a minimal Debian, which `make run` has for a guest
+	@boot/make-guest
+
 disk: image ## build/disk/disk.img: a disk with a full Debian 12 as the first domain, GRUB, and the hypervisor
 	@boot/make-disk
 
@@ -53,11 +58,13 @@ iso: image dom0 ## build/paravane.iso, which GRUB boots on a BIOS and on UEFI: t
 # QEMU's escape character is moved from Ctrl-A, which switches between the first domain and the debug keys.
 run: ## boot it in QEMU, to a shell of the first domain on this terminal
 	@echo "Building the hypervisor and its first domain: minutes the first time, seconds afterwards."
-	@$(MAKE) iso
+	@$(MAKE) guest
+	@$(MAKE) iso DOM0='$(DOM0) GUEST_DISK=vda'
 	@echo "The serial console follows, and a shell after half a minute. To end it: poweroff. To leave: Ctrl-], then X."
-	@echo "A guest to try there: xm create -c demo (Ctrl-] twice leaves its console), xm list, xm shutdown -w demo."
+	@echo "A guest to try there: xm create -c debian (Ctrl-] twice leaves its console), xm list, xm shutdown -w debian."
 	@$(QEMU) -nodefaults -no-user-config -machine $(MACHINE) -accel $(ACCEL) -cpu $(CPU) -smp $(CPUS) \
-		-m $(MEMORY) -display none -serial mon:stdio -echr 0x1d -no-reboot -cdrom build/paravane.iso -boot d
+		-m $(MEMORY) -display none -serial mon:stdio -echr 0x1d -no-reboot -cdrom build/paravane.iso -boot d \
+		-drive if=none,id=guest,format=raw,file=$(GUEST) -device virtio-blk-pci,drive=guest
 
 test: setup ## what is tested within half an hour: on the host, then in QEMU
 	@tests/run-all

@@ -14,6 +14,7 @@ pub mod dom0_speed;
 mod endings;
 pub mod guests;
 pub mod guests_attacked;
+pub mod guests_debian;
 pub mod guests_devices;
 pub mod guests_images;
 pub mod guests_many;
@@ -47,7 +48,7 @@ pub const TEST_IMAGE: &str = "build/paravane-test";
 
 /// Cases that run with `FULL=1` or when they are asked for by name, as all others have to end within half an hour on two
 /// processors. Of what most of them try, a shorter case tries the essential part.
-const LONG: [&str; 18] = [
+const LONG: [&str; 19] = [
     "boot/same-ram-disk",
     "costs/wake-ups-beside-others",
     "dom0/boot-speed-q35-1cpu",
@@ -55,6 +56,7 @@ const LONG: [&str; 18] = [
     "dom0/cloud-kernel",
     "dom0/deb-installed-2cpu",
     "guests/compute",
+    "guests/debian",
     "guests/device-refusals",
     "guests/devices-attacked",
     "guests/faster-than-reference",
@@ -99,6 +101,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(keys::cases());
     cases.extend(guests::cases(extent));
     cases.extend(guests_attacked::cases(extent));
+    cases.extend(guests_debian::cases());
     cases.extend(guests_devices::cases(extent));
     cases.extend(guests_memory::cases(extent));
     cases.extend(guests_images::cases(extent));
