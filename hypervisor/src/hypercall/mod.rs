@@ -56,6 +56,7 @@ fn subject(guest: &Guest<'_>, id: DomId, check: Check) -> Result<Arc<Domain>, Er
         return Ok(guest.domain.clone());
     }
     check.admit(guest.domain.rights(), Whom::Other)?;
+    speculation::barrier();
     Domains.find(id).ok_or(Errno::ESRCH)
 }
 
