@@ -265,10 +265,7 @@ impl<'a> Options<'a> {
             cpus: self.cpus(vcpus)?,
             cpu_weight: self.number("cpu_weight")?.unwrap_or(256) as u16,
             cpu_cap: cpu_cap as u16,
-            pool: match self.text("pool")? {
-                pool if pool.is_empty() => "Pool-0".to_owned(),
-                pool => pool,
-            },
+            pool: self.one_of("pool", &["Pool-0"])?,
             features: self.features()?,
             on_poweroff: self.action(off_key, default_off)?,
             on_reboot: self.action("on_reboot", default_reboot)?,

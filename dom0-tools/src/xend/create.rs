@@ -305,9 +305,6 @@ fn warnings(config: &DomainConfig) -> Vec<String> {
     if config.localtime {
         warnings.push("localtime has no effect yet: the guest's clock shows UTC".to_owned());
     }
-    if config.pool != "Pool-0" {
-        warnings.push(format!("pool = {}: there is only Pool-0 yet", config.pool));
-    }
     if config.on_xend_stop == "suspend" {
         warnings.push("on_xend_stop = suspend has no effect yet".to_owned());
     }

@@ -81,7 +81,7 @@ impl fmt::Display for BzImageError {
             Self::NotAKernel([a, b, c, d]) => write!(
                 f,
                 "the file begins with {a:02x} {b:02x} {c:02x} {d:02x}: it is neither a bzImage nor an ELF \
-                 file; give the kernel (vmlinuz) as the first module"
+                 file; give the kernel (vmlinuz)"
             ),
             Self::BareStream(compression) => write!(
                 f,

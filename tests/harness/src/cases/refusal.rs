@@ -50,7 +50,7 @@ impl BadKernel {
         const BYTES: usize = 64 << 10;
         if let Self::None = self {
             let sentence = "the file begins with 5b 74 6f 6f: it is neither a bzImage nor an ELF file; \
-                            give the kernel (vmlinuz) as the first module";
+                            give the kernel (vmlinuz)";
             return Ok(("rust-toolchain.toml".into(), sentence.into()));
         }
         let whole = Path::new("build/kernels").join(Kernel::Plain.file_name());
