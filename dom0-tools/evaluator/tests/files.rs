@@ -72,6 +72,17 @@ fn a_plain_file_is_a_domain() {
 }
 
 #[test]
+fn there_is_one_pool() {
+    for named in ["", "pool = 'Pool-0'"] {
+        assert_eq!(domain(named).unwrap().pool, "Pool-0");
+    }
+    assert_eq!(
+        refusal("pool = 'Pool-1'"),
+        "/etc/xen/etch, line 2: pool = 'Pool-1': write Pool-0"
+    );
+}
+
+#[test]
 fn files_are_programs() {
     let config = domain(
         "import os, re\narch = os.uname()[4]\nif re.search('64', arch):\n    extra = 'lib64'\nelse:\n    extra = 'lib'\n\
