@@ -302,11 +302,11 @@ impl Run {
         let registers = &mut self.context.registers;
         let before = *registers;
         registers.go_on(&frame);
-        let kept = match frame.flags.contains(IretFlags::IN_SYSCALL) {
-            true => (before.rcx, before.r11),
+        let wanted = match frame.flags.contains(IretFlags::IN_SYSCALL) {
+            true => (registers.rip, registers.rflags),
             false => (frame.rcx, frame.r11),
         };
-        assert_eq!((registers.rcx, registers.r11), kept);
+        assert_eq!((registers.rcx, registers.r11), wanted);
         assert_eq!(
             (registers.rax, registers.rip, registers.rsp),
             (frame.rax, frame.rip, frame.rsp)

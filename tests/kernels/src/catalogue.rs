@@ -289,6 +289,7 @@ cases! {
     "mmu/clear-and-copy" = mmu::clear_and_copy;
     "mmu/flush-cache" = mmu::flush_cache, on_many(());
     "mmu/flush-others" = mmu::flush_others, on_many(());
+    "mmu/flush-owed" = mmu::flush_owed, on_many(());
     "mmu/invlpg" = mmu::invlpg;
     "mmu/long-list" = mmu::long_list;
     "mmu/machphys" = mmu::machphys;

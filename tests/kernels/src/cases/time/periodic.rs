@@ -85,10 +85,12 @@ pub(crate) fn run() {
     let port = clock::bind_timer();
     PORT.store(port.0, SeqCst);
     trap::set_handler(trap::EVENT, handle);
-    // A hundred times a second, until somebody says otherwise. What has become due before is one tick.
-    let since = clock::now_ns();
+    // A hundred times a second, until somebody says otherwise, since some moment before. What has become due since then is one
+    // tick, and the next one comes within a period of that.
+    let period = 10 * MS;
+    let since = clock::now_ns().saturating_sub(period);
     event::unmask_upcalls();
-    ticks_every(10 * MS, since);
+    ticks_every(period, since);
     for refused in [0, MS - 1, u64::MAX] {
         assert_eq!(set(refused), Err(Errno::EINVAL), "{refused} ns");
     }
