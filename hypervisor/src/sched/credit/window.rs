@@ -53,13 +53,16 @@ impl Window {
     /// after [`room`](Self::room).
     pub(super) fn room_at(&mut self, wanted_ns: u64, most_ns: u64) -> u64 {
         let mut sum_ns = self.sum_ns;
-        let mut piece = self.first;
-        while sum_ns.saturating_add(wanted_ns) > most_ns && sum_ns != 0 {
+        let mut last = self.first;
+        for piece in (self.first..).take(PIECES as usize) {
+            if sum_ns.saturating_add(wanted_ns) <= most_ns {
+                break;
+            }
             sum_ns = sum_ns.saturating_sub(*self.piece(piece));
-            piece += 1;
+            last = piece;
         }
-        // The last of those that have to go is the one before.
-        (piece + TOUCHED - 1).saturating_mul(PIECE_NS)
+        // When the last of those that have to go is out of every window.
+        last.saturating_add(TOUCHED).saturating_mul(PIECE_NS)
     }
 
     /// The piece that a time is in, of those that count.
