@@ -2,8 +2,8 @@
 //!
 //! `test=fault:NAME@CPU` on the command line plants one; the functions are named for the backtrace.
 //! `test=lose-reference` makes the books of memory wrong, for the audit to find it; `test=low-limit` has the direct map
-//! end early, as no emulated machine has more memory than it shows; `test=other-version` refuses all tools. Memory that is given to somebody as it is
-//! is [soiled](soil) always.
+//! end early, as no emulated machine has more memory than it shows; `test=other-version` refuses all tools. Memory that
+//! is given to somebody as it is is [soiled](soil) always.
 
 use super::memory::mm;
 use super::{apic, clock, death, paging, percpu, port, smp};
