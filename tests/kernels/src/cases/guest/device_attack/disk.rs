@@ -3,7 +3,7 @@
 use super::grants::Grants;
 use super::keys::{Device, Keys};
 use super::ring::{Ring, new_port, notify};
-use super::{Done, LOOK_MS, comes, sleep};
+use super::{ANSWER_LIMIT_MS, Done, FrontEnd, LOOK_MS, comes, sleep};
 use crate::chance::Chance;
 use crate::event;
 use crate::memory::Frame;
@@ -11,13 +11,11 @@ use guest_abi::blkif::{
     BlockOperation, BlockRequest, BlockStatus, DiscardFlags, DiscardRequest, ENTRY_SIZE,
     IndirectRequest, MAX_INDIRECT_FRAMES, MAX_SEGMENTS, RING_ENTRIES, Segment,
 };
-use guest_abi::device_state::{DeviceState, PROTOCOL_X86_32, PROTOCOL_X86_64};
+use guest_abi::device_state::{PROTOCOL_X86_32, PROTOCOL_X86_64};
 use guest_abi::grant_table::AccessFlags;
 use guest_abi::ids::{GrantRef, Port};
 use zerocopy::{FromZeros, IntoBytes};
 
-/// How long answers are waited for.
-const ANSWER_LIMIT_MS: u64 = 3_000;
 /// Sectors that are surely there.
 const SECTORS: u64 = 2048;
 
@@ -41,121 +39,7 @@ impl Disk {
         }
     }
 
-    /// Connects, if it is not, is hostile in one way, and looks whether it is served afterwards.
-    pub(super) fn round(&mut self, keys: &mut Keys, grants: &mut Grants, chance: &mut Chance) {
-        grants.restore();
-        if self.device.is_none() {
-            if chance.below(2) == 0 {
-                self.connect_badly(keys, grants, chance);
-            }
-            self.connect(keys, grants);
-        }
-        if self.device.is_none() {
-            return;
-        }
-        let way = chance.below(super::WAYS as u64) as usize;
-        self.done.attacks[way] += 1;
-        match way {
-            0 => self.garbage(chance),
-            1 => self.lies(grants, chance),
-            2 => self.indirect_lies(grants, chance),
-            3 => self.discards(chance),
-            4 => {
-                self.lies(grants, chance);
-                grants.take_away(chance);
-                self.ring.scribble(chance);
-            }
-            5 => {
-                self.lies(grants, chance);
-                self.ring.move_indices(chance);
-            }
-            6 => {
-                for _ in 0..2000 {
-                    notify(self.port);
-                }
-            }
-            _ => {
-                // It rarely comes back from this.
-                if chance.below(4) == 0 {
-                    self.ring.run_ahead(chance);
-                    notify(self.port);
-                    // Until it has looked.
-                    sleep(LOOK_MS);
-                }
-            }
-        }
-        grants.restore();
-        let (ring, port) = (&self.ring, self.port);
-        let is_answered = comes(ANSWER_LIMIT_MS, || {
-            notify(port);
-            ring.answered() == ring.produced
-        });
-        if is_answered && self.is_served(grants, chance) {
-            self.done.served += 1;
-        } else {
-            self.done.silences += 1;
-            self.device = None;
-        }
-    }
-
-    fn connect(&mut self, keys: &mut Keys, grants: &Grants) {
-        let Some(device) = keys.device("vbd") else {
-            return;
-        };
-        if !keys.start_over(&device) {
-            return;
-        }
-        let _ = event::close(self.port);
-        self.port = new_port();
-        self.ring.empty();
-        grants.set_ring_readonly(self.ring.gref, self.ring.frame, AccessFlags::empty());
-        keys.unset(&device, &["ring-page-order", "multi-queue-num-queues"]);
-        keys.set(&device, "ring-ref", format_args!("{}", self.ring.gref.0));
-        keys.set(&device, "event-channel", format_args!("{}", self.port.0));
-        keys.set(&device, "protocol", format_args!("{PROTOCOL_X86_64}"));
-        keys.set_state(&device, DeviceState::Connected);
-        if keys.back_end_gets(&device, &[DeviceState::Connected]) {
-            self.done.connects += 1;
-            self.device = Some(device);
-        }
-    }
-
-    /// Rings, ports and layouts that make no sense.
-    fn connect_badly(&mut self, keys: &mut Keys, grants: &Grants, chance: &mut Chance) {
-        let Some(device) = keys.device("vbd") else {
-            return;
-        };
-        if !keys.start_over(&device) {
-            return;
-        }
-        self.ring.empty();
-        let ring = grants.any(chance);
-        keys.set(&device, "ring-ref", format_args!("{}", ring.0));
-        keys.set(&device, "event-channel", format_args!("{}", self.port.0));
-        match chance.below(7) {
-            0 => keys.set(&device, "event-channel", format_args!("99999")),
-            1 => keys.set(&device, "ring-ref", format_args!("none")),
-            2 => keys.set(&device, "protocol", format_args!("none")),
-            3 => {
-                let order = chance.below(1 << 32);
-                keys.set(&device, "ring-page-order", format_args!("{order}"));
-            }
-            4 => {
-                let queues = chance.below(1 << 32);
-                keys.set(&device, "multi-queue-num-queues", format_args!("{queues}"));
-            }
-            5 => {
-                grants.set_ring_readonly(self.ring.gref, self.ring.frame, AccessFlags::READONLY);
-                keys.set(&device, "ring-ref", format_args!("{}", self.ring.gref.0));
-            }
-            // The other layout, of the same bytes.
-            _ => keys.set(&device, "protocol", format_args!("{PROTOCOL_X86_32}")),
-        }
-        keys.any_states(&device, chance);
-        self.done.bad_connects += 1;
-    }
-
-    fn offer(&mut self) {
+    fn publish(&mut self) {
         self.ring.publish();
         notify(self.port);
     }
@@ -167,7 +51,7 @@ impl Disk {
             bytes.fill_with(|| chance.below(256) as u8);
             self.ring.put(&bytes);
         }
-        self.offer();
+        self.publish();
     }
 
     fn segment(grants: &Grants, chance: &mut Chance) -> Segment {
@@ -202,7 +86,7 @@ impl Disk {
             request.seg.fill_with(|| Self::segment(grants, chance));
             self.ring.put(request.as_bytes());
         }
-        self.offer();
+        self.publish();
     }
 
     /// Lists of segments in frames of their own, which are none, or are anything.
@@ -230,7 +114,7 @@ impl Disk {
             let bytes = segment.as_bytes().try_into().unwrap_or_default();
             frame.write(index, u64::from_le_bytes(bytes));
         }
-        self.offer();
+        self.publish();
         Grants::scribble(frame, chance);
     }
 
@@ -244,7 +128,98 @@ impl Disk {
             request.nr_sectors = Self::sector(chance);
             self.ring.put(request.as_bytes());
         }
-        self.offer();
+        self.publish();
+    }
+}
+
+impl FrontEnd for Disk {
+    const KIND: &'static str = "vbd";
+
+    fn device(&mut self) -> &mut Option<Device> {
+        &mut self.device
+    }
+
+    fn done(&mut self) -> &mut Done {
+        &mut self.done
+    }
+
+    fn requests(&self) -> (&Ring, Port) {
+        (&self.ring, self.port)
+    }
+
+    fn offer(&mut self, device: &Device, keys: &mut Keys, grants: &Grants) {
+        let _ = event::close(self.port);
+        self.port = new_port();
+        self.ring.empty();
+        grants.set_ring_readonly(self.ring.gref, self.ring.frame, AccessFlags::empty());
+        keys.unset(device, &["ring-page-order", "multi-queue-num-queues"]);
+        keys.set(device, "ring-ref", format_args!("{}", self.ring.gref.0));
+        keys.set(device, "event-channel", format_args!("{}", self.port.0));
+        keys.set(device, "protocol", format_args!("{PROTOCOL_X86_64}"));
+    }
+
+    fn offer_nonsense(
+        &mut self,
+        device: &Device,
+        keys: &mut Keys,
+        grants: &Grants,
+        chance: &mut Chance,
+    ) {
+        self.ring.empty();
+        let ring = grants.any(chance);
+        keys.set(device, "ring-ref", format_args!("{}", ring.0));
+        keys.set(device, "event-channel", format_args!("{}", self.port.0));
+        match chance.below(7) {
+            0 => keys.set(device, "event-channel", format_args!("99999")),
+            1 => keys.set(device, "ring-ref", format_args!("none")),
+            2 => keys.set(device, "protocol", format_args!("none")),
+            3 => {
+                let order = chance.below(1 << 32);
+                keys.set(device, "ring-page-order", format_args!("{order}"));
+            }
+            4 => {
+                let queues = chance.below(1 << 32);
+                keys.set(device, "multi-queue-num-queues", format_args!("{queues}"));
+            }
+            5 => {
+                grants.set_ring_readonly(self.ring.gref, self.ring.frame, AccessFlags::READONLY);
+                keys.set(device, "ring-ref", format_args!("{}", self.ring.gref.0));
+            }
+            // The other layout, of the same bytes.
+            _ => keys.set(device, "protocol", format_args!("{PROTOCOL_X86_32}")),
+        }
+    }
+
+    fn attack(&mut self, way: usize, grants: &mut Grants, chance: &mut Chance) {
+        match way {
+            0 => self.garbage(chance),
+            1 => self.lies(grants, chance),
+            2 => self.indirect_lies(grants, chance),
+            3 => self.discards(chance),
+            4 => {
+                self.lies(grants, chance);
+                grants.take_away(chance);
+                self.ring.scribble(chance);
+            }
+            5 => {
+                self.lies(grants, chance);
+                self.ring.move_indices(chance);
+            }
+            6 => {
+                for _ in 0..2000 {
+                    notify(self.port);
+                }
+            }
+            _ => {
+                // It rarely comes back from this.
+                if chance.below(4) == 0 {
+                    self.ring.run_ahead(chance);
+                    notify(self.port);
+                    // Until it has looked.
+                    sleep(LOOK_MS);
+                }
+            }
+        }
     }
 
     /// Writes a sector and reads it back.
@@ -261,7 +236,7 @@ impl Disk {
             request.seg[0].gref = gref;
             let place = self.ring.produced;
             self.ring.put(request.as_bytes());
-            self.offer();
+            self.publish();
             let ring = &self.ring;
             if !comes(ANSWER_LIMIT_MS, || ring.answered() == ring.produced) {
                 return false;

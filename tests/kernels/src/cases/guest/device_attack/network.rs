@@ -3,11 +3,10 @@
 use super::grants::Grants;
 use super::keys::{Device, Keys};
 use super::ring::{Ring, new_port, notify};
-use super::{Done, LOOK_MS, comes, sleep};
+use super::{ANSWER_LIMIT_MS, Done, FrontEnd, LOOK_MS, comes, sleep};
 use crate::chance::Chance;
 use crate::event;
 use crate::memory::Frame;
-use guest_abi::device_state::DeviceState;
 use guest_abi::grant_table::AccessFlags;
 use guest_abi::ids::Port;
 use guest_abi::netif::{
@@ -16,8 +15,6 @@ use guest_abi::netif::{
 };
 use zerocopy::{FromZeros, IntoBytes};
 
-/// How long answers are waited for.
-const ANSWER_LIMIT_MS: u64 = 3_000;
 /// Bytes of the packet that must be sent.
 const PACKET_BYTES: u16 = 64;
 /// Packets of a round: all of the ring would take the first domain seconds.
@@ -47,139 +44,7 @@ impl Network {
         }
     }
 
-    /// Connects, if it is not, is hostile in one way, and looks whether it is served afterwards.
-    pub(super) fn round(&mut self, keys: &mut Keys, grants: &mut Grants, chance: &mut Chance) {
-        grants.restore();
-        if self.device.is_none() {
-            if chance.below(2) == 0 {
-                self.connect_badly(keys, grants, chance);
-            }
-            self.connect(keys, grants);
-        }
-        if self.device.is_none() {
-            return;
-        }
-        self.be_ready_to_receive(grants, chance);
-        let way = chance.below(super::WAYS as u64) as usize;
-        self.done.attacks[way] += 1;
-        // After some, the tools have to make another back end.
-        let is_worst = chance.below(8) == 0;
-        match way {
-            0 if is_worst => self.garbage(chance),
-            0 | 1 => self.lies(grants, chance),
-            2 => self.extras(grants, chance),
-            3 => self.receive_badly(grants, chance),
-            4 => {
-                self.lies(grants, chance);
-                grants.take_away(chance);
-                if is_worst {
-                    self.transmit.scribble(chance);
-                }
-                self.receive.scribble(chance);
-            }
-            5 => {
-                self.lies(grants, chance);
-                self.transmit.move_indices(chance);
-                self.receive.move_indices(chance);
-            }
-            6 => {
-                for _ in 0..2000 {
-                    notify(self.port);
-                }
-            }
-            7 if is_worst => {
-                self.transmit.run_ahead(chance);
-                self.receive.run_ahead(chance);
-                notify(self.port);
-                // Until it has looked.
-                sleep(LOOK_MS);
-            }
-            _ if is_worst => self.worse_lies(grants, chance),
-            _ => self.receive.run_ahead(chance),
-        }
-        grants.restore();
-        let (ring, port) = (&self.transmit, self.port);
-        let is_answered = comes(ANSWER_LIMIT_MS, || {
-            notify(port);
-            ring.answered() == ring.produced
-        });
-        if is_answered && self.is_served(grants, chance) {
-            self.done.served += 1;
-        } else {
-            self.done.silences += 1;
-            self.device = None;
-        }
-    }
-
-    fn connect(&mut self, keys: &mut Keys, grants: &Grants) {
-        let Some(device) = keys.device("vif") else {
-            return;
-        };
-        if !keys.start_over(&device) {
-            return;
-        }
-        let _ = event::close(self.port);
-        self.port = new_port();
-        for (ring, name) in [
-            (&mut self.transmit, "tx-ring-ref"),
-            (&mut self.receive, "rx-ring-ref"),
-        ] {
-            ring.empty();
-            grants.set_ring_readonly(ring.gref, ring.frame, AccessFlags::empty());
-            keys.set(&device, name, format_args!("{}", ring.gref.0));
-        }
-        keys.unset(&device, &["multi-queue-num-queues"]);
-        keys.set(&device, "event-channel", format_args!("{}", self.port.0));
-        for feature in [
-            "request-rx-copy",
-            "feature-rx-notify",
-            "feature-sg",
-            "feature-gso-tcpv4",
-            "request-multicast-control",
-        ] {
-            keys.set(&device, feature, format_args!("1"));
-        }
-        keys.set_state(&device, DeviceState::Connected);
-        if keys.back_end_gets(&device, &[DeviceState::Connected]) {
-            self.done.connects += 1;
-            self.device = Some(device);
-        }
-    }
-
-    /// Rings and ports that make no sense.
-    fn connect_badly(&mut self, keys: &mut Keys, grants: &Grants, chance: &mut Chance) {
-        let Some(device) = keys.device("vif") else {
-            return;
-        };
-        if !keys.start_over(&device) {
-            return;
-        }
-        self.transmit.empty();
-        self.receive.empty();
-        for name in ["tx-ring-ref", "rx-ring-ref"] {
-            keys.set(&device, name, format_args!("{}", grants.any(chance).0));
-        }
-        keys.set(&device, "event-channel", format_args!("{}", self.port.0));
-        keys.set(&device, "request-rx-copy", format_args!("1"));
-        match chance.below(5) {
-            0 => keys.set(&device, "event-channel", format_args!("99999")),
-            1 => keys.set(&device, "tx-ring-ref", format_args!("none")),
-            2 => keys.set(&device, "request-rx-copy", format_args!("0")),
-            3 => {
-                let queues = chance.below(1 << 32);
-                keys.set(&device, "multi-queue-num-queues", format_args!("{queues}"));
-            }
-            _ => {
-                let ring = &self.transmit;
-                grants.set_ring_readonly(ring.gref, ring.frame, AccessFlags::READONLY);
-                keys.set(&device, "tx-ring-ref", format_args!("{}", ring.gref.0));
-            }
-        }
-        keys.any_states(&device, chance);
-        self.done.bad_connects += 1;
-    }
-
-    fn offer(&mut self) {
+    fn publish(&mut self) {
         self.transmit.publish();
         notify(self.port);
     }
@@ -207,7 +72,7 @@ impl Network {
             bytes.fill_with(|| chance.below(256) as u8);
             self.transmit.put(&bytes);
         }
-        self.offer();
+        self.publish();
     }
 
     /// A piece of a packet that lies in its frame, if that is one.
@@ -245,7 +110,7 @@ impl Network {
             }
             left -= pieces;
         }
-        self.offer();
+        self.publish();
     }
 
     /// Lies after which the back end is useless for good: pieces that leave their frame, do not add up, or do not end.
@@ -257,7 +122,7 @@ impl Network {
             request.flags = TransmitFlags::from_bits_retain(chance.below(1 << 16) as u16);
             self.transmit.put(request.as_bytes());
         }
-        self.offer();
+        self.publish();
     }
 
     /// Packets that say more of themselves than is true, or do not end.
@@ -281,7 +146,7 @@ impl Network {
             }
             self.transmit.put(request.as_bytes());
         }
-        self.offer();
+        self.publish();
     }
 
     /// Frames for what comes that are none, or may not be written.
@@ -296,6 +161,115 @@ impl Network {
         self.receive.publish();
         notify(self.port);
     }
+}
+
+impl FrontEnd for Network {
+    const KIND: &'static str = "vif";
+
+    fn device(&mut self) -> &mut Option<Device> {
+        &mut self.device
+    }
+
+    fn done(&mut self) -> &mut Done {
+        &mut self.done
+    }
+
+    fn requests(&self) -> (&Ring, Port) {
+        (&self.transmit, self.port)
+    }
+
+    fn offer(&mut self, device: &Device, keys: &mut Keys, grants: &Grants) {
+        let _ = event::close(self.port);
+        self.port = new_port();
+        for (ring, name) in [
+            (&mut self.transmit, "tx-ring-ref"),
+            (&mut self.receive, "rx-ring-ref"),
+        ] {
+            ring.empty();
+            grants.set_ring_readonly(ring.gref, ring.frame, AccessFlags::empty());
+            keys.set(device, name, format_args!("{}", ring.gref.0));
+        }
+        keys.unset(device, &["multi-queue-num-queues"]);
+        keys.set(device, "event-channel", format_args!("{}", self.port.0));
+        for feature in [
+            "request-rx-copy",
+            "feature-rx-notify",
+            "feature-sg",
+            "feature-gso-tcpv4",
+            "request-multicast-control",
+        ] {
+            keys.set(device, feature, format_args!("1"));
+        }
+    }
+
+    fn offer_nonsense(
+        &mut self,
+        device: &Device,
+        keys: &mut Keys,
+        grants: &Grants,
+        chance: &mut Chance,
+    ) {
+        self.transmit.empty();
+        self.receive.empty();
+        for name in ["tx-ring-ref", "rx-ring-ref"] {
+            keys.set(device, name, format_args!("{}", grants.any(chance).0));
+        }
+        keys.set(device, "event-channel", format_args!("{}", self.port.0));
+        keys.set(device, "request-rx-copy", format_args!("1"));
+        match chance.below(5) {
+            0 => keys.set(device, "event-channel", format_args!("99999")),
+            1 => keys.set(device, "tx-ring-ref", format_args!("none")),
+            2 => keys.set(device, "request-rx-copy", format_args!("0")),
+            3 => {
+                let queues = chance.below(1 << 32);
+                keys.set(device, "multi-queue-num-queues", format_args!("{queues}"));
+            }
+            _ => {
+                let ring = &self.transmit;
+                grants.set_ring_readonly(ring.gref, ring.frame, AccessFlags::READONLY);
+                keys.set(device, "tx-ring-ref", format_args!("{}", ring.gref.0));
+            }
+        }
+    }
+
+    fn attack(&mut self, way: usize, grants: &mut Grants, chance: &mut Chance) {
+        self.be_ready_to_receive(grants, chance);
+        // After some, the tools have to make another back end.
+        let is_worst = chance.below(8) == 0;
+        match way {
+            0 if is_worst => self.garbage(chance),
+            0 | 1 => self.lies(grants, chance),
+            2 => self.extras(grants, chance),
+            3 => self.receive_badly(grants, chance),
+            4 => {
+                self.lies(grants, chance);
+                grants.take_away(chance);
+                if is_worst {
+                    self.transmit.scribble(chance);
+                }
+                self.receive.scribble(chance);
+            }
+            5 => {
+                self.lies(grants, chance);
+                self.transmit.move_indices(chance);
+                self.receive.move_indices(chance);
+            }
+            6 => {
+                for _ in 0..2000 {
+                    notify(self.port);
+                }
+            }
+            7 if is_worst => {
+                self.transmit.run_ahead(chance);
+                self.receive.run_ahead(chance);
+                notify(self.port);
+                // Until it has looked.
+                sleep(LOOK_MS);
+            }
+            _ if is_worst => self.worse_lies(grants, chance),
+            _ => self.receive.run_ahead(chance),
+        }
+    }
 
     /// Sends a packet to nobody.
     fn is_served(&mut self, grants: &Grants, chance: &mut Chance) -> bool {
@@ -308,7 +282,7 @@ impl Network {
         request.size = PACKET_BYTES;
         let place = self.transmit.produced;
         self.transmit.put(request.as_bytes());
-        self.offer();
+        self.publish();
         let ring = &self.transmit;
         if !comes(ANSWER_LIMIT_MS, || ring.answered() == ring.produced) {
             return false;
