@@ -164,7 +164,11 @@ pub(crate) fn wake(vcpu: &Arc<Vcpu>) {
             then_ns if then_ns > now => timers::look_at(then_ns),
             _ => ask(cpu, Reasons::PICK),
         },
-        poke => follow(poke),
+        Poke(Some(cpu)) => {
+            policy().note_sent(CpuId(percpu::current_cpu()), cpu);
+            ask(cpu, Reasons::PICK);
+        }
+        Poke(None) => {}
     }
 }
 

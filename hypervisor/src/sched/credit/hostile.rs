@@ -202,3 +202,40 @@ fn who_is_bound_and_was_owed_more_than_it_could_use_does_not_keep_its_processor(
         check_shares(&machine, &before, 20 * SECOND, &wanted, &what);
     }
 }
+
+/// Two vCPUs of a domain that may hardly run go on and are parked again together, all the time, so that nobody's slice comes to
+/// its end on their processor: it takes those over all the same that wait for another one and are owed more than who waits for it.
+#[test]
+fn a_small_cap_keeps_no_processor_from_helping_others() {
+    for seed in 0..scenarios(20) {
+        let mut random = Random(seed ^ 0x1539);
+        let mut capped = hogs(random.range(256, 512) as u16, 2);
+        capped.cap = random.range(6, 20) as u16;
+        let free_weight = random.range(128, 512) as u16;
+        let there = set(1..2);
+        for (_, place) in &mut capped.vcpus {
+            *place = there;
+        }
+        let mut domains = vec![capped];
+        domains.extend((0..2).map(|_| one(1, Behaviour::Hog, there)));
+        let first = domains.len();
+        domains.extend((0..3).map(|_| one(free_weight, Behaviour::Hog, set(0..1))));
+        let mut machine = Machine::new(2, &domains, Parameters::DEFAULT, seed);
+        machine.run_until(3 * SECOND);
+        for domain in first..domains.len() {
+            // The first domain has one vCPU more.
+            machine.set_affinity(domain + 1, CpuSet::ALL);
+        }
+        machine.run_until(machine.now_ns + 3 * SECOND);
+        let before = machine.domains_ran_ns();
+        let lasted_ns = 10 * SECOND;
+        machine.run_until(machine.now_ns + lasted_ns);
+        let ran = machine.domains_ran_ns();
+        let ran: u64 = (first..ran.len())
+            .map(|domain| ran[domain] - before[domain])
+            .sum();
+        let rest = 2.0 - f64::from(domains[0].cap) / 100.0;
+        let part = ran as f64 / lasted_ns as f64;
+        assert!(part >= rest - 0.02, "seed {seed}: {part} of {rest}");
+    }
+}

@@ -1,7 +1,8 @@
 //! What a processor does next.
 #![forbid(unsafe_code)]
 
-use super::queue::{Cpu, Queue, earlier, is_before, later};
+use super::help::LooksAgain;
+use super::queue::{Among, Cpu, Queue, earlier, is_before, later};
 use super::share::Grant;
 use super::unit::Unit;
 use super::{Credit, Locked, TICK_NS};
@@ -11,15 +12,6 @@ use crate::sync::atomic::Ordering;
 
 /// How often who runs is compared with others that were woken, at most.
 const SHORTEST_LOOK_NS: u64 = 100_000;
-
-/// Why a processor that has found nothing to run looks again though nobody asks it to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct LooksAgain {
-    /// Somebody's caches are warm elsewhere.
-    when_cold: bool,
-    /// Not all were looked at.
-    at_once: bool,
-}
 
 /// In the time of a rate limit so many turns may end before it, in the long run: those are for who waits for events beside
 /// others that always want to run, and comes and goes more often than the limit lets it. At a few microseconds for a switch that is
@@ -88,10 +80,9 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         }
         let is_online = locked.cpu.is_online.load(Ordering::Acquire);
         let first = locked.queue.first_charged();
-        let is_relief_due = now_ns >= locked.queue.next_relief_ns && locked.queue.nr_boosted() == 0;
-        if matches!(turn, Turn::Ends | Turn::Over) && is_relief_due {
-            locked.queue.next_relief_ns = now_ns.saturating_add(TICK_NS);
-        }
+        let is_relief_due = now_ns >= locked.queue.next_relief_ns;
+        let sent_to = locked.cpu.take_sent_to();
+        let sent_to = sent_to.filter(|_| turn == Turn::Over && locked.queue.nr_boosted() == 0);
         let mut pinned = None;
         // The queue stays locked, unless others are looked at.
         let (next, held) = match (turn, first) {
@@ -110,6 +101,9 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             (Turn::Ends, first) => {
                 let level = locked.queue.level;
                 let is_boosted = locked.queue.nr_boosted() != 0;
+                if is_relief_due && !is_boosted {
+                    locked.queue.next_relief_ns = now_ns.saturating_add(TICK_NS);
+                }
                 if let Some(unit) = unit {
                     let pinned = *pinned.insert(self.pinned(&locked.queue, Some(unit)));
                     self.lift(&locked.queue, pinned, unit);
@@ -121,13 +115,29 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 self.next(cpu, now_ns, own, Some(best).filter(|_| !is_boosted))
             }
             (Turn::Over, Some(first)) if is_relief_due => {
-                drop(locked);
-                self.next(cpu, now_ns, first, Some(first))
+                match locked
+                    .queue
+                    .claim_among(Among::Urgent, cpu, now_ns, |_, _| true)
+                {
+                    // It stays due.
+                    Some(urgent) => (Some(urgent), Some(locked)),
+                    None => {
+                        locked.queue.next_relief_ns = now_ns.saturating_add(TICK_NS);
+                        drop(locked);
+                        self.next(cpu, now_ns, first, Some(first))
+                    }
+                }
             }
-            _ => {
-                let next = locked.queue.claim(cpu, now_ns, |_, _| true);
-                (next, Some(locked))
-            }
+            _ => match sent_to {
+                Some(to) if self.may_take_back(to) => {
+                    drop(locked);
+                    (self.take_back(to, cpu, now_ns), None)
+                }
+                _ => {
+                    let next = locked.queue.claim(cpu, now_ns, |_, _| true);
+                    (next, Some(locked))
+                }
+            },
         };
         let Some(mut locked) = held.or_else(|| self.lock(cpu)) else {
             return idle;
@@ -405,78 +415,6 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             .as_mut()
             .and_then(|locked| locked.queue.claim(cpu, now_ns, is_owed_more));
         (next, locked)
-    }
-
-    /// Takes somebody who is owed more than one that has been charged `own`, by more than
-    /// `patience_ns` of its running, from another processor.
-    fn relieve(&self, cpu: CpuId, now_ns: u64, own: u64, patience_ns: u64) -> Option<V> {
-        let is_owed_more = |unit: &Unit, key: u64| {
-            let more = own.wrapping_sub(key) as i64;
-            let patience = i64::try_from(unit.share.charge(patience_ns)).unwrap_or(i64::MAX);
-            more > patience && unit.likes(cpu)
-        };
-        let has_such = |peer: &Cpu<V>| {
-            peer.nr_movable.load(Ordering::Relaxed) != 0
-                && is_before(peer.first.load(Ordering::Relaxed), own)
-        };
-        self.others(cpu)
-            .filter(|(_, peer)| has_such(peer))
-            .find_map(|(victim, _)| self.take_from(victim, cpu, now_ns, is_owed_more).0)
-    }
-
-    /// Takes somebody that was woken, and waits for a processor that runs such a one already.
-    fn help_urgent(&self, cpu: CpuId, now_ns: u64) -> Option<V> {
-        let is_urgent = |unit: &Unit, _| unit.is_boosted.load(Ordering::Relaxed);
-        self.others(cpu)
-            .filter(|(_, peer)| peer.nr_urgent.load(Ordering::Relaxed) != 0)
-            .find_map(|(victim, _)| self.take_from(victim, cpu, now_ns, is_urgent).0)
-    }
-
-    /// Takes a vCPU that waits for `victim`, for `cpu` to run. Says whether not all were looked at.
-    fn take_from(
-        &self,
-        victim: CpuId,
-        cpu: CpuId,
-        now_ns: u64,
-        wanted: impl FnMut(&Unit, u64) -> bool,
-    ) -> (Option<V>, bool) {
-        let Some(mut locked) = self.lock(victim) else {
-            return (None, false);
-        };
-        let before_ns = locked.queue.first_parked_ns();
-        let claimed = locked.queue.claim(cpu, now_ns, wanted);
-        if locked.queue.first_parked_ns() != before_ns {
-            // Somebody was parked there: if that processor sleeps, it does not know when to wake for it.
-            self.has_parked.set(victim);
-        }
-        let is_unfinished = core::mem::take(&mut locked.queue.is_unfinished);
-        if let Some(vcpu) = &claimed {
-            vcpu.unit().set_home(cpu);
-        }
-        (claimed, is_unfinished)
-    }
-
-    /// Takes any vCPU that waits for another processor, first one that likes to run here.
-    fn help(&self, cpu: CpuId, now_ns: u64, again: &mut LooksAgain) -> Option<(V, CpuId)> {
-        let delay_ns = self.migration_delay_ns.load(Ordering::Relaxed);
-        for takes_all in [false, true] {
-            for (victim, state) in self.others(cpu) {
-                if !state.needs_help() {
-                    continue;
-                }
-                let (taken, is_unfinished) = self.take_from(victim, cpu, now_ns, |unit, _| {
-                    let ran_ns = unit.charged_ns.load(Ordering::Relaxed);
-                    let is_warm = delay_ns != 0 && now_ns < ran_ns.saturating_add(delay_ns);
-                    again.when_cold |= is_warm;
-                    !is_warm && (takes_all || unit.likes(cpu))
-                });
-                again.at_once |= is_unfinished;
-                if let Some(vcpu) = taken {
-                    return Some((vcpu, victim));
-                }
-            }
-        }
-        None
     }
 
     /// Marks the processor idle, unless there is something to run after all.

@@ -25,10 +25,12 @@ pub const DEFAULT_WEIGHT: u16 = 256;
 /// How often the number of vCPUs that want to run is averaged.
 pub(super) const ACCOUNTING_NS: u64 = 30_000_000;
 /// For how long a budget holds what the cap allows.
-const DEPTH_NS: u64 = 60_000_000;
+const DEPTH_NS: u64 = 120_000_000;
+/// By so much of a [window](WINDOW_NS) a budget fills less than its grants count for: who had to wait can make up for that in it.
+const SPARE_NS: u64 = 2_000_000;
 /// By `FILL / FILL_UNIT` a budget fills in a nanosecond, for a percent of cap; so that a second, and the largest cap, fit.
 const FILL: u64 = WINDOW_NS / 1_000_000;
-const FILL_UNIT: u64 = 100 * COUNTS_NS / 1_000_000;
+const FILL_UNIT: u64 = 100 * (COUNTS_NS + SPARE_NS) / 1_000_000;
 /// For how long the cap has to allow for when vCPUs go on.
 const RESUME_NS: u64 = 1_000_000;
 /// An average over so long is of no use any more.

@@ -239,3 +239,54 @@ fn a_processor_need_not_pick_while_nothing_can_come_of_it() {
     );
     assert_eq!(scheduler.settled_until(CpuId(0)), 0);
 }
+
+/// One wakes another and waits: its processor goes on with that one, which was sent elsewhere and has not been taken there, if it
+/// likes to be here and no caches are to be kept warm.
+#[test]
+fn who_was_sent_elsewhere_comes_back_where_nothing_goes_on() {
+    for (delay_ns, likes_here) in [(0, true), (0, false), (SECOND, true)] {
+        let parameters = Parameters {
+            migration_delay_ns: delay_ns,
+            ..Parameters::DEFAULT
+        };
+        let scheduler = Credit::new(2, parameters).expect("memory");
+        let (here, there) = (CpuId(0), CpuId(1));
+        for cpu in [here, there] {
+            scheduler.set_online(cpu, true, &mut |_| unreachable!());
+        }
+        let vcpus = [0, 1, 2, 3].map(|id| TestVcpu::of(id, Arc::new(Share::new())));
+        let places = [here, there, there, here].map(CpuSet::only);
+        for (vcpu, place) in vcpus.iter().zip(places) {
+            let _ = vcpu.0.run.up();
+            scheduler.add(vcpu, place).expect("on line");
+        }
+        let [waker, woken, hog, waits] = vcpus;
+        let takes = |cpu, now_ns, current, vcpu: &TestVcpu| {
+            let _ = scheduler.wake(vcpu, now_ns);
+            let pick = scheduler.pick_next(cpu, now_ns, current).pick;
+            assert_eq!(pick, Pick::Switch(vcpu.clone()));
+        };
+        takes(there, SECOND, None, &hog);
+        takes(here, SECOND, None, &waits);
+        let now_ns = SECOND + super::TICK_NS;
+        takes(here, now_ns, Some(&waits), &waker);
+        let _ = scheduler.descheduled(here, &waits, now_ns);
+        let anywhere = scheduler.set_affinity(&woken, CpuSet::ALL, now_ns);
+        assert_eq!(anywhere, Ok(Poke(None)));
+        if !likes_here {
+            scheduler.set_soft_affinity(&woken, &CpuSet::only(there));
+        }
+        assert_eq!(woken.unit().home(), there);
+        assert_eq!(scheduler.wake(&woken, now_ns), Poke(Some(there)));
+        scheduler.note_sent(here, there);
+        // Nobody has waited for so long that it is to be looked for.
+        scheduler.lock(here).expect("there").queue.next_relief_ns = now_ns + 1;
+        let _ = waker.0.run.block();
+        let pick = scheduler.pick_next(here, now_ns, Some(&waker)).pick;
+        let comes = likes_here && delay_ns == 0;
+        let next = if comes { &woken } else { &waits };
+        assert_eq!(pick, Pick::Switch(next.clone()), "{likes_here} {delay_ns}");
+        let pick = scheduler.pick_next(there, now_ns, Some(&hog)).pick;
+        assert_eq!(pick == Pick::Stay, comes, "{likes_here} {delay_ns}");
+    }
+}

@@ -4,7 +4,7 @@
 /// The stretch of time over which a cap is never exceeded.
 pub(super) const WINDOW_NS: u64 = 300_000_000;
 /// A piece counts as a whole as long as a part of it is in the window.
-const PIECE_NS: u64 = 2_000_000;
+const PIECE_NS: u64 = 1_000_000;
 /// Pieces that a window may touch.
 const TOUCHED: u64 = WINDOW_NS / PIECE_NS + 1;
 /// What is granted counts when it ends, which is so much later at most.
@@ -108,8 +108,7 @@ mod tests {
         // They ended in two pieces, and count until a window later.
         assert_eq!(window.room(now + 301 * MS, most), 52 * MS);
         assert_eq!(window.room(now + 302 * MS, most), 72 * MS);
-        assert_eq!(window.room(now + 303 * MS, most), 72 * MS);
-        assert_eq!(window.room(now + 304 * MS, most), most);
+        assert_eq!(window.room(now + 303 * MS, most), most);
         window.add(now + 305 * MS, most);
         assert_eq!(window.room(now + 5000 * MS, most), most);
     }
