@@ -81,8 +81,6 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         let is_online = locked.cpu.is_online.load(Ordering::Acquire);
         let first = locked.queue.first_charged();
         let is_relief_due = now_ns >= locked.queue.next_relief_ns;
-        let sent_to = locked.cpu.take_sent_to();
-        let sent_to = sent_to.filter(|_| turn == Turn::Over && locked.queue.nr_boosted() == 0);
         let mut pinned = None;
         // The queue stays locked, unless others are looked at.
         let (next, held) = match (turn, first) {
@@ -128,16 +126,18 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                     }
                 }
             }
-            _ => match sent_to {
-                Some(to) if self.may_take_back(to) => {
-                    drop(locked);
-                    (self.take_back(to, cpu, now_ns), None)
-                }
-                _ => {
-                    let next = locked.queue.claim(cpu, now_ns, |_, _| true);
-                    (next, Some(locked))
-                }
-            },
+            (Turn::Over, _)
+                if locked.queue.nr_boosted() == 0
+                    && let Some(to) = locked.cpu.take_sent_to()
+                    && self.may_take_back(to) =>
+            {
+                drop(locked);
+                (self.take_back(to, cpu, now_ns), None)
+            }
+            _ => {
+                let next = locked.queue.claim(cpu, now_ns, |_, _| true);
+                (next, Some(locked))
+            }
         };
         let Some(mut locked) = held.or_else(|| self.lock(cpu)) else {
             return idle;
