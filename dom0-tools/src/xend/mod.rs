@@ -44,7 +44,7 @@ mod memory_tests;
 #[cfg(test)]
 mod store_tree_tests;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod testing_devices;
 #[cfg(test)]

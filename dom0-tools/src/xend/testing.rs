@@ -34,7 +34,7 @@ use std::sync::{Arc, Mutex};
 use zerocopy::FromZeros;
 
 /// A configuration whose kernel is a file that exists.
-pub(super) fn config(name: &str) -> DomainConfig {
+pub(crate) fn config(name: &str) -> DomainConfig {
     let mut uuid = [7; 16];
     for (to, from) in uuid.iter_mut().zip(name.bytes()) {
         *to = from;

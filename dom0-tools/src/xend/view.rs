@@ -37,7 +37,7 @@ pub struct DomainView {
     pub store_mfn: u64,
     /// The frame of its console's ring.
     pub console_mfn: u64,
-    /// What it was to be; `None` for the first domain and for those that other tools have made.
+    /// What it was to be; `None` for the first domain, for one that is being built, and for those that other tools have made.
     pub config: Option<DomainConfig>,
 }
 

@@ -5,9 +5,11 @@ use super::progress::Progress;
 use super::run::{Session, run};
 use crate::config::error::ConfigError;
 use crate::xend::protocol::{Fault, Request, Response};
+use crate::xend::testing::config;
 use crate::xend::view::{
     CreditRow, DomainView, HostView, MemoryRow, MemoryView, Refusal, VcpuView,
 };
+use std::collections::VecDeque;
 use std::io;
 
 /// What was asked, and what is answered.
@@ -17,6 +19,8 @@ struct Stub {
     is_away: bool,
     /// Domains that are gone when they are listed again.
     is_ending: bool,
+    /// What is listed instead, one after the other.
+    listed: VecDeque<Vec<DomainView>>,
 }
 
 fn view(name: &str, domid: u16, state: &str) -> DomainView {
@@ -96,6 +100,10 @@ impl Xend for Stub {
             found.ok_or_else(|| Fault::NoDomain(domain.clone()))
         };
         let answer = match request {
+            Request::List { domains } if domains.is_empty() && !self.listed.is_empty() => {
+                let views = self.listed.pop_front().unwrap_or_default();
+                Ok(Response::Domains(views))
+            }
             Request::List { domains } if domains.is_empty() => {
                 let mut views = all();
                 if self.is_ending {
@@ -524,6 +532,35 @@ fn shutdowns_are_asked_for_and_waited_for() {
         typed("shutdown a b").1,
         "Error: No multiple domain parameters allowed\n"
     );
+}
+
+#[test]
+fn a_reboot_is_over_when_the_domain_is_built() {
+    let again = |config| DomainView {
+        domid: Some(5),
+        restart_count: 1,
+        config,
+        ..view("etch", 3, "--p---")
+    };
+    let mut stub = Stub {
+        listed: VecDeque::from([
+            vec![view("etch", 3, "-b----")],
+            Vec::new(),
+            // It has a number, and no console yet.
+            vec![again(None)],
+            vec![again(Some(config("etch")))],
+        ]),
+        ..Stub::default()
+    };
+    assert_eq!(
+        typed_with("reboot -w etch", &mut stub),
+        (
+            "Domain etch rebooted\nAll domains rebooted\n".into(),
+            String::new(),
+            0
+        )
+    );
+    assert!(stub.listed.is_empty());
 }
 
 #[test]

@@ -106,6 +106,11 @@ fn wait_for_ends(mut waited: Vec<DomainView>, session: &mut Session<'_>) -> Resu
     }
 }
 
+/// It is counted, listed and has a number before it has devices and a console.
+fn is_built_anew(before: &DomainView, now: &DomainView) -> bool {
+    now.restart_count > before.restart_count && now.config.is_some()
+}
+
 fn wait_for_reboots(mut waited: Vec<DomainView>, session: &mut Session<'_>) -> Result<(), Failure> {
     let mut away_since: BTreeMap<String, Instant> = BTreeMap::new();
     let mut bar = None;
@@ -116,7 +121,7 @@ fn wait_for_reboots(mut waited: Vec<DomainView>, session: &mut Session<'_>) -> R
         waited.retain(|view| {
             let found = all.iter().find(|other| other.uuid == view.uuid);
             let done = match found {
-                Some(other) if other.restart_count > view.restart_count => "rebooted",
+                Some(other) if is_built_anew(view, other) => "rebooted",
                 Some(_) => {
                     away_since.remove(&view.uuid);
                     return true;
