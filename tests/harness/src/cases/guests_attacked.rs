@@ -19,6 +19,13 @@ const ATTACK: (Duration, Duration) = (Duration::from_secs(600), Duration::from_s
 const ROUND: Duration = Duration::from_secs(10);
 /// How much longer a round may take.
 const ROUND_FACTOR: u32 = 8;
+/// What the guest connects with nonsense, which it does every other time, is refused, at once or when the time for it is over,
+/// and nothing of it is left. So attaching is tried so often, with so many seconds each.
+const TRIES: u32 = 20;
+const CONNECT_S: u32 = 30;
+/// All tries, and as long as any other command, on a machine whose first domain is flooded.
+const ATTACH_LIMIT: Duration =
+    Duration::from_secs((TRIES * CONNECT_S) as u64 + GUEST_LIMIT.as_secs());
 /// What the honest guest gets again and again, and writes, and reads, in bytes.
 const TRANSFERRED: u64 = 1 << 20;
 /// Which ways the attacker has.
@@ -56,8 +63,11 @@ fn attacked(shell: &mut Shell, attack: Duration) -> Result<String, Verdict> {
         // Each refusal is told, which is a lot.
         "dmesg -n 1; dmesg -c >/dev/null; : >/tmp/said",
         "N='xm network'; D='xm block'; M=00:16:3e:00:00:66",
-        // What the guest connects with nonsense at that moment is refused, and nothing of it is left.
-        "again() { for i in $(seq 9); do \"$@\" 2>/tmp/refused && return; done; cat /tmp/refused; false; }",
+        &format!("echo '(device-create-timeout {CONNECT_S})' >>/etc/xen/xend-config.sxp"),
+        "xend reload",
+        &format!(
+            "again() {{ for i in $(seq {TRIES}); do \"$@\" 2>/tmp/refused && return; done; cat /tmp/refused; false; }}"
+        ),
         "l() { xm $1-list tiny | awk 'NR > 1 { print $1 }'; }",
         "d() { xenstore-read /local/domain/$(xm domid tiny)/data/$1; }",
     ] {
@@ -74,10 +84,10 @@ fn attacked(shell: &mut Shell, attack: Duration) -> Result<String, Verdict> {
             "for i in $(l network); do $N-detach --force tiny $i; done",
             GUEST_LIMIT,
         )?;
-        shell.output_within("again $N-attach tiny bridge=xenbr1 mac=$M", GUEST_LIMIT)?;
+        shell.output_within("again $N-attach tiny bridge=xenbr1 mac=$M", ATTACH_LIMIT)?;
         if round % 4 == 3 {
             shell.output_within("$D-detach --force tiny xvda", GUEST_LIMIT)?;
-            shell.output_within("again $D-attach tiny file:/tmp/b.img xvda w", GUEST_LIMIT)?;
+            shell.output_within("again $D-attach tiny file:/tmp/b.img xvda w", ATTACH_LIMIT)?;
         }
     }
     let said = is_told(shell)?;
