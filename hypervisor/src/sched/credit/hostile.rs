@@ -239,3 +239,67 @@ fn a_small_cap_keeps_no_processor_from_helping_others() {
         assert!(part >= rest - 0.02, "seed {seed}: {part} of {rest}");
     }
 }
+
+/// A guest whose vCPUs take turns, each waking the next, has no more than one whose only vCPU wants to run; the first domain beside
+/// it has what is its own.
+#[test]
+fn vcpus_that_take_turns_multiply_no_share() {
+    for seed in 0..scenarios(20) {
+        let mut random = Random(seed ^ 0x4189);
+        let cpus = random.range(1, 4) as u32;
+        let victims = cpus as usize * random.range(1, 3) as usize;
+        let count = random.range(2, 32) as usize;
+        let run_ns = random.range(MS / 10, 9 * MS);
+        let mut domains: Vec<_> = (0..victims).map(|_| hogs(256, 1)).collect();
+        domains[0].is_first = true;
+        let mut ring = hogs(256, count as u64);
+        for (index, (behaviour, _)) in ring.vcpus.iter_mut().enumerate() {
+            let to = victims + (index + 1) % count;
+            *behaviour = Behaviour::Passes { run_ns, to };
+        }
+        domains.push(ring);
+        let mut machine = Machine::new(cpus, &domains, Parameters::DEFAULT, seed);
+        machine.run_until(2 * SECOND);
+        let before = machine.domains_ran_ns();
+        let lasted_ns = 10 * SECOND;
+        machine.run_until(machine.now_ns + lasted_ns);
+        let ran = machine.domains_ran_ns();
+        let part = |domain: usize| (ran[domain] - before[domain]) as f64 / lasted_ns as f64;
+        let fair = f64::from(cpus) / domains.len() as f64;
+        let (ring, first) = (part(victims), part(0));
+        assert!(ring <= fair * 1.03, "seed {seed}: {ring} of {fair}");
+        assert!(first >= fair * 0.97, "seed {seed}: {first} of {fair}");
+    }
+}
+
+/// Two that yield, or wake each other, on a processor of their own: it takes those over that wait for another one and are owed more.
+#[test]
+fn who_yields_or_is_woken_keeps_no_processor_from_helping_others() {
+    for seed in 0..scenarios(20) {
+        let mut random = Random(seed ^ 0x4190);
+        let run_ns = random.range(MS / 10, 9 * MS);
+        let yields = seed % 2 == 0;
+        let mut domains: Vec<_> = [1, 0]
+            .map(|to| {
+                let behaviour = match yields {
+                    true => Behaviour::Yields { every_ns: run_ns },
+                    false => Behaviour::Passes { run_ns, to },
+                };
+                one(256, behaviour, set(1..2))
+            })
+            .into();
+        domains.extend((0..3).map(|_| one(256, Behaviour::Hog, set(0..1))));
+        let mut machine = Machine::new(2, &domains, Parameters::DEFAULT, seed);
+        machine.run_until(3 * SECOND);
+        (2..5).for_each(|vcpu| machine.set_affinity(vcpu, CpuSet::ALL));
+        machine.run_until(machine.now_ns + 3 * SECOND);
+        let before = machine.domains_ran_ns();
+        let lasted_ns = 10 * SECOND;
+        machine.run_until(machine.now_ns + lasted_ns);
+        let ran = machine.domains_ran_ns();
+        for vcpu in 2..5 {
+            let part = (ran[vcpu] - before[vcpu]) as f64 / lasted_ns as f64;
+            assert!(part >= 0.39, "seed {seed}: {part}");
+        }
+    }
+}

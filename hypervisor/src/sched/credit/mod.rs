@@ -368,6 +368,9 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             if is_woken && is_idle && !unit.is_bound() {
                 level = later(level, self.free_level.load(Ordering::Relaxed));
             }
+            if is_woken {
+                unit.charge_for_others();
+            }
             queue.admit(unit, level);
             let is_boosted = is_woken && Queue::<V>::is_under(unit, level);
             let is_crowded = queue.nr_boosted() > 0 || queue.is_running_boosted;
@@ -438,6 +441,8 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         if unit.is_counted.load(Ordering::Relaxed) {
             unit.is_counted.store(false, Ordering::Relaxed);
             unit.share.end(now_ns);
+            unit.away_since_ran_ns
+                .store(unit.share.ran_ns(), Ordering::Relaxed);
             unit.comes_from_elsewhere();
         }
     }

@@ -112,17 +112,23 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 let best = first.map_or(own, |first| earlier(own, first));
                 self.next(cpu, now_ns, own, Some(best).filter(|_| !is_boosted))
             }
-            (Turn::Over, Some(first)) if is_relief_due => {
-                match locked
-                    .queue
-                    .claim_among(Among::Urgent, cpu, now_ns, |_, _| true)
-                {
-                    // It stays due.
+            (Turn::Over | Turn::Yields, first)
+                if is_relief_due && (first.is_some() || locked.queue.nr_boosted() != 0) =>
+            {
+                // One that was woken goes before, and it stays due; but not for ever.
+                let urgent =
+                    (now_ns < locked.queue.next_relief_ns.saturating_add(TICK_NS)).then(|| {
+                        locked
+                            .queue
+                            .claim_among(Among::Urgent, cpu, now_ns, |_, _| true)
+                    });
+                match urgent.flatten() {
                     Some(urgent) => (Some(urgent), Some(locked)),
                     None => {
                         locked.queue.next_relief_ns = now_ns.saturating_add(TICK_NS);
+                        let own = first.unwrap_or(locked.queue.level);
                         drop(locked);
-                        self.next(cpu, now_ns, first, Some(first))
+                        self.next(cpu, now_ns, own, Some(own))
                     }
                 }
             }
@@ -253,6 +259,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         if queue.nr_waiting() == 0 && !unit.is_bound() {
             level = later(level, self.free_level.load(Ordering::Relaxed));
         }
+        unit.charge_for_others();
         queue.admit(unit, level);
         let is_boosted = !is_before(level, unit.charged());
         unit.is_boosted.store(is_boosted, Ordering::Relaxed);
@@ -480,6 +487,7 @@ impl<V> Queue<V> {
 fn charge<V>(queue: &mut Queue<V>, unit: &Unit, now_ns: u64) {
     let ran_ns = now_ns.saturating_sub(unit.charged_ns.swap(now_ns, Ordering::Relaxed));
     unit.share.account(now_ns);
+    unit.share.note_ran(ran_ns);
     let charged = unit.charged().wrapping_add(unit.share.charge(ran_ns));
     unit.charged.store(charged, Ordering::Relaxed);
     if let Some(left_ns) = unit.grant_ns() {

@@ -3,7 +3,9 @@
 //! # Weight
 //! What a vCPU has run is counted in *charges*: nanoseconds times the number of its domain's vCPUs that want to run,
 //! divided by the domain's weight. Whoever has been charged least is owed most. How many vCPUs want to run is an
-//! average, renewed every [`ACCOUNTING_NS`] by whichever processor charges one of them then: it looks at one word.
+//! average, renewed every [`ACCOUNTING_NS`] by whichever processor charges one of them then: it looks at one word. One that does not
+//! want to run is charged, when it comes back, for what the others of its domain have run meanwhile, so that a domain whose
+//! vCPUs take turns has no more than one that has a single one.
 //!
 //! # Cap
 //! The budget fills as time passes and holds what the cap allows in [`DEPTH_NS`]. A vCPU takes a *grant* of it before it runs and runs
@@ -33,6 +35,8 @@ const FILL: u64 = WINDOW_NS / 1_000_000;
 const FILL_UNIT: u64 = 100 * (COUNTS_NS + SPARE_NS) / 1_000_000;
 /// For how long the cap has to allow for when vCPUs go on.
 const RESUME_NS: u64 = 1_000_000;
+/// More than this of others' running makes no difference to who was away: what it is owed is bounded.
+const MOST_AWAY_NS: u64 = 1 << 36;
 /// An average over so long is of no use any more.
 const STALE_NS: u64 = 10 * ACCOUNTING_NS;
 /// The shortest grant, unless the cap is so low that there is never so much.
@@ -85,6 +89,8 @@ pub struct Share {
     spread: AtomicU32,
     /// What is charged for a nanosecond.
     price: AtomicU64,
+    /// For how long its vCPUs have run, together.
+    ran_ns: AtomicU64,
     budget: Lock<Budget, { rank::SHARE }>,
 }
 
@@ -102,6 +108,7 @@ impl Share {
             most_wanting: AtomicU32::new(0),
             spread: AtomicU32::new(1 << SPREAD_BITS),
             price: AtomicU64::new(0),
+            ran_ns: AtomicU64::new(0),
             budget: Lock::new(Budget {
                 left_ns: 0,
                 filled_ns: 0,
@@ -172,6 +179,23 @@ impl Share {
     pub(super) fn charge(&self, ns: u64) -> u64 {
         let price = self.price.load(Ordering::Relaxed);
         ((u128::from(ns) * u128::from(price)) >> PRICE_BITS) as u64
+    }
+
+    /// One of its vCPUs has run for so long.
+    pub(super) fn note_ran(&self, ns: u64) {
+        self.ran_ns.fetch_add(ns, Ordering::Relaxed);
+    }
+
+    /// For how long its vCPUs have run, together.
+    pub(super) fn ran_ns(&self) -> u64 {
+        self.ran_ns.load(Ordering::Relaxed)
+    }
+
+    /// What is charged to one of its vCPUs that did not want to run while the others ran, since they had run for so long: what one
+    /// alone would have been charged. What its domain has used is not saved by who was away.
+    pub(super) fn charge_of_others(&self, since_ran_ns: u64) -> u64 {
+        let ns = self.ran_ns().saturating_sub(since_ran_ns).min(MOST_AWAY_NS);
+        (ns * USUAL_PRICE * u64::from(DEFAULT_WEIGHT)) / u64::from(self.weight())
     }
 
     /// One of its vCPUs begins to want to run.

@@ -58,6 +58,8 @@ pub struct Unit {
     pub(super) charged_ns: AtomicU64,
     /// Since when it runs without a break.
     pub(super) began_ns: AtomicU64,
+    /// For how long its domain's vCPUs had run when it stopped wanting to.
+    pub(super) away_since_ran_ns: AtomicU64,
     /// Its domain's share counts it among those that want to run.
     pub(super) is_counted: AtomicBool,
     /// It was woken and goes before others.
@@ -91,6 +93,7 @@ impl Unit {
             charged: AtomicU64::new(0),
             charged_ns: AtomicU64::new(0),
             began_ns: AtomicU64::new(0),
+            away_since_ran_ns: AtomicU64::new(0),
             is_counted: AtomicBool::new(false),
             is_boosted: AtomicBool::new(false),
             is_yielding: AtomicBool::new(false),
@@ -118,6 +121,17 @@ impl Unit {
 
     pub(super) fn set_place(&self, place: Place) {
         self.place.store(place as u8, Ordering::Relaxed);
+    }
+
+    /// It wants to run again: it has not saved what the others of its domain have used meanwhile.
+    pub(super) fn charge_for_others(&self) {
+        let ran_ns = self.share.ran_ns();
+        let since_ran_ns = self.away_since_ran_ns.swap(ran_ns, Ordering::Relaxed);
+        let others = self.share.charge_of_others(since_ran_ns);
+        if others != 0 {
+            let charged = self.charged().wrapping_add(others);
+            self.charged.store(charged, Ordering::Relaxed);
+        }
     }
 
     /// How it is brought in where it comes to next; after that it is in.
