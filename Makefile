@@ -17,7 +17,7 @@ QEMU ?= qemu-system-x86_64
 # Seconds that each fuzz target runs.
 TIME ?= 60
 
-.PHONY: help setup image test-image dom0 guest disk deb iso run test test-reference bench fuzz lint fmt doc clean
+.PHONY: help setup image test-image dom0 guest disk deb iso run test test-reference bench figures fuzz lint fmt doc clean
 
 help: ## list the targets
 	@echo "Paravane: a paravirtualizing hypervisor for x86_64"
@@ -81,6 +81,13 @@ bench: image ## what services cost in instructions, here and on the reference hy
 	@tests/reference-hypervisor
 	@tests/build-kernels
 	@cargo run --quiet --package harness -- costs/comparison
+
+figures: image ## what fio and iperf3 say of a guest's disk and network, here and on the reference hypervisor
+	@tests/reference-hypervisor
+	@boot/make-dom0
+	@tests/stock-tools
+	@tests/make-test-disk figures
+	@cargo run --quiet --package harness -- figures/devices
 
 lint: setup ## formatting and clippy, warnings are errors, for the host and for bare metal
 	@tests/lint

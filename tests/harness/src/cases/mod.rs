@@ -16,6 +16,7 @@ pub mod guests;
 pub mod guests_attacked;
 pub mod guests_debian;
 pub mod guests_devices;
+pub mod guests_figures;
 pub mod guests_images;
 pub mod guests_many;
 pub mod guests_memory;
@@ -126,6 +127,7 @@ pub fn on_request() -> Vec<Case> {
     cases.extend(kernels::faults_of_emulator());
     cases.extend(kernels::on_test_image().1);
     cases.push(costs::comparison());
+    cases.push(guests_figures::comparison());
     cases
 }
 
