@@ -10,6 +10,7 @@ use crate::console::{self};
 use crate::domain::context::Context;
 use crate::domain::{Domain, Domains, Vcpu};
 use crate::event::{self, SharedInfo};
+use crate::grant::{Access, GrantDomain};
 use crate::registers::Registers;
 use alloc::sync::Arc;
 use core::fmt;
@@ -47,6 +48,7 @@ fn act(key: DebugKey, here: &CpuInfo) {
         DebugKey::Domains => domains(),
         DebugKey::Registers => registers(here),
         DebugKey::Events => events(),
+        DebugKey::Grants => grants(),
         DebugKey::Memory => memory(),
         DebugKey::RunQueues => run_queues(),
         DebugKey::Timers => timers(),
@@ -259,6 +261,27 @@ fn events() {
             );
         }
         say!("  and {closed} that are closed");
+    }
+}
+
+/// What each domain lets others use of its memory now, and what it has mapped of others'.
+fn grants() {
+    say!("Grants:");
+    for domain in Domains.all() {
+        let table = domain.grants();
+        let (frames, most_frames) = table.size();
+        let (mut mappings, mut writable) = (0u32, 0u32);
+        table.for_each_mapping(|_, mapping| {
+            mappings += 1;
+            writable += u32::from(mapping.access == Access::Write);
+        });
+        say!(
+            "  domain {}: {} entries are in use; {mappings} mappings of others', {writable} of them writable, \
+             in {} handles; {frames} frames of at most {most_frames}",
+            domain.id().0,
+            table.uses(),
+            table.nr_handles()
+        );
     }
 }
 

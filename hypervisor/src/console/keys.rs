@@ -17,6 +17,8 @@ pub enum DebugKey {
     Registers,
     /// Event channels.
     Events,
+    /// Grant tables.
+    Grants,
     /// Memory.
     Memory,
     /// Run queues.
@@ -65,7 +67,7 @@ const fn report(letter: u8, key: DebugKey, help: &'static str) -> KeyEntry {
 }
 
 /// All keys, in the order in which they are listed. Letters mean what administrators are used to.
-pub const KEYS: [KeyEntry; 12] = [
+pub const KEYS: [KeyEntry; 13] = [
     entry(b'h', DebugKey::Help, "this list"),
     entry(b'*', DebugKey::All, "all reports"),
     report(b'q', DebugKey::Domains, "domains and their vCPUs"),
@@ -75,6 +77,7 @@ pub const KEYS: [KeyEntry; 12] = [
         "registers of the first domain's vCPUs",
     ),
     report(b'e', DebugKey::Events, "event channels"),
+    report(b'g', DebugKey::Grants, "grants and mappings of them"),
     report(b'm', DebugKey::Memory, "memory"),
     report(b'r', DebugKey::RunQueues, "run queues"),
     report(b'a', DebugKey::Timers, "timers"),
@@ -136,7 +139,7 @@ mod tests {
             entry.key,
             DebugKey::All | DebugKey::Help | DebugKey::Reboot | DebugKey::Crash
         )));
-        assert_eq!(reports().count(), 7);
+        assert_eq!(reports().count(), 8);
     }
 
     #[test]

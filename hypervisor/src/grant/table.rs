@@ -266,6 +266,18 @@ impl GrantTable {
         self.nr_in_use.load(Ordering::Acquire) != 0
     }
 
+    /// How many entries somebody uses.
+    #[must_use]
+    pub fn uses(&self) -> u32 {
+        self.nr_in_use.load(Ordering::Relaxed)
+    }
+
+    /// How many handles there are, in use or free. They grow only.
+    #[must_use]
+    pub fn nr_handles(&self) -> u32 {
+        self.handles.limit()
+    }
+
     /// The frame of a grant in which the caller has a use.
     pub(super) fn frame_in_use(&self, gref: GrantRef) -> Option<Mfn> {
         let active = *self.entry(gref)?.lock();
