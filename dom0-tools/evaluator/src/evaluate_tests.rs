@@ -140,13 +140,17 @@ fn a_check_that_fails_says_for_which_variable() {
             .unwrap_err()
             .to_string()
     };
-    assert_eq!(error(&[("vmid", "0")]), "vmid - ValueError");
+    let right = "write vmid=..., Virtual machine id. Integer greater than 0.";
+    assert_eq!(
+        error(&[("vmid", "0")]),
+        format!("vmid - ValueError; {right}")
+    );
     assert!(
         error(&[("vmid", "x")]).starts_with("vmid - "),
         "{}",
         error(&[("vmid", "x")])
     );
-    assert!(error(&[]).starts_with("vmid - "));
+    assert!(error(&[]).starts_with("vmid - ") && error(&[]).ends_with(right));
 }
 
 #[test]

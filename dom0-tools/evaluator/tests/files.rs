@@ -112,7 +112,8 @@ fn files_can_ask_for_variables() {
         ("VM3", "4 VMID=3 usr=/dev/sda6")
     );
     let refused = domain_with(source, &["vmid=0"]).unwrap_err();
-    assert_eq!(refused, "vmid - ValueError");
+    let right = "write vmid=..., Virtual machine id.";
+    assert_eq!(refused, format!("vmid - ValueError; {right}"));
 }
 
 #[test]
