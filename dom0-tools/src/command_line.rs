@@ -176,6 +176,7 @@ pub struct XenconsoleOptions {
     #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "pv")]
     pub kind: String,
     /// The number of the guest
+    #[arg(allow_negative_numbers = true)]
     pub domid: Option<String>,
 }
 

@@ -535,3 +535,68 @@ fn a_console_is_attached_to_and_left() {
     assert_eq!(rest, words);
     assert!(client.wait().unwrap().success());
 }
+
+#[test]
+fn who_is_not_answered_is_told_so() {
+    // Somebody takes requests, and answers none.
+    let directory = std::env::temp_dir().join(format!("xenstore-silent-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).unwrap();
+    let socket = directory.join("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let silent = thread::spawn(move || {
+        let clients: Vec<_> = listener.incoming().take(3).collect();
+        thread::sleep(Duration::from_secs(15));
+        clients.len()
+    });
+    let told = format!(
+        "the store is not reached at {}: it does not answer within 10 seconds; is xenstored running?\n",
+        socket.display()
+    );
+    thread::scope(|scope| {
+        for line in ["read /a", "write /a 1", "ls"] {
+            let (socket, told) = (&socket, &told);
+            scope.spawn(move || {
+                let output = Command::new(env!("CARGO_BIN_EXE_xenstore"))
+                    .args(line.split(' '))
+                    .env("XENSTORED_PATH", socket)
+                    .output()
+                    .unwrap();
+                assert_eq!(output.status.code(), Some(1), "{line}");
+                assert_eq!(output.stdout, b"", "{line}");
+                let said = String::from_utf8(output.stderr).unwrap();
+                assert_eq!(said, format!("xenstore: {told}"), "{line}");
+            });
+        }
+    });
+    assert_eq!(silent.join().unwrap(), 3);
+    fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn a_console_is_asked_for_by_a_number() {
+    for (words, told) in [
+        (&["-1"][..], "Invalid DOMID `-1'\n"),
+        (&["x"], "Invalid DOMID `x'\n"),
+        (&["65536"], "Invalid DOMID `65536'\n"),
+        (&["0"], "Can't specify Domain-0\n"),
+        (&[], "DOMID should be specified\n"),
+        (
+            &["--type", "serial", "1"],
+            "there are no consoles of type serial, only pv\n",
+        ),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_xenconsole"))
+            .args(words)
+            .output()
+            .unwrap();
+        // EINVAL.
+        assert_eq!(output.status.code(), Some(22), "{words:?}");
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), told);
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_xenconsole"))
+        .args(["--nonsense"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(22));
+}

@@ -11,7 +11,15 @@ const BAD_COMMAND_LINE: u8 = 22;
 
 fn main() -> ExitCode {
     dom0_tools::panics::end_the_program();
-    let key = match XenconsoleOptions::parse().terminal_key() {
+    let options = match XenconsoleOptions::try_parse() {
+        Ok(options) => options,
+        Err(error) if error.use_stderr() => {
+            eprint!("{}", error.render());
+            return ExitCode::from(BAD_COMMAND_LINE);
+        }
+        Err(asked_for) => asked_for.exit(),
+    };
+    let key = match options.terminal_key() {
         Ok(key) => key,
         Err(complaint) => {
             eprintln!("{complaint}");

@@ -4,12 +4,14 @@ use crate::command_line::socket_path;
 use crate::store::wire::{Assembler, encode};
 use guest_abi::dev_store::DEVICE;
 use guest_abi::store_wire::{MAX_PAYLOAD, MessageHeader, MessageType, named_error};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::collections::VecDeque;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 /// Why a request has no answer.
 #[derive(Debug)]
@@ -52,6 +54,9 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// Requests that are sent before the first answer is waited for: the daemon's and our buffers hold that many.
+const AT_ONCE: usize = 16;
+
 /// A watch has been told of something.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {
@@ -69,6 +74,8 @@ pub struct Connection {
     stream: Box<dyn Stream>,
     events: VecDeque<Event>,
     last_number: u32,
+    /// How long an answer may take; `None`: as long as it takes.
+    patience: Option<Duration>,
 }
 
 impl Connection {
@@ -98,7 +105,13 @@ impl Connection {
             stream: Box::new(stream),
             events: VecDeque::new(),
             last_number: 0,
+            patience: None,
         }
+    }
+
+    /// Answers have to come within so long from now on, each of them; events may take longer.
+    pub fn be_answered_within(&mut self, patience: Duration) {
+        self.patience = Some(patience);
     }
 
     /// Sends a request and waits for the answer.
@@ -112,17 +125,70 @@ impl Connection {
         transaction: u32,
         payload: &[u8],
     ) -> Result<Vec<u8>, Failure> {
+        let request = self.encoded(message_type, transaction, payload)?;
+        self.stream.write_all(&request)?;
+        self.answer(self.last_number)
+    }
+
+    fn encoded(
+        &mut self,
+        message_type: MessageType,
+        transaction: u32,
+        payload: &[u8],
+    ) -> Result<Vec<u8>, Failure> {
         if payload.len() > MAX_PAYLOAD as usize {
             return Err(Failure::TooLong);
         }
         self.last_number = self.last_number.wrapping_add(1);
-        let request = encode(message_type, self.last_number, transaction, payload);
-        self.stream.write_all(&request)?;
+        Ok(encode(message_type, self.last_number, transaction, payload))
+    }
+
+    /// Asks the same of many things, some at a time, and calls `take` with the answer to each, in order, until it fails. What
+    /// was asked by then is answered all the same.
+    ///
+    /// # Errors
+    ///
+    /// What `take` fails with, or why there are no answers.
+    pub fn ask_all<E: From<Failure>>(
+        &mut self,
+        message_type: MessageType,
+        payloads: &[Vec<u8>],
+        mut take: impl FnMut(usize, Result<Vec<u8>, Failure>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut done = 0;
+        for some in payloads.chunks(AT_ONCE) {
+            let first = self.last_number;
+            let mut requests = Vec::new();
+            for payload in some {
+                requests.extend(self.encoded(message_type, 0, payload)?);
+            }
+            self.stream.write_all(&requests).map_err(Failure::Io)?;
+            let mut taken = Ok(());
+            for number in 1..=some.len() as u32 {
+                let answer = match self.answer(first.wrapping_add(number)) {
+                    Err(failure @ (Failure::Io(_) | Failure::Protocol)) => {
+                        return Err(failure.into());
+                    }
+                    answer => answer,
+                };
+                if taken.is_ok() {
+                    taken = take(done, answer);
+                }
+                done += 1;
+            }
+            taken?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the answer to a request of this number.
+    fn answer(&mut self, number: u32) -> Result<Vec<u8>, Failure> {
+        let until = self.patience.map(|patience| Instant::now() + patience);
         loop {
-            let (header, payload) = self.receive()?;
+            let (header, payload) = self.receive(until)?;
             if header.message_type == MessageType::WatchEvent as u32 {
                 self.events.push_back(event(&payload)?);
-            } else if header.req_id != self.last_number {
+            } else if header.req_id != number {
                 return Err(Failure::Protocol);
             } else if header.message_type == MessageType::Error as u32 {
                 let name = payload.strip_suffix(&[0]).unwrap_or(&payload);
@@ -162,7 +228,7 @@ impl Connection {
         if let Some(event) = self.events.pop_front() {
             return Ok(event);
         }
-        let (header, payload) = self.receive()?;
+        let (header, payload) = self.receive(None)?;
         if header.message_type != MessageType::WatchEvent as u32 {
             return Err(Failure::Protocol);
         }
@@ -172,6 +238,12 @@ impl Connection {
     /// An event that has come while an answer was waited for.
     pub fn take_waiting_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Whether there is such an event.
+    #[must_use]
+    pub fn has_waiting_event(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// What can be waited for; events that have come already are not seen there.
@@ -286,11 +358,28 @@ impl Connection {
         }
     }
 
-    fn receive(&mut self) -> Result<(MessageHeader, Vec<u8>), Failure> {
+    /// Waits until something has come. The rest of a message does not keep anybody waiting who has seen its beginning.
+    fn wait(&self, until: Option<Instant>) -> Result<(), Failure> {
+        let Some(until) = until else { return Ok(()) };
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let mut waited = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut waited, timeout) {
+                Ok(0) => return Err(Failure::Io(io::ErrorKind::TimedOut.into())),
+                Err(nix::errno::Errno::EINTR) => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(Failure::Io(error.into())),
+            }
+        }
+    }
+
+    fn receive(&mut self, until: Option<Instant>) -> Result<(MessageHeader, Vec<u8>), Failure> {
         let mut assembler = Assembler::default();
         loop {
             let missing = assembler.missing().map_err(|_| Failure::Protocol)?;
             let mut bytes = vec![0; missing];
+            self.wait(until)?;
             self.stream.read_exact(&mut bytes)?;
             assembler.add(&bytes);
             if let Some(message) = assembler.take() {

@@ -8,6 +8,10 @@ use crate::device::terminal;
 use guest_abi::store_wire::MessageType;
 use std::fmt;
 use std::io::{self, Write};
+use std::time::Duration;
+
+/// How long an answer may take. One that is there takes a hundredth of that also when it is attacked.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a program fails, as it is told.
 #[derive(Debug)]
@@ -181,16 +185,34 @@ enum Way {
     Any,
 }
 
+fn why_not(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::TimedOut => {
+            format!("it does not answer within {} seconds", PATIENCE.as_secs())
+        }
+        _ => error.to_string(),
+    }
+}
+
 fn connect(way: Way) -> Result<Connection, Complaint> {
     let opened = match way {
         Way::Socket => Connection::by_socket(),
         Way::Any => Connection::open(),
     };
+    let opened = opened.and_then(|mut connection| {
+        connection.be_answered_within(PATIENCE);
+        // The kernel takes requests although there is no daemon that answers: this one, which is always answered, tells.
+        match connection.ask_texts(MessageType::GetDomainPath, 0, &["0"]) {
+            Err(Failure::Io(error)) => Err(error),
+            _ => Ok(connection),
+        }
+    });
     opened.map_err(|error| {
         let path = crate::command_line::socket_path();
         Complaint(format!(
-            "the store is not reached at {}: {error}; is xenstored running?",
-            path.display()
+            "the store is not reached at {}: {}; is xenstored running?",
+            path.display(),
+            why_not(&error)
         ))
     })
 }
