@@ -212,6 +212,13 @@ impl DomainConfig {
         })
     }
 
+    /// What its wall clock adds to UTC, in seconds, where local time is so much later.
+    #[must_use]
+    pub const fn clock_adds(&self, zone_seconds: i64) -> i64 {
+        let zone_seconds = if self.localtime { zone_seconds } else { 0 };
+        self.rtc_timeoffset.saturating_add(zone_seconds)
+    }
+
     /// What is the same for a domain that runs and one that does not, in the order of `list --long`.
     #[must_use]
     pub fn sxp_fields(&self) -> Vec<Sxp> {

@@ -129,8 +129,15 @@ fn parse_sxp(path: &Path, text: &str) -> Result<DomainConfig, ConfigError> {
         .iter()
         .find(|sxp| matches!(sxp.head(), Some("vm" | "domain")))
         .ok_or_else(|| sentence("it has no (vm ...)".into()))?;
-    from_sxp(vm).map_err(sentence)
+    from_sxp(vm).map_err(|text| match &*text {
+        MISSING_NAME | INVALID_NAME => ConfigError::Sentence(text),
+        _ => sentence(text),
+    })
 }
+
+/// These are known as they are.
+const MISSING_NAME: &str = "Missing VM Name";
+const INVALID_NAME: &str = "Invalid VM Name";
 
 /// The lists of processors: one for each virtual one, or one for all, or none.
 fn cpu_lists(vm: &Sxp) -> Vec<String> {
@@ -174,8 +181,11 @@ fn from_sxp(vm: &Sxp) -> Result<DomainConfig, String> {
             .ok_or_else(|| format!("Invalid Configuration: Invalid event handling mode: {name}")),
     };
     let name = text("name");
+    if name.is_empty() {
+        return Err(MISSING_NAME.to_owned());
+    }
     if !is_valid_name(&name) {
-        return Err("Invalid VM Name".to_owned());
+        return Err(INVALID_NAME.to_owned());
     }
     let uuid = match vm.value("uuid") {
         None | Some("") => random_uuid().map_err(|error| error.to_string())?,

@@ -172,7 +172,7 @@ pub const KEYS: &[Key] = &[
     key(
         "on_xend_stop",
         Shape::Text,
-        "When xend stops: ignore, shutdown or suspend.",
+        "When xend stops: ignore or shutdown; suspend has no effect yet.",
     ),
     key(
         "bootloader",
@@ -235,11 +235,19 @@ pub const KEYS: &[Key] = &[
     key(
         "ioports",
         Shape::List,
-        "Ports of the machine, such as '02f8-02ff'.",
+        "Ports of the machine, such as '02f8-02ff': refused, only the first domain may use them.",
     ),
-    key("irq", Shape::List, "Interrupts of the machine."),
-    key("vscsi", Shape::List, "SCSI devices."),
-    key("vusb", Shape::List, "USB controllers."),
+    key(
+        "irq",
+        Shape::List,
+        "Interrupts of the machine: refused, only the first domain may use them.",
+    ),
+    key("vscsi", Shape::List, "SCSI devices: refused, not offered."),
+    key(
+        "vusb",
+        Shape::List,
+        "USB controllers: refused, not offered.",
+    ),
     key("blkif", Shape::Boolean, "The domain has disks for others."),
     key(
         "netif",
@@ -259,7 +267,7 @@ pub const KEYS: &[Key] = &[
     key(
         "localtime",
         Shape::Boolean,
-        "The wall clock shows local time.",
+        "The wall clock shows the first domain's local time at the start.",
     ),
     key(
         "rtc_timeoffset",

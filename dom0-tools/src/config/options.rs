@@ -7,6 +7,7 @@ use super::error::{ConfigError, Origin, Wrong};
 use super::features;
 use super::kernel_line::{Parts, compose};
 use super::keys::{KEYS, Overrides, Shape, shape_of};
+use super::machine_parts::{check_irq, check_ports};
 use super::rate::Rate;
 use super::value::{Setting, Settings, Value, integer};
 use super::vfb::Vfb;
@@ -444,7 +445,14 @@ impl<'a> Options<'a> {
         for _ in vifs..nics {
             devices.push(Device::Vif(Vif::default()));
         }
-        for key in ["ioports", "irq", "vscsi", "vusb"] {
+        type Check = fn(&str) -> Result<(), Wrong>;
+        let checks: [(&str, Check); 2] = [("ioports", check_ports), ("irq", check_irq)];
+        for (key, check) in checks {
+            for text in self.list(key)? {
+                check(&text).map_err(|wrong| self.wrong_item(key, &text, &wrong))?;
+            }
+        }
+        for key in ["vscsi", "vusb"] {
             if !self.list(key)?.is_empty() {
                 return Err(self.wrong(key, "this is not offered; leave it out"));
             }

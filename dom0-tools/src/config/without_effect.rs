@@ -4,7 +4,7 @@
 use super::value::Value;
 
 /// A key, and why it has no effect.
-pub(super) const WITHOUT_EFFECT: [(&str, &str); 14] = [
+pub(crate) const WITHOUT_EFFECT: [(&str, &str); 14] = [
     ("blkif", NO_DRIVERS),
     ("netif", NO_DRIVERS),
     ("superpages", "guests' memory comes in pages of 4 KiB"),
