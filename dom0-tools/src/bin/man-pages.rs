@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use dom0_tools::command_line::programs;
+use dom0_tools::xm::manual;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::{env, fs, io};
@@ -32,5 +33,9 @@ fn write_all(directory: &PathBuf) -> io::Result<()> {
             .render(&mut page)?;
         fs::write(path, page)?;
     }
-    fs::write(directory.join("xm.1"), dom0_tools::xm::help::manual())
+    fs::write(directory.join("xm.1"), manual::of_xm())?;
+    fs::write(
+        directory.join("xmdomain.cfg.5"),
+        manual::of_configurations(),
+    )
 }

@@ -148,46 +148,6 @@ pub fn completion(shell: &str) -> Option<String> {
     }
 }
 
-/// The manual page, in the language of `man`.
-#[must_use]
-pub fn manual() -> String {
-    let escaped = |text: &str| text.replace('\\', "\\\\").replace('-', "\\-");
-    let mut text = String::from(
-        ".TH xm 1\n.SH NAME\nxm \\- manages guests\n.SH SYNOPSIS\n.B xm\n.I subcommand\n[\\fIargument\\fR ...]\n\
-         .SH DESCRIPTION\nCreates, lists and ends guests, and shows and changes what they have. xend(8) does it. \
-         A domain is named by its name, its number or its uuid. The beginning of a subcommand's name is enough if no \
-         other begins so.\n.SH SUBCOMMANDS\n",
-    );
-    for command in all().filter(|command| command.is_offered) {
-        let _ = writeln!(
-            text,
-            ".TP\n\\fB{}\\fR {}\n{}",
-            escaped(command.name),
-            escaped(command.arguments),
-            escaped(command.help)
-        );
-        for option in command.options {
-            let equals = if option.value.is_empty() { "" } else { "=" };
-            let short = option
-                .short
-                .map_or(String::new(), |short| format!("-{short}, "));
-            let names = format!("{short}--{}{equals}{}", option.long, option.value);
-            let _ = writeln!(
-                text,
-                ".br\n\\fB{}\\fR  {}",
-                escaped(&names),
-                escaped(option.help)
-            );
-        }
-    }
-    text.push_str(
-        ".SH EXIT STATUS\n0: done. 3: there is no such domain. 1: anything else; standard error says why.\n\
-         .SH FILES\n/etc/xen: configurations of domains.\n.br\n/var/run/xend/api.sock: where xend listens.\n\
-         .SH SEE ALSO\nxend(8), xenconsole(1), xenstore(1)\n",
-    );
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::commands::{Found, find};
