@@ -1,7 +1,7 @@
 //! `xenconsole`: a terminal, or whatever stands in its place, attached to a guest's console.
 
 use crate::client::connection::{Connection, Failure};
-use guest_abi::store_wire::MessageType;
+use guest_abi::store_wire::{MessageType, RELEASE_DOMAIN};
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -18,6 +18,9 @@ const ESCAPE: u8 = 0x1d;
 /// How long the daemon may take to make a console's terminal.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the store may take to answer: by the kernel it is asked also where there is no daemon.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What a console that is closed still has to show comes at once: after so long without any of it there is none.
 const SILENCE: Duration = Duration::from_millis(500);
 /// How long the last words are waited for in all, as the daemon does: where only the store is lost, the guest goes on.
@@ -30,7 +33,20 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 ///
 /// What to tell.
 pub fn attach(key: &str) -> Result<(), String> {
-    Attachment::open(key, PATIENCE)?.run()
+    let attachment = Attachment::open(key, PATIENCE)?;
+    attachment.run(&mut || false).map(drop)
+}
+
+/// How it ends that a console is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Left {
+    /// Who looked at it has left it.
+    Detached,
+    /// It is closed, or its guest has ended; whether anything of it was shown.
+    Closed {
+        /// Anything was.
+        has_shown: bool,
+    },
 }
 
 /// A console that will be shown: nothing of it is lost from now on, whatever becomes of the guest.
@@ -40,7 +56,11 @@ pub struct Attachment {
     terminal: File,
     /// Standard input has not ended.
     has_input: bool,
+    has_shown: bool,
 }
+
+/// The token of the watch for guests that end. What comes of another one is of the terminal's name.
+const ENDS: &str = "end";
 
 impl Attachment {
     /// Waits until the console has a terminal that can be opened, but not for longer than that.
@@ -51,23 +71,28 @@ impl Attachment {
     pub fn open(key: &str, patience: Duration) -> Result<Self, String> {
         let mut store = Connection::open()
             .map_err(|error| format!("the store is not reached: {error}; is xenstored running?"))?;
+        store.be_answered_within(STORE_PATIENCE);
         let watched = store.ask_texts(MessageType::Watch, 0, &[key, "tty"]);
         watched.map_err(|failure| format!("{key} can't be watched: {failure}"))?;
+        // Who may not is told by the terminal alone.
+        let _ = store.ask_texts(MessageType::Watch, 0, &[RELEASE_DOMAIN, ENDS]);
         let terminal = wait_for_terminal(&mut store, key, patience)?;
         Ok(Self {
             store,
             key: key.to_owned(),
             terminal,
             has_input: true,
+            has_shown: false,
         })
     }
 
-    /// Shows it until Ctrl-] is typed or the console is closed.
+    /// Shows it until Ctrl-] is typed or the console is closed, or until its guest has ended: when any guest has, `is_over`
+    /// is asked whether it was this one.
     ///
     /// # Errors
     ///
     /// What to tell.
-    pub fn run(mut self) -> Result<(), String> {
+    pub fn run(mut self, is_over: &mut dyn FnMut() -> bool) -> Result<Left, String> {
         let mut mask = SigSet::empty();
         for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
             mask.add(signal);
@@ -77,7 +102,8 @@ impl Attachment {
             .and_then(|()| SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC))
             .map_err(|error| error.to_string())?;
         let _raw = RawTerminal::begin();
-        self.relay(&signals).map_err(|error| error.to_string())
+        self.relay(&signals, is_over)
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -160,7 +186,7 @@ impl Drop for RawTerminal {
 }
 
 impl Attachment {
-    fn relay(&mut self, signals: &SignalFd) -> io::Result<()> {
+    fn relay(&mut self, signals: &SignalFd, is_over: &mut dyn FnMut() -> bool) -> io::Result<Left> {
         loop {
             let stdin = io::stdin();
             let mut waited = [
@@ -170,37 +196,59 @@ impl Attachment {
                 PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
             ];
             let count = if self.has_input { 4 } else { 3 };
-            match poll(
-                waited.get_mut(..count).unwrap_or_default(),
-                PollTimeout::NONE,
-            ) {
+            let is_waiting = self.store.has_waiting_event();
+            let timeout = match is_waiting {
+                true => PollTimeout::ZERO,
+                false => PollTimeout::NONE,
+            };
+            match poll(waited.get_mut(..count).unwrap_or_default(), timeout) {
                 Err(nix::errno::Errno::EINTR) => continue,
                 other => other?,
             };
             let happened = waited.map(|one| one.any().unwrap_or(false));
             let [has_signal, has_event, has_output, has_typed] = happened;
+            let has_event = has_event || is_waiting;
             if has_signal {
-                return Ok(());
+                return Ok(Left::Detached);
             }
-            if has_output && !show(&self.terminal, &mut io::stdout().lock())? && !has_event {
-                // The daemon's end is closed; the store says whether there will be another.
-                std::thread::sleep(Duration::from_millis(100));
-                if !self.follow()? {
-                    return Ok(());
+            if has_output {
+                let is_open = show(&self.terminal, &mut io::stdout().lock())?;
+                self.has_shown |= is_open;
+                if !is_open && !has_event {
+                    // The daemon's end is closed; the store says whether there will be another.
+                    std::thread::sleep(Duration::from_millis(100));
+                    if !self.follow()? {
+                        return Ok(self.closed());
+                    }
                 }
             }
-            if has_event && (self.store.next_event().is_err() || !self.follow()?) {
-                return show_last_words(
-                    &self.terminal,
-                    signals,
-                    LAST_WORDS,
-                    &mut io::stdout().lock(),
-                );
+            if has_event && self.is_closed(is_over)? {
+                let mut shown = Counted(io::stdout().lock(), 0);
+                show_last_words(&self.terminal, signals, LAST_WORDS, &mut shown)?;
+                self.has_shown |= shown.1 > 0;
+                return Ok(self.closed());
             }
             if self.has_input && has_typed && !self.pass_typed()? {
-                return Ok(());
+                return Ok(Left::Detached);
             }
         }
+    }
+
+    const fn closed(&self) -> Left {
+        Left::Closed {
+            has_shown: self.has_shown,
+        }
+    }
+
+    /// Takes an event of the store, and says whether there is nothing more to come but last words.
+    fn is_closed(&mut self, is_over: &mut dyn FnMut() -> bool) -> io::Result<bool> {
+        let Ok(event) = self.store.next_event() else {
+            return Ok(true);
+        };
+        if event.token == ENDS.as_bytes() {
+            return Ok(is_over());
+        }
+        Ok(!self.follow()?)
     }
 
     /// Goes on at another terminal if there is one; `false` if the console is closed.
@@ -242,6 +290,21 @@ impl Attachment {
             }
         }
         Ok(true)
+    }
+}
+
+/// What is written, and how many bytes that are.
+struct Counted<W>(W, usize);
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.0.write(bytes)?;
+        self.1 += count;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -302,9 +302,9 @@ mod tests {
         let cores = || cores_of_crashes(&directory, "etch");
         // One that is not whole removes none.
         world.state().refuse_at(1);
-        xend.dump_crashed(DomId(1), "etch");
+        let _ = xend.dump_crashed(DomId(1), "etch");
         assert_eq!(cores().len(), 5);
-        xend.dump_crashed(DomId(1), "etch");
+        let _ = xend.dump_crashed(DomId(1), "etch");
         let left = cores();
         assert_eq!(left.len(), 3);
         assert_eq!(
@@ -333,7 +333,7 @@ mod tests {
         });
         let crash_with = |frames| {
             world.state().domains.get_mut(&1).unwrap().tot_pages = frames;
-            xend.dump_crashed(DomId(1), "etch");
+            let _ = xend.dump_crashed(DomId(1), "etch");
             cores_of_crashes(&directory, "etch")
         };
         // More than there is, whatever is removed.

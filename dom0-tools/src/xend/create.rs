@@ -1,7 +1,6 @@
 //! Making domains, and cleaning up what is left of them.
 
 use super::ballooning::{FRAME_KIB, Room};
-use super::lifecycle::reason_name;
 use super::machine::Images;
 use super::protocol::{Fault, Response};
 use super::record::{Phase, Record};
@@ -14,22 +13,13 @@ use crate::builder::error::BuildError;
 use crate::config::domain::{DomainConfig, Uuid, is_valid_name};
 use crate::config::features;
 use crate::pygrub::apart;
-use guest_abi::domctl_domain::DomainInfoFlags;
-use guest_abi::ids::{DomId, Mfn};
+use guest_abi::ids::DomId;
 use std::path::Path;
 use std::sync::PoisonError;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Memory that a guest takes beyond its own: vCPUs, page tables, grant tables.
 const OVERHEAD_KIB: u64 = 2 << 10;
-/// How long a new guest is watched for a death at once, unless it shows life before.
-const WATCHED: Duration = Duration::from_millis(300);
-/// How long it is watched when it has printed something: that may have been its last words.
-const WATCHED_ON: Duration = Duration::from_millis(50);
-const GLANCE: Duration = Duration::from_millis(5);
-/// Lines of a dead guest's output that are shown.
-const LAST_LINES: usize = 12;
-
 /// Whether a new domain runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Start {
@@ -104,13 +94,15 @@ impl Xend {
                 id_text(domid)
             )),
         })?;
-        let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let brought_up = self.bring_up(&mut record, start);
         if brought_up.is_err() {
             self.table.remove(record.config.uuid);
         }
         let domain = brought_up?;
-        self.die_at_once(&record, domain, start)?;
+        if start == Start::Running {
+            self.must_live(&record, domain, alone)?;
+        }
         Ok(Response::Created {
             domid: domain.0,
             warnings: warnings(&record.config),
@@ -236,46 +228,6 @@ impl Xend {
         Ok(built)
     }
 
-    /// A guest that ends before anybody could look at it is told with its last words.
-    fn die_at_once(&self, record: &Record, domain: DomId, start: Start) -> Result<(), Fault> {
-        let console = Mfn(record.console_mfn);
-        let began = Instant::now();
-        let mut end = began + WATCHED;
-        let mut has_printed = false;
-        while start == Start::Running && Instant::now() < end {
-            let info = self.machine.domain(domain)?;
-            let ended = info.as_ref().and_then(|info| info.shutdown_reason());
-            let is_gone = info.is_none_or(|info| info.flags.contains(DomainInfoFlags::DYING));
-            let output = self
-                .machine
-                .last_output(domain, console)
-                .unwrap_or_default();
-            match ended {
-                Some(reason) if reason_name(reason) == "crash" => {
-                    self.clean_up(domain, Some(record.config.uuid));
-                    self.table.remove(record.config.uuid);
-                    return Err(Fault::text(format!(
-                        "the guest's kernel has crashed at once.{}",
-                        last_words(&output)
-                    )));
-                }
-                // Its life cycle is not this call's affair.
-                Some(_) => break,
-                None if is_gone => break,
-                None => std::thread::sleep(GLANCE),
-            }
-            if !output.is_empty() && !std::mem::replace(&mut has_printed, true) {
-                end = end.min(Instant::now() + WATCHED_ON);
-            }
-        }
-        Ok(())
-    }
-
-    #[cfg(test)]
-    pub(super) fn create_is_watched(&self, record: &Record, domid: u16) -> Result<(), Fault> {
-        self.die_at_once(record, DomId(domid), Start::Running)
-    }
-
     /// Ends a domain, and removes what is said of it. Each step is tried whatever becomes of the others.
     pub(super) fn clean_up(&self, domain: DomId, uuid: Option<Uuid>) {
         let destroyed = self.machine.destroy(domain);
@@ -302,9 +254,6 @@ impl Xend {
 /// What of a configuration has no effect yet.
 fn warnings(config: &DomainConfig) -> Vec<String> {
     let mut warnings = Vec::new();
-    if config.localtime {
-        warnings.push("localtime has no effect yet: the guest's clock shows UTC".to_owned());
-    }
     if config.on_xend_stop == "suspend" {
         warnings.push("on_xend_stop = suspend has no effect yet".to_owned());
     }
@@ -349,27 +298,4 @@ fn check_boot_loader(config: &DomainConfig) -> Result<(), String> {
     }
     apart::wanted(config)?;
     apart::boot_disk(config).map(drop)
-}
-
-/// The last lines of a guest's output, as they are shown behind a sentence.
-pub(super) fn last_words(output: &[u8]) -> String {
-    let text = String::from_utf8_lossy(output);
-    let lines: Vec<_> = text
-        .lines()
-        .map(|line| {
-            line.trim_end_matches('\r')
-                .replace(|c: char| c.is_control() && c != '\t', "?")
-        })
-        .filter(|line| !line.trim().is_empty())
-        .collect();
-    if lines.is_empty() {
-        return " It has printed nothing.".to_owned();
-    }
-    let start = lines.len().saturating_sub(LAST_LINES);
-    let last: String = lines
-        .iter()
-        .skip(start)
-        .map(|line| format!("\n    {line}"))
-        .collect();
-    format!(" Its last words:{last}")
 }

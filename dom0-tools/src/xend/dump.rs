@@ -90,10 +90,13 @@ impl Xend {
     }
 
     /// Writes the core of a domain that has crashed. Without one, it goes its way all the same.
-    pub(super) fn dump_crashed(&self, domain: DomId, name: &str) {
-        if let Err(fault) = self.write_usual_core(domain, name, Cause::Crash) {
-            log::error!("{name}: no core is written: {fault}");
-        }
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub(super) fn dump_crashed(&self, domain: DomId, name: &str) -> Result<(), Fault> {
+        self.write_usual_core(domain, name, Cause::Crash)
+            .inspect_err(|fault| log::error!("{name}: no core is written: {fault}"))
     }
 }
 

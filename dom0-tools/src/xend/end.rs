@@ -153,11 +153,16 @@ impl Xend {
         let begun = self.with_ended(uuid, domid, Phase::Running, |record, info| {
             self.begin_end(record, info)
         });
-        let Some(Some((name, decision))) = begun else {
-            return;
-        };
-        // Without the domain's lock: it may be destroyed meanwhile.
-        self.dump_crashed(DomId(domid), &name);
+        if let Some(Some(decided)) = begun {
+            self.finish_end(uuid, domid, decided);
+        }
+    }
+
+    /// Writes the core of a domain that has ended, and then does what was decided about it. The caller does not have the
+    /// domain's lock: it may be destroyed meanwhile.
+    pub(super) fn finish_end(&self, uuid: Uuid, domid: u16, (name, decision): (String, Decision)) {
+        let written = self.dump_crashed(DomId(domid), &name);
+        self.core_is_written(DomId(domid), &name, written);
         self.with_ended(uuid, domid, Phase::Dumping, |record, info| {
             self.end(record, info.domain, decision);
         });
@@ -207,22 +212,34 @@ impl Xend {
 
     /// Decides about a domain that has ended, and does it, unless a core is to be written first: then its name and what
     /// has been decided are returned.
-    fn begin_end(&self, mut record: Record, info: &DomainInfo) -> Option<(String, Decision)> {
+    pub(super) fn begin_end(
+        &self,
+        mut record: Record,
+        info: &DomainInfo,
+    ) -> Option<(String, Decision)> {
         let reason = info.shutdown_reason()?;
         let name = record.config.name.clone();
         let domain = info.domain;
         let seconds = (now() - record.start_time).max(0.0);
-        let (decision, dump) = decide(reason, &record.config, Duration::from_secs_f64(seconds));
+        let (mut decision, dump) = decide(reason, &record.config, Duration::from_secs_f64(seconds));
+        let uuid = record.config.uuid;
+        if matches!(decision, Decision::Restart | Decision::RenameAndRestart)
+            && let Ok(mut store) = self.connect_store()
+            && store_tree::is_restarting(&mut *store, uuid).unwrap_or(false)
+        {
+            log::error!("{name}: it was being started again when it ended. Refusing to restart");
+            decision = Decision::RefuseToRestart;
+        }
         log::info!(
             "{name}: domain {} has ended: {}; {decision:?}",
             domain.0,
             reason_name(reason)
         );
         if let Ok(mut store) = self.connect_store() {
-            let node = format!("{}/xend/last_shutdown_reason", vm(record.config.uuid));
+            let node = format!("{}/xend/last_shutdown_reason", vm(uuid));
             let _ = store.write(&node, reason_name(reason));
         }
-        if decision == Decision::RefuseToRestart {
+        if decision == Decision::RefuseToRestart && seconds < LEAST_LIFE.as_secs_f64() {
             log::error!(
                 "VM {name} restarting too fast (Elapsed time: {seconds:.6} seconds). \
                  Refusing to restart to avoid loops."
@@ -233,7 +250,14 @@ impl Xend {
             );
         }
         let is_crash = reason_name(reason) == "crash";
-        if dump == Dump::First || (is_crash && self.settings().dumps_crashed()) {
+        let dump = match dump {
+            Dump::Without if is_crash && self.settings().dumps_crashed() => Dump::First,
+            dump => dump,
+        };
+        if decision != Decision::Leave {
+            self.note_end(&record, info, reason, decision, dump);
+        }
+        if dump == Dump::First {
             record.phase = Phase::Dumping;
             self.table.put(&record);
             return Some((name, decision));
@@ -261,6 +285,7 @@ impl Xend {
             }
             Decision::RenameAndRestart => self.rename_and_restart(record, domain),
         }
+        self.end_is_seen_to(domain);
     }
 
     fn forget(&self, record: &Record, domain: DomId) {
@@ -269,10 +294,21 @@ impl Xend {
     }
 
     fn start_again(&self, mut record: Record) {
+        let uuid = record.config.uuid;
         record.restart_count += 1;
+        record.is_restarting = true;
         if let Err(fault) = self.bring_up(&mut record, Start::Running) {
             log::error!("{}: it is not started again: {fault}", record.config.name);
-            self.table.remove(record.config.uuid);
+            self.table.remove(uuid);
+            return;
+        }
+        record.is_restarting = false;
+        self.table.put(&record);
+        let noted = self
+            .connect_store()
+            .and_then(|mut store| store_tree::note_restarted(&mut *store, uuid));
+        if let Err(fault) = noted {
+            log::error!("{}: {fault}", record.config.name);
         }
     }
 

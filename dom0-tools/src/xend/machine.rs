@@ -10,17 +10,20 @@ use crate::control::error::ControlError;
 use crate::control::machine_info::{Topology, Version};
 use crate::core_dump::{self, DumpError, Frames, Subject};
 use crate::device::foreign_frames::ForeignFrames;
+use crate::device::local_time::offset_seconds;
 use crate::device::privcmd::Privcmd;
 use crate::pygrub::answer::Answer;
 use crate::pygrub::apart;
 use crate::pygrub::menu::Choice;
 use crate::pygrub::room::Room;
+use crate::xend::create::now;
 use crate::xend::devices::first_domain::{FirstDomain, ThisDomain};
 use guest_abi::console_ring::{ConsoleRing, OUT_SIZE};
 use guest_abi::domctl_domain::{CreateDomain, DomainInfo};
 use guest_abi::domctl_vcpu::{SchedulerCredit, VcpuState};
 use guest_abi::features::Features;
 use guest_abi::ids::{DomId, Mfn, PAGE_SIZE};
+use guest_abi::store_ring::StoreRing;
 use guest_abi::sysctl::PhysInfo;
 use guest_abi::sysctl_cpu::CreditSchedule;
 use guest_abi::vcpu_context::VcpuGuestContext;
@@ -88,6 +91,8 @@ pub trait Machine: Send + Sync {
     fn debug_keys(&self, keys: &[u8]) -> Result<(), ControlError>;
     /// What the console's ring still holds of a guest's last output.
     fn last_output(&self, domain: DomId, console: Mfn) -> Result<Vec<u8>, ControlError>;
+    /// Whether a guest has put anything into its ring to the store.
+    fn has_asked_store(&self, domain: DomId, store: Mfn) -> Result<bool, ControlError>;
     /// Writes the domain's core, and says how many frames it has.
     fn dump_core(&self, domain: DomId, file: &mut File) -> Result<usize, DumpError>;
 }
@@ -194,9 +199,9 @@ impl Machine for Hypervisor {
         let kib = config.memory_mib.max(config.maxmem_mib) << 10;
         self.privcmd.set_max_memory(domain, kib)?;
         self.privcmd.set_tsc_mode(domain, config.tsc_mode)?;
-        if config.rtc_timeoffset != 0 {
-            self.privcmd
-                .set_time_offset(domain, config.rtc_timeoffset)?;
+        let clock_adds = config.clock_adds(offset_seconds(now() as i64));
+        if clock_adds != 0 {
+            self.privcmd.set_time_offset(domain, clock_adds)?;
         }
         if (config.cpu_weight, config.cpu_cap) != (256, 0) {
             let credit = SchedulerCredit {
@@ -325,6 +330,13 @@ impl Machine for Hypervisor {
             output.rotate_left(produced % OUT_SIZE);
         }
         Ok(output)
+    }
+
+    fn has_asked_store(&self, domain: DomId, store: Mfn) -> Result<bool, ControlError> {
+        let page = ForeignFrames::of(&self.privcmd, domain, &[store])?;
+        let mut produced = [0; 4];
+        page.read(0, std::mem::offset_of!(StoreRing, req_prod), &mut produced);
+        Ok(produced != [0; 4])
     }
 
     fn dump_core(&self, domain: DomId, file: &mut File) -> Result<usize, DumpError> {

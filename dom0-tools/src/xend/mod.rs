@@ -9,7 +9,7 @@
 //! Locks, in this order: that of reading the settings again, which nothing else waits for; a domain's own (one operation
 //! at a time on a domain; none while a core is written); that of making room in memory; that of taking a disk; then one
 //! of these, and none of them while another is held: the table of records, that of cores being written, the settings, the
-//! last refusal. These are short: what is held for longer than memory takes is the table alone, while a name is changed in
+//! last refusal, the last ends. These are short: what is held for longer than memory takes is the table alone, while a name is changed in
 //! a record's file.
 #![forbid(unsafe_code)]
 
@@ -21,7 +21,9 @@ pub mod create;
 pub mod devices;
 pub mod domains;
 pub mod dump;
+mod early_death;
 pub mod end;
+mod ends;
 pub mod host;
 mod image_notes;
 pub mod kept;
@@ -90,6 +92,7 @@ pub struct Xend {
     writings: Mutex<core_writing::Writings>,
     ballooning: Mutex<()>,
     last_refusal: Mutex<Option<view::Refusal>>,
+    ends: Mutex<ends::Ends>,
 }
 
 impl Xend {
@@ -120,6 +123,7 @@ impl Xend {
             writings: Mutex::default(),
             ballooning: Mutex::default(),
             last_refusal: Mutex::default(),
+            ends: Mutex::default(),
         }))
     }
 

@@ -16,6 +16,9 @@ pub struct NewNode {
     pub perms: Option<Vec<String>>,
 }
 
+/// A name and a value.
+pub type Pair<'p> = (&'p str, String);
+
 /// How often a transaction is tried that others disturb.
 const TRIES: u32 = 20;
 
@@ -27,6 +30,26 @@ pub trait Nodes {
     ///
     /// The store's.
     fn write(&mut self, path: &str, value: &str) -> Result<(), Fault>;
+
+    /// Sets values below a node, one after the other. Where one is refused, those behind it may be set or not.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    fn write_all(&mut self, directory: &str, pairs: &[Pair<'_>]) -> Result<(), Fault> {
+        pairs
+            .iter()
+            .try_for_each(|(name, value)| self.write(&format!("{directory}/{name}"), value))
+    }
+
+    /// Removes nodes and all below them, those that there are.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    fn remove_all(&mut self, paths: &[String]) -> Result<(), Fault> {
+        paths.iter().try_for_each(|path| self.remove(path))
+    }
 
     /// Makes nodes, all at once or none.
     ///
@@ -63,6 +86,17 @@ pub trait Nodes {
     /// The store's.
     fn set_perms(&mut self, path: &str, perms: &[String]) -> Result<(), Fault>;
 
+    /// Sets the same permissions of many nodes.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    fn set_all_perms(&mut self, paths: &[String], perms: &[String]) -> Result<(), Fault> {
+        paths
+            .iter()
+            .try_for_each(|path| self.set_perms(path, perms))
+    }
+
     /// Tells the store of a new domain's ring.
     ///
     /// # Errors
@@ -92,6 +126,27 @@ fn fault(doing: &str, path: &str, failure: &Failure) -> Fault {
     }
 }
 
+/// Why one of many requests is refused, or all of them.
+struct Refused(Fault);
+
+impl Refused {
+    fn new(doing: &str, path: &str, failure: Failure) -> Self {
+        Self(fault(doing, path, &failure))
+    }
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::new("reached", "the node", failure)
+    }
+}
+
+impl From<Refused> for Fault {
+    fn from(Refused(fault): Refused) -> Self {
+        fault
+    }
+}
+
 fn decimal_texts(numbers: &[u64]) -> Vec<String> {
     numbers.iter().map(u64::to_string).collect()
 }
@@ -100,6 +155,38 @@ impl Nodes for Connection {
     fn write(&mut self, path: &str, value: &str) -> Result<(), Fault> {
         Self::write(self, 0, path, value.as_bytes())
             .map_err(|failure| fault("written", path, &failure))
+    }
+
+    fn write_all(&mut self, directory: &str, pairs: &[Pair<'_>]) -> Result<(), Fault> {
+        let path = |index: usize| {
+            let name = pairs.get(index).map_or("", |(name, _)| name);
+            format!("{directory}/{name}")
+        };
+        let payloads: Vec<_> = pairs
+            .iter()
+            .map(|(name, value)| format!("{directory}/{name}\0{value}").into_bytes())
+            .collect();
+        self.ask_all(MessageType::Write, &payloads, |index, answer| {
+            answer
+                .map(drop)
+                .map_err(|failure| Refused::new("written", &path(index), failure))
+        })
+        .map_err(Fault::from)
+    }
+
+    fn remove_all(&mut self, paths: &[String]) -> Result<(), Fault> {
+        let payloads: Vec<_> = paths
+            .iter()
+            .map(|path| format!("{path}\0").into_bytes())
+            .collect();
+        let path = |index: usize| paths.get(index).map_or("", String::as_str);
+        self.ask_all(MessageType::Rm, &payloads, |index, answer| match answer {
+            Err(failure) if failure.is("ENOENT") => Ok(()),
+            answer => answer
+                .map(drop)
+                .map_err(|failure| Refused::new("removed", path(index), failure)),
+        })
+        .map_err(Fault::from)
     }
 
     fn write_together(&mut self, nodes: &[NewNode]) -> Result<(), Fault> {
@@ -152,6 +239,21 @@ impl Nodes for Connection {
         self.ask_texts(MessageType::SetPerms, 0, &texts)
             .map(drop)
             .map_err(|failure| fault("given its permissions", path, &failure))
+    }
+
+    fn set_all_perms(&mut self, paths: &[String], perms: &[String]) -> Result<(), Fault> {
+        let perms: String = perms.iter().map(|perm| format!("{perm}\0")).collect();
+        let payloads: Vec<_> = paths
+            .iter()
+            .map(|path| format!("{path}\0{perms}").into_bytes())
+            .collect();
+        let path = |index: usize| paths.get(index).map_or("", String::as_str);
+        self.ask_all(MessageType::SetPerms, &payloads, |index, answer| {
+            answer
+                .map(drop)
+                .map_err(|failure| Refused::new("given its permissions", path(index), failure))
+        })
+        .map_err(Fault::from)
     }
 
     fn introduce(&mut self, domain: DomId, ring: Mfn, port: Port) -> Result<(), Fault> {

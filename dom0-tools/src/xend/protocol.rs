@@ -2,7 +2,7 @@
 
 use super::devices::Class;
 use super::devices::running::{Detach, DeviceView};
-use super::view::{CreditRow, DomainView, HostView, MemoryView, VcpuView};
+use super::view::{CreditRow, DomainView, EndView, HostView, MemoryView, VcpuView};
 use crate::config::devices::Device;
 use crate::config::disk::Disk;
 use crate::config::domain::DomainConfig;
@@ -41,6 +41,11 @@ pub enum Request {
     AwaitCleanUp {
         /// Its identity.
         uuid: String,
+    },
+    /// Answered with how a domain has ended, when all is done about that; at once if it runs.
+    HowEnded {
+        /// Its number.
+        domid: u16,
     },
     /// Keeps a domain, which does not run yet.
     New {
@@ -251,6 +256,8 @@ pub enum Response {
         /// What else there is to say.
         warnings: Vec<String>,
     },
+    /// How a domain has ended; `None` if it runs, or if it was destroyed, or ended before this `xend` was started.
+    Ended(Option<EndView>),
     /// Virtual processors.
     Vcpus(Vec<VcpuView>),
     /// Weights and caps.

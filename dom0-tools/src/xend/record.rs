@@ -49,6 +49,9 @@ pub struct Record {
     /// The entry of its boot loader's menu that was chosen for the next time that it is built, and only for that.
     #[serde(skip)]
     pub entry: Option<u32>,
+    /// It is being built again: the store says so until that is done.
+    #[serde(skip)]
+    pub is_restarting: bool,
     /// The frame of its ring to the store.
     pub store_mfn: u64,
     /// The frame of its console's ring.
@@ -72,6 +75,7 @@ impl Record {
             shutdown_asked: None,
             devices: Vec::new(),
             entry: None,
+            is_restarting: false,
             store_mfn: 0,
             console_mfn: 0,
             boot_id: boot_id.to_owned(),

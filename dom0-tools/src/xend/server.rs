@@ -117,6 +117,7 @@ impl Xend {
                 entry,
             } => self.create_chosen(*config, start_of(paused), entry),
             Request::AwaitCleanUp { uuid } => self.await_clean_up(&uuid),
+            Request::HowEnded { domid } => self.how_ended(domid),
             Request::New { config } => self.add(*config),
             Request::Start { domain, paused } => self.start(&domain, start_of(paused)),
             Request::Delete { domain } => self.delete(&domain),

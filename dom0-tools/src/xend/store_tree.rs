@@ -34,14 +34,6 @@ fn console_backend(domain: DomId) -> String {
 /// Is there from the start, so that a guest leaves nothing that was not.
 const CONSOLE_BACKENDS: &str = "/local/domain/0/backend/console";
 
-type Pair<'p> = (&'p str, String);
-
-fn write(store: &mut dyn Nodes, directory: &str, pairs: &[Pair<'_>]) -> Result<(), Fault> {
-    pairs
-        .iter()
-        .try_for_each(|(name, value)| store.write(&format!("{directory}/{name}"), value))
-}
-
 /// Writes the nodes of a domain that is being built; `console_limit` are the bytes of its output that are kept while
 /// nobody is attached.
 ///
@@ -58,9 +50,7 @@ pub fn describe(
     let vm = vm(record.config.uuid);
     let guest_reads = vec!["n0".to_owned(), format!("r{}", domain.0)];
     // What a domain of this number or identity has left is not this one's.
-    for left in [&home(domain), &vm, &console_backend(domain)] {
-        store.remove(left)?;
-    }
+    store.remove_all(&[home(domain), vm.clone(), console_backend(domain)])?;
     describe_vm(store, record)?;
     // Nothing else of it: where its kernel is in the first domain is not the guest's business.
     for node in ["/uuid", "/image/cmdline"] {
@@ -76,8 +66,10 @@ fn describe_vm(store: &mut dyn Nodes, record: &Record) -> Result<(), Fault> {
     let config = &record.config;
     let image = config.sxp_image();
     let image = image.rest().iter().map(Sxp::flat).collect();
-    write(
-        store,
+    if record.is_restarting {
+        note_restarting(store, config.uuid)?;
+    }
+    store.write_all(
         &vm(config.uuid),
         &[
             ("uuid", config.uuid.to_string()),
@@ -119,8 +111,7 @@ fn describe_home(
     store.write(&home, "")?;
     store.set_perms(&home, guest_reads)?;
     let kib = |mib: u64| (mib << 10).to_string();
-    write(
-        store,
+    store.write_all(
         &home,
         &[
             ("vm", vm(config.uuid)),
@@ -142,23 +133,37 @@ fn describe_home(
             ("control/platform-feature-xs_reset_watches", "1".to_owned()),
         ],
     )?;
-    for vcpu in 0..config.vcpus {
-        let is_online = vcpu < config.online_vcpus;
-        let state = if is_online { "online" } else { "offline" };
-        store.write(&format!("{home}/cpu/{vcpu}/availability"), state)?;
-    }
-    for (name, value) in image_notes::nodes(&built.notes) {
-        store.write(&format!("{home}/image/{name}"), &value)?;
-    }
-    for node in ["control/shutdown", "control/sysrq"] {
-        store.write(&format!("{home}/{node}"), "")?;
-    }
+    let vcpus: Vec<_> = (0..config.vcpus)
+        .map(|vcpu| {
+            (
+                format!("cpu/{vcpu}/availability"),
+                vcpu < config.online_vcpus,
+            )
+        })
+        .collect();
+    let vcpus: Vec<_> = vcpus
+        .iter()
+        .map(|(node, is_online)| {
+            let state = if *is_online { "online" } else { "offline" };
+            (&**node, state.to_owned())
+        })
+        .collect();
+    store.write_all(&home, &vcpus)?;
+    let notes = image_notes::nodes(&built.notes);
+    let notes: Vec<_> = notes
+        .iter()
+        .map(|(name, value)| (&**name, value.clone()))
+        .collect();
+    store.write_all(&format!("{home}/image"), &notes)?;
+    let empty = |node: &'static str| (node, String::new());
+    store.write_all(&home, &["control/shutdown", "control/sysrq"].map(empty))?;
     // Last: what is there by now stays the first domain's.
     let guest_owns = [format!("n{}", domain.0)];
-    for node in ["device", "error", "guest", "data", "hvmpv"] {
-        store.write(&format!("{home}/{node}"), "")?;
-    }
-    for node in [
+    store.write_all(
+        &home,
+        &["device", "error", "guest", "data", "hvmpv"].map(empty),
+    )?;
+    let owned = [
         "device",
         "control",
         "error",
@@ -168,10 +173,8 @@ fn describe_home(
         "hvmpv",
         "control/shutdown",
         "control/sysrq",
-    ] {
-        store.set_perms(&format!("{home}/{node}"), &guest_owns)?;
-    }
-    Ok(())
+    ];
+    store.set_all_perms(&owned.map(|node| format!("{home}/{node}")), &guest_owns)
 }
 
 /// Its console, as devices are described.
@@ -195,17 +198,16 @@ fn describe_console(
         ("frontend-id", domain.0.to_string()),
     ];
     let in_vm = format!("{}/device/console/0", vm(config.uuid));
-    write(store, &in_vm, &of_both)?;
-    write(store, &in_vm, &of_frontend)?;
+    store.write_all(&in_vm, &of_both)?;
+    store.write_all(&in_vm, &of_frontend)?;
     // A device counts as soon as it has a state: kernels look at all else then.
     let state = ("state", INITIALISING.to_owned());
-    write(store, &frontend, &of_both)?;
-    write(store, &frontend, std::slice::from_ref(&state))?;
+    store.write_all(&frontend, &of_both)?;
+    store.write_all(&frontend, std::slice::from_ref(&state))?;
     store.write(&backend, "")?;
     store.set_perms(&backend, guest_reads)?;
-    write(store, &backend, &of_frontend)?;
-    write(
-        store,
+    store.write_all(&backend, &of_frontend)?;
+    store.write_all(
         &backend,
         &[
             ("domain", config.name.clone()),
@@ -216,6 +218,33 @@ fn describe_console(
             state,
         ],
     )
+}
+
+/// What says that a domain is being built again. One that is left over keeps it from being built once more.
+fn restarting(uuid: Uuid) -> String {
+    format!("{}/xend/restart_in_progress", vm(uuid))
+}
+
+fn note_restarting(store: &mut dyn Nodes, uuid: Uuid) -> Result<(), Fault> {
+    store.write(&restarting(uuid), "True")
+}
+
+/// A domain is built again.
+///
+/// # Errors
+///
+/// The store's.
+pub fn note_restarted(store: &mut dyn Nodes, uuid: Uuid) -> Result<(), Fault> {
+    store.remove(&restarting(uuid))
+}
+
+/// Whether it was not noted that a domain is built again.
+///
+/// # Errors
+///
+/// The store's.
+pub fn is_restarting(store: &mut dyn Nodes, uuid: Uuid) -> Result<bool, Fault> {
+    Ok(store.read(&restarting(uuid))?.is_some())
 }
 
 /// The name of a domain has changed.
@@ -250,16 +279,15 @@ fn avail_mask(online: u32) -> String {
 /// The store's.
 pub fn forget(store: &mut dyn Nodes, domain: DomId, uuid: Option<Uuid>) -> Result<(), Fault> {
     store.release(domain)?;
-    store.remove(&home(domain))?;
+    let mut paths = vec![home(domain)];
     for kind in store.children("/local/domain/0/backend")? {
-        store.remove(&format!("/local/domain/0/backend/{kind}/{}", domain.0))?;
-        let errors = format!("/local/domain/0/error/backend/{kind}/{}", domain.0);
-        store.remove(&errors)?;
+        for above in ["", "error/"] {
+            let number = domain.0;
+            paths.push(format!("/local/domain/0/{above}backend/{kind}/{number}"));
+        }
     }
-    match uuid {
-        Some(uuid) => store.remove(&vm(uuid)),
-        None => Ok(()),
-    }
+    paths.extend(uuid.map(vm));
+    store.remove_all(&paths)
 }
 
 /// What a domain should have of the memory, and may have at most: nodes with a number of KiB.

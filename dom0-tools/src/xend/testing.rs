@@ -95,8 +95,13 @@ pub(super) struct State {
     steps: usize,
     pub(super) refuse_at: Option<usize>,
     pub(super) output: Vec<u8>,
-    /// This one crashes when its output has been looked at.
+    /// How often it was looked whether one lives.
+    pub(super) looks: usize,
+    /// This one crashes when it was looked whether it lives.
     pub(super) crashes_next: Option<u16>,
+    /// What this node says when a domain is unpaused.
+    pub(super) noted: Option<String>,
+    pub(super) noted_at_unpause: Option<String>,
     /// The hypervisor destroys no domain.
     pub(super) is_immortal: bool,
     /// The next dump says that it has begun, and waits until it may go on.
@@ -348,6 +353,11 @@ impl Machine for World {
     }
 
     fn unpause(&self, domain: DomId) -> Result<(), ControlError> {
+        {
+            let mut state = self.state();
+            let noted = state.noted.as_ref();
+            state.noted_at_unpause = noted.and_then(|node| state.nodes.get(node).cloned());
+        }
         self.change(domain, |info| {
             info.flags = DomainInfoFlags::BLOCKED;
         })
@@ -441,11 +451,18 @@ impl Machine for World {
     }
 
     fn last_output(&self, _: DomId, _: Mfn) -> Result<Vec<u8>, ControlError> {
+        Ok(self.state().output.clone())
+    }
+
+    fn has_asked_store(&self, _: DomId, _: Mfn) -> Result<bool, ControlError> {
         let mut state = self.state();
+        state.looks += 1;
         if let Some(domain) = state.crashes_next.take() {
             state.end(domain, ShutdownReason::Crash as u32);
+            return Ok(false);
         }
-        Ok(state.output.clone())
+        // What they print, they print when they live.
+        Ok(!state.output.is_empty())
     }
 
     fn dump_core(&self, _: DomId, file: &mut File) -> Result<usize, DumpError> {

@@ -50,6 +50,30 @@ impl DomainView {
     }
 }
 
+/// How a domain has ended.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct EndView {
+    /// `poweroff`, `reboot` or `crash`.
+    pub reason: String,
+    /// How long it had lived.
+    pub seconds: f64,
+    /// What becomes of it, behind a semicolon; nothing if nothing is left of it.
+    pub then: String,
+    /// The last lines that it has printed, as they are shown behind a sentence.
+    pub last_words: String,
+}
+
+impl EndView {
+    /// Of a crash, the sentence on it.
+    #[must_use]
+    pub fn crash(&self) -> Option<String> {
+        let Self { seconds, then, .. } = self;
+        (self.reason == "crash").then(|| {
+            format!("the guest's kernel has crashed {seconds:.1} seconds after its start{then}.")
+        })
+    }
+}
+
 /// A virtual processor.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct VcpuView {

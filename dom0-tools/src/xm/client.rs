@@ -27,7 +27,10 @@ impl Client {
             Some(stream) => Ok(stream),
             none => {
                 let path = std::env::var_os(SOCKET_VARIABLE).unwrap_or_else(|| SOCKET.into());
-                Ok(none.insert(BufReader::new(UnixStream::connect(path).map_err(why_away)?)))
+                let is_root = nix::unistd::geteuid().is_root();
+                let connected = UnixStream::connect(path);
+                let connected = connected.map_err(|error| why_away(error, is_root))?;
+                Ok(none.insert(BufReader::new(connected)))
             }
         }
     }
@@ -35,7 +38,11 @@ impl Client {
 
 /// Why there may be nobody to connect to: a daemon of another version than the hypervisor does not start, which the hypervisor
 /// would tell us, too.
-fn why_away(error: io::Error) -> io::Error {
+fn why_away(error: io::Error, is_root: bool) -> io::Error {
+    if !is_root {
+        // Whether anybody is there is not for them.
+        return io::ErrorKind::PermissionDenied.into();
+    }
     let refusal = Privcmd::open().ok().map(|privcmd| privcmd.machine());
     match refusal {
         Some(Err(refusal)) if refusal.is_other_version() => {

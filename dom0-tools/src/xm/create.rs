@@ -9,9 +9,10 @@ use super::run::Session;
 use crate::config::domain::DomainConfig;
 use crate::config::file::{find, load, load_sxp};
 use crate::config::keys::{KEYS, Overrides, Shape};
-use crate::console::attach::Attachment;
+use crate::console::attach::{Attachment, Left};
 use crate::pygrub::apart::offers_menu;
 use crate::xend::protocol::{Request, Response};
+use crate::xend::view::EndView;
 use std::path::Path;
 use std::time::Duration;
 
@@ -181,15 +182,45 @@ fn console(domid: u16, stays_paused: bool, session: &mut Session<'_>) -> Result<
     let key = terminal_key(domid, 0);
     // Before it runs: a guest that ends at once is shown all the same.
     let opened = Attachment::open(&key, CONSOLE_PATIENCE);
-    if !stays_paused {
-        session.ask(&Request::Unpause {
-            domain: domid.to_string(),
-        })?;
-    }
+    let domain = domid.to_string();
+    let is_there = match stays_paused {
+        true => session.ask(&Request::List {
+            domains: vec![domain],
+        }),
+        false => session.ask(&Request::Unpause { domain }),
+    };
+    match is_there {
+        // Somebody has destroyed it, or let it go on before.
+        Err(Failure::NoDomain(_)) => return Err(Failure::error("Domain has already finished")),
+        other => other?,
+    };
     let Ok(console) = opened else {
         return Err(Failure::error("Could not start console"));
     };
-    console.run().map_err(Failure::error)
+    let left = console.run(&mut || matches!(end_of(domid, session), Ok(Some(_))));
+    match left.map_err(Failure::error)? {
+        Left::Detached => Ok(()),
+        Left::Closed { has_shown } => not_crashed(domid, has_shown, session),
+    }
+}
+
+/// How a domain has ended, if that is known and it does not run any more.
+fn end_of(domid: u16, session: &mut Session<'_>) -> Result<Option<EndView>, Failure> {
+    match session.ask(&Request::HowEnded { domid })? {
+        Response::Ended(end) => Ok(end),
+        _ => Err(unexpected()),
+    }
+}
+
+/// Whose console was shown until it was closed must not have crashed. What it said last was shown, if anything was.
+fn not_crashed(domid: u16, has_shown: bool, session: &mut Session<'_>) -> Result<(), Failure> {
+    // A daemon that is away knows of no crash.
+    let end = end_of(domid, session).unwrap_or_default();
+    let Some((sentence, end)) = end.and_then(|end| Some((end.crash()?, end))) else {
+        return Ok(());
+    };
+    let last_words = if has_shown { "" } else { &end.last_words };
+    Err(Failure::error(format!("{sentence}{last_words}")))
 }
 
 fn help_config() -> String {

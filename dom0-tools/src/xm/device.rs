@@ -60,11 +60,14 @@ fn block_configure(arguments: &Arguments, session: &mut Session<'_>) -> Result<(
     session.ask_and_wait("Changing", None, &request).map(drop)
 }
 
+/// The domain, and each key of an interface once.
+const MOST_WORDS: usize = 11;
+
 fn network_attach(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Failure> {
     let Some((domain, words)) = arguments.words.split_first() else {
-        expect("network-attach", arguments, 1, usize::MAX)?;
-        return Err(unexpected());
+        return expect("network-attach", arguments, 1, MOST_WORDS);
     };
+    expect("network-attach", arguments, 1, MOST_WORDS)?;
     let vif = Vif::from_words(words.iter().map(String::as_str)).map_err(wrong)?;
     attach(domain, Device::Vif(vif), session)
 }
@@ -117,7 +120,7 @@ fn list(class: Class, arguments: &Arguments, session: &mut Session<'_>) -> Resul
     let Response::Devices(views) = session.ask(&request)? else {
         return Err(unexpected());
     };
-    if arguments.has("long") {
+    if arguments.has("long") && !arguments.has("json") {
         for view in &views {
             session.print(&device_long(view.number, &view.frontend));
         }

@@ -7,8 +7,11 @@ use super::host::unexpected;
 use super::output;
 use super::run::{Session, expect};
 use crate::console::attach::attach;
+use crate::device::local_time::offset_seconds;
 use crate::xend::protocol::{AfterDump, Fault, Request, Response};
 use crate::xend::view::DomainView;
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn run(
@@ -166,7 +169,7 @@ fn uptime(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Failur
     if arguments.has("json") {
         session.print_json(&rows);
     } else if arguments.has("short") {
-        let time = local_time(now as i64);
+        let time = time_of_day(now as i64 + offset_seconds(now as i64));
         session.print(&output::short_uptime(&time, &rows));
     } else {
         session.print(&output::uptime(&rows));
@@ -174,8 +177,8 @@ fn uptime(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Failur
     Ok(())
 }
 
-/// The time of day. Where the time zone is another one, it is shown in UTC: static programs have no zones.
-fn local_time(seconds: i64) -> String {
+/// Of so many seconds since 1970 by the clock on the wall.
+fn time_of_day(seconds: i64) -> String {
     let time = seconds.rem_euclid(86400);
     format!("{:02}:{:02}:{:02}", time / 3600, time / 60 % 60, time % 60)
 }
@@ -184,13 +187,16 @@ fn about(name: &str, arguments: &Arguments, session: &mut Session<'_>) -> Result
     expect(name, arguments, 1, 1)?;
     let views = views(&arguments.words, session)?;
     let view = views.first().ok_or_else(unexpected)?;
-    let text = match name {
-        "domid" => output::or_none(view.domid),
-        "domname" => view.name.clone(),
-        _ => output::domain_state(view).to_owned(),
+    let (field, value, text) = match name {
+        "domid" => ("domid", view.domid.into(), output::or_none(view.domid)),
+        "domname" => ("name", (&*view.name).into(), view.name.clone()),
+        _ => {
+            let state = output::domain_state(view);
+            ("state", state.into(), state.to_owned())
+        }
     };
     if arguments.has("json") {
-        session.print_json(&text);
+        session.print_json(&BTreeMap::<_, Value>::from([(field, value)]));
     } else {
         session.print(&format!("{text}\n"));
     }

@@ -6,6 +6,7 @@ use super::memory;
 use super::output;
 use super::run::{Session, expect};
 use crate::xend::protocol::{Request, Response};
+use std::collections::BTreeMap;
 use std::env;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -79,7 +80,7 @@ fn print_text(request: &Request, is_json: bool, session: &mut Session<'_>) -> Re
         return Err(unexpected());
     };
     if is_json {
-        session.print_json(&text);
+        session.print_json(&BTreeMap::from([("text", text)]));
     } else {
         session.print(&text);
     }

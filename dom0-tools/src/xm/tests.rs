@@ -4,6 +4,7 @@ use super::client::Xend;
 use super::progress::Progress;
 use super::run::{Session, run};
 use crate::config::error::ConfigError;
+use crate::xend::devices::running::DeviceView;
 use crate::xend::protocol::{Fault, Request, Response};
 use crate::xend::testing::config;
 use crate::xend::view::{
@@ -21,6 +22,10 @@ struct Stub {
     is_ending: bool,
     /// What is listed instead, one after the other.
     listed: VecDeque<Vec<DomainView>>,
+    /// What is answered to all that lists nothing.
+    refusal: Option<Fault>,
+    /// Domains that are made are gone at once.
+    has_finished: bool,
 }
 
 fn view(name: &str, domid: u16, state: &str) -> DomainView {
@@ -93,11 +98,20 @@ impl Xend for Stub {
             ));
         }
         self.asked.push(request.clone());
+        if let Some(refusal) = &self.refusal
+            && !matches!(request, Request::List { .. })
+        {
+            return Ok(Response::Fault(refusal.clone()));
+        }
         let known = |domain: &String| {
             let found = all()
                 .into_iter()
                 .find(|view| view.name == *domain || view.key() == *domain);
             found.ok_or_else(|| Fault::NoDomain(domain.clone()))
+        };
+        let known_or_made = |domain: &String| match &**domain {
+            "5" if !self.has_finished => Ok(view("made", 5, "-b----")),
+            _ => known(domain),
         };
         let answer = match request {
             Request::List { domains } if domains.is_empty() && !self.listed.is_empty() => {
@@ -154,10 +168,18 @@ impl Xend for Stub {
             Request::Dmesg { .. } | Request::Log => Ok(Response::Text("(XEN) booted\n".into())),
             Request::Destroy { domain }
             | Request::Pause { domain }
-            | Request::Unpause { domain } => known(domain).and_then(|view| match view.domid {
-                Some(0) => Err(Fault::text("Cannot pause privileged domain Domain-0")),
-                _ => Ok(Response::Done),
-            }),
+            | Request::Unpause { domain } => {
+                known_or_made(domain).and_then(|view| match view.domid {
+                    Some(0) => Err(Fault::text("Cannot pause privileged domain Domain-0")),
+                    _ => Ok(Response::Done),
+                })
+            }
+            Request::Devices { .. } => Ok(Response::Devices(vec![DeviceView {
+                number: 51712,
+                backend: "/local/domain/0/backend/vbd/3/51712".into(),
+                mac: Some("00:16:3e:00:00:11".into()),
+                frontend: Vec::new(),
+            }])),
             Request::Start { .. } => Ok(Response::Created {
                 domid: 5,
                 warnings: Vec::new(),
@@ -260,7 +282,6 @@ fn names_numbers_and_states_are_printed() {
     assert_eq!(typed("domname 4").0, "sarge\n");
     assert_eq!(typed("domstate etch").0, "idle\n");
     assert_eq!(typed("domstate sarge").0, "paused by admin\n");
-    assert_eq!(typed("domid etch --json").0, "\"3\"\n");
     assert_eq!(
         typed("uptime etch").0.lines().nth(1),
         Some("etch                                 3  0:00:00")
@@ -581,4 +602,223 @@ fn domains_that_are_kept_are_started_and_deleted_in_silence() {
     assert_eq!(typed("start").1, "Error: Expects 1 argument\n");
     let told = "Error: xm suspend comes with xm save, which is not there yet.\n";
     assert_eq!(typed("suspend etch").1, told);
+}
+
+/// What a command prints that data is asked of: with `--json` nothing but that, and each value has a name.
+#[test]
+fn all_that_prints_data_prints_it_for_programs() {
+    let sxp = std::env::temp_dir().join(format!("xm-json-{}.sxp", std::process::id()));
+    std::fs::write(&sxp, "(vm (name etch) (image (linux (kernel /k))))").unwrap();
+    let dry_run = format!("-n -F {}", sxp.display());
+    // The command, its arguments, and a field of what it prints.
+    let printing = [
+        ("list", "", "/0/name"),
+        ("list", "etch", "/0/state"),
+        ("vcpu-list", "", "/0/cpu_seconds"),
+        ("uptime", "", "/0/uptime_seconds"),
+        ("domid", "etch", "/domid"),
+        ("domname", "3", "/name"),
+        ("domstate", "etch", "/state"),
+        ("info", "", "/cpu_topology"),
+        ("info", "--numa", "/cpu_topology"),
+        ("info", "--memory", "/free_kib"),
+        ("dmesg", "", "/text"),
+        ("dmesg", "--clear", "/text"),
+        ("log", "", "/text"),
+        ("sched-credit", "", "/0/weight"),
+        ("sched-credit", "-s", "/tslice_ms"),
+        ("cpupool-list", "", "/0/cpus"),
+        ("create", &*dry_run, "/kernel"),
+        ("new", &*dry_run, "/kernel"),
+        ("block-list", "etch", "/0/virtual_device"),
+        ("block-list", "--long etch", "/0/virtual_device"),
+        ("network-list", "etch", "/0/mac"),
+    ];
+    for (name, arguments, field) in printing {
+        let (out, err, status) = typed(&format!("{name} --json {arguments}"));
+        assert_eq!((&*err, status), ("", 0), "{name} {arguments}");
+        let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert!(value.pointer(field).is_some(), "{name} {arguments}: {out}");
+        let is_named = |value: &serde_json::Value| value.is_object();
+        let rows = value.as_array().map(Vec::as_slice);
+        assert!(
+            rows.unwrap_or(std::slice::from_ref(&value))
+                .iter()
+                .all(is_named)
+        );
+    }
+    std::fs::remove_file(&sxp).unwrap();
+    // xentop's are its own, and no other subcommand takes the option.
+    let taking = super::commands::all().filter(|command| {
+        let options = command.options.iter();
+        command.is_offered && options.clone().any(|option| option.long == "json")
+    });
+    for command in taking.filter(|command| command.name != "top") {
+        assert!(
+            printing.iter().any(|(name, ..)| *name == command.name),
+            "{}",
+            command.name
+        );
+    }
+}
+
+#[test]
+fn what_is_not_offered_says_so() {
+    let all = super::commands::all().filter(|command| !command.is_offered);
+    let mut count = 0;
+    for command in all {
+        let name = command.name;
+        let (out, err, status) = typed(&format!("{name} etch 5"));
+        let told = match name {
+            "sched-credit2" | "sched-sedf" => "Xen is running with the credit scheduler".to_owned(),
+            "suspend" | "resume" => {
+                format!("xm {name} comes with xm save, which is not there yet.")
+            }
+            _ if name.starts_with("cpupool-") => {
+                format!("xm {name} is not offered: all processors are in Pool-0.")
+            }
+            _ => format!("xm {name} is not there yet."),
+        };
+        assert_eq!((&*out, err, status), ("", format!("Error: {told}\n"), 1));
+        count += 1;
+    }
+    assert_eq!(count, NOT_OFFERED.len());
+    for name in NOT_OFFERED {
+        let told = typed(name).1;
+        assert!(
+            told.starts_with("Error: ") && !told.contains("not found"),
+            "{name}: {told}"
+        );
+    }
+}
+
+/// Every other subcommand that administrators know, written down apart from the tables.
+const NOT_OFFERED: &[&str] = &[
+    "vncviewer",
+    "migrate",
+    "restore",
+    "resume",
+    "save",
+    "suspend",
+    "trigger",
+    "serve",
+    "sched-credit2",
+    "sched-sedf",
+    "pci-attach",
+    "pci-detach",
+    "pci-list",
+    "pci-list-assignable-devices",
+    "scsi-attach",
+    "scsi-detach",
+    "scsi-list",
+    "usb-add",
+    "usb-del",
+    "usb-attach",
+    "usb-detach",
+    "usb-list",
+    "usb-list-assignable-devices",
+    "usb-hc-create",
+    "usb-hc-destroy",
+    "network2-attach",
+    "network2-detach",
+    "network2-list",
+    "vnet-list",
+    "vnet-create",
+    "vnet-delete",
+    "network-new",
+    "network-del",
+    "network-show",
+    "setpolicy",
+    "getpolicy",
+    "resetpolicy",
+    "labels",
+    "addlabel",
+    "rmlabel",
+    "getlabel",
+    "dry-run",
+    "resources",
+    "dumppolicy",
+    "getenforce",
+    "setenforce",
+    "tmem-list",
+    "tmem-thaw",
+    "tmem-freeze",
+    "tmem-destroy",
+    "tmem-set",
+    "tmem-freeable",
+    "tmem-shared-auth",
+    "cpupool-create",
+    "cpupool-new",
+    "cpupool-start",
+    "cpupool-destroy",
+    "cpupool-delete",
+    "cpupool-cpu-add",
+    "cpupool-cpu-remove",
+    "cpupool-migrate",
+    "shell",
+    "event-monitor",
+];
+
+#[test]
+fn sentences_of_xend_are_printed_to_the_character() {
+    for (line, sentence) in [
+        ("start etch", "Domain is already running"),
+        ("delete etch", "Domain is not halted."),
+        ("shutdown etch", "Domain is not running"),
+        ("reset etch", "Cannot reset privileged domain Domain-0"),
+    ] {
+        let mut stub = Stub {
+            refusal: Some(Fault::text(sentence)),
+            ..Stub::default()
+        };
+        let (out, err, status) = typed_with(line, &mut stub);
+        assert_eq!((err, status), (format!("Error: {sentence}\n"), 1));
+        let name = line.split(' ').next().unwrap();
+        assert!(out.starts_with(&format!("Usage: xm {name} ")), "{out}");
+    }
+}
+
+#[test]
+fn wrong_counts_of_arguments_are_told_by_what_would_be_right() {
+    for (line, least, most) in [
+        ("network-attach", 1, 11),
+        (
+            "network-attach etch a=1 b=2 c=3 d=4 e=5 f=6 g=7 h=8 i=9 j=10 k=11",
+            1,
+            11,
+        ),
+        ("block-attach etch", 4, 5),
+        ("block-detach etch", 2, 3),
+        ("cpupool-list a b", 0, 1),
+    ] {
+        let name = line.split(' ').next().unwrap();
+        let told = format!("Error: 'xm {name}' requires between {least} and {most} arguments.\n\n");
+        let (out, err, status) = typed(line);
+        assert_eq!((err, status), (told, 1));
+        assert!(out.starts_with(&format!("Usage: xm {name} ")), "{out}");
+    }
+}
+
+#[test]
+fn who_does_not_come_back_has_failed_to_reboot() {
+    let mut stub = Stub::default();
+    let told = "Domain etch destroyed for failing to reboot\n";
+    assert_eq!(
+        typed_with("reboot -w etch", &mut stub),
+        (told.into(), String::new(), 1)
+    );
+}
+
+#[test]
+fn whose_console_can_not_be_shown_is_told_why() {
+    // There is no store here.
+    let mut stub = Stub::default();
+    let (_, err, status) = typed_with("start -c etch", &mut stub);
+    assert_eq!((&*err, status), ("Error: Could not start console\n", 1));
+    let mut stub = Stub {
+        has_finished: true,
+        ..Stub::default()
+    };
+    let (_, err, status) = typed_with("start -c etch", &mut stub);
+    assert_eq!((&*err, status), ("Error: Domain has already finished\n", 1));
 }

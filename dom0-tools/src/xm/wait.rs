@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Between two looks.
-const GLANCE: Duration = Duration::from_secs(1);
+const GLANCE: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 1000 });
 /// How long a domain that reboots may be away.
-const AWAY: Duration = Duration::from_secs(30);
+const AWAY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 30_000 });
 
 /// Which of the two was typed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,7 +113,7 @@ fn is_built_anew(before: &DomainView, now: &DomainView) -> bool {
 
 fn wait_for_reboots(mut waited: Vec<DomainView>, session: &mut Session<'_>) -> Result<(), Failure> {
     let mut away_since: BTreeMap<String, Instant> = BTreeMap::new();
-    let mut bar = None;
+    let (mut bar, mut has_failed) = (None, false);
     while !waited.is_empty() {
         let all = views(&[], session)?;
         let now = Instant::now();
@@ -131,6 +131,7 @@ fn wait_for_reboots(mut waited: Vec<DomainView>, session: &mut Session<'_>) -> R
                     if now.duration_since(*since) <= AWAY {
                         return true;
                     }
+                    has_failed = true;
                     "destroyed for failing to reboot"
                 }
             };
@@ -149,6 +150,9 @@ fn wait_for_reboots(mut waited: Vec<DomainView>, session: &mut Session<'_>) -> R
         }
     }
     drop(bar);
+    if has_failed {
+        return Err(Failure::Quiet);
+    }
     session.print("All domains rebooted\n");
     Ok(())
 }

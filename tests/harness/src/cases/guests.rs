@@ -39,6 +39,7 @@ pub fn cases(extent: Extent) -> Vec<Case> {
         }),
         case("shell-smp", 2, |shell| shell_works(shell, SMP)),
         case("life", 2, life),
+        case("dies", 1, dies),
         case("compute", COMPUTE_PROCESSORS, compute),
         case("reboot", 2, move |shell| reboot(shell, mib)).idle(),
         case("killed-daemons", 2, killed_daemons),
@@ -166,10 +167,14 @@ pub(super) fn nothing_is_left(shell: &mut Shell) -> Result<(), Verdict> {
 
 /// Pause, shutdown and reboot, from outside and from inside.
 fn life(shell: &mut Shell) -> Result<(), Verdict> {
-    create(shell, "on_poweroff=destroy")?;
+    in_a_zone(shell, ZONE)?;
+    create(shell, "on_poweroff=destroy localtime=1")?;
     shell.send("while sleep 1; do date +t%s; done &\n")?;
     leave(shell)?;
     stands_still(shell)?;
+    // Hours later there, whole seconds read one after the other.
+    shell.must_print("d=$((a + 10800)); echo $((d * d <= 4))", "1")?;
+    in_a_zone(shell, "UTC0")?;
     shell.output("xm rename demo renamed && xm rename renamed demo")?;
     let lines = shell.output_within("xm shutdown -w demo", GUEST_LIMIT)?;
     if lines != ["Domain demo terminated", "All domains terminated"] {
@@ -190,6 +195,72 @@ fn life(shell: &mut Shell) -> Result<(), Verdict> {
     shell.output_within(GONE, GUEST_LIMIT)?;
     shell.must_print("grep -c 'restarting too fast' /var/log/xen/xend.log", "1")?;
     nothing_is_left(shell)
+}
+
+/// Three hours east of Greenwich.
+const ZONE: &str = "EAST-3";
+
+/// `xend` is started again, in a time zone.
+fn in_a_zone(shell: &mut Shell, zone: &str) -> Result<(), Verdict> {
+    shell.output(&format!("xend stop && TZ={zone} xend start"))?;
+    Ok(())
+}
+
+/// Kernels that die before they have come to anything: who looks at their console is told, and what is to be done is done.
+fn dies(shell: &mut Shell) -> Result<(), Verdict> {
+    // It finds no root.
+    let dead = "xm create demo ramdisk=/etc/profile";
+    shell.output(&format!(
+        "d() {{ {dead} -c $1 >/tmp/o 2>/tmp/e; echo = $?; }}"
+    ))?;
+    let is_told = |shell: &mut Shell, more: &str, then: &str| -> Result<(), Verdict> {
+        shell.must_print_within(&format!("d {more}"), "= 1", GUEST_LIMIT)?;
+        shell.must_print("grep -c 'Kernel panic - not syncing: VFS' /tmp/o", "1")?;
+        let wanted = format!(
+            r"^Error: the guest's kernel has crashed \d+\.\d seconds after its start{then}\.$"
+        );
+        match shell.output("cat /tmp/e")?.as_slice() {
+            [line] if super::pattern(&wanted)?.is_match(line) => Ok(()),
+            lines => Err(Verdict::Fail(format!("{lines:?} instead of {wanted}"))),
+        }
+    };
+    is_told(shell, "", "")?;
+    nothing_is_left(shell)?;
+    let kept = "; it is kept, as on_crash = preserve says, until 'xm destroy demo'";
+    is_told(shell, "on_crash=preserve", kept)?;
+    shell.must_print("xm list demo | awk 'NR == 2 { print $5 }'", "----c-")?;
+    shell.output("xm destroy demo")?;
+    nothing_is_left(shell)?;
+    // There is room.
+    shell.output("rm -rf /var/xen; ln -s /tmp /var/xen")?;
+    let dumped = "; its core is in /var/xen/dump/demo";
+    is_told(shell, "on_crash=coredump-destroy", dumped)?;
+    shell.must_print("ls /var/xen/dump/demo | wc -l", "1")?;
+    shell.output("rm -r /var/xen/dump/demo")?;
+    nothing_is_left(shell)?;
+    // Nobody looks at this one, and the log has what becomes of it.
+    shell.output(&format!("{dead} -q"))?;
+    shell.output_within(GONE, GUEST_LIMIT)?;
+    shell.output("cd /var/log/xen")?;
+    shell.must_print("grep -c 'ended: crash; Refuse' xend.log; cd /", "2")?;
+    nothing_is_left(shell)?;
+    without_a_store(shell)
+}
+
+/// Where no store daemon runs, tools of the store say so, although the kernel takes their requests.
+fn without_a_store(shell: &mut Shell) -> Result<(), Verdict> {
+    shell.output("kill $(cat /run/xenstored.pid); sleep 1")?;
+    for (command, tool) in [
+        ("xenstore-read domid", "xenstore-read"),
+        ("xenstore-ls", "xenstore-ls"),
+        ("xenstore-write /a 1", "xenstore-write"),
+    ] {
+        let sentence = "the store is not reached at /var/run/xenstored/socket: it does not answer within 10 seconds";
+        let told = format!("{tool}: {sentence}; is xenstored running?");
+        shell.must_print(&format!("{command} 2>&1; echo = $? >/tmp/s"), &told)?;
+        shell.must_print("cat /tmp/s", "= 1")?;
+    }
+    shell.output("xenstored").map(drop)
 }
 
 /// Destroyed while the first domain still maps a frame of its console, a guest is listed as dying until that is given up.
@@ -363,7 +434,22 @@ fn refusals(shell: &mut Shell) -> Result<(), Verdict> {
         ),
         (
             "xm create -q demo memory=4000",
-            "Error: Not enough free memory",
+            "Error: I need 4098048 KiB, but dom0_min_mem is 200704",
+            1,
+        ),
+        (
+            "xm mem-set Domain-0 195",
+            "Error: memory_dynamic_max too small",
+            1,
+        ),
+        (
+            "xm create -q demo ioports=02f8-02ff",
+            "Error: command line: ioports = ['... 02f8-02ff ...']: only the first domain may use ports of the machine; leave it out",
+            1,
+        ),
+        (
+            "xm create -q demo irq=x",
+            "Error: command line: irq = ['... x ...']: it is no interrupt",
             1,
         ),
         ("xm create -q demo memory=16", TOO_SMALL, 1),
@@ -445,23 +531,66 @@ fn other_version(context: &Context<'_>) -> Verdict {
 
 const OTHER_VERSION: &str = "is refused: these tools and the hypervisor are of different interface versions; install tools that belong to the running hypervisor";
 
-/// Daemons are killed and started again, and the guest goes on.
+/// What a guest does that counts aloud.
+const COUNTS: &str = "i=0; while sleep 1; do i=$((i+1)); echo count-$i; done &";
+/// The numbers in a guest's log.
+const COUNTED: &str = "l() { tr -d '\\r' <guest-$1.log | grep -o 'count-[0-9][0-9]*$'; }";
+/// Those of them that are not where they should be: each is there once, one after the other.
+const MISPLACED: &str = "m() { l $1 | cut -c 7- | awk '$1 != NR' | wc -l; }";
+
+/// Daemons are killed and started again while one guest counts aloud and another is paused. Both go on, and nothing that they
+/// say is lost: neither to who looks at their consoles afterwards, nor in their logs.
 fn killed_daemons(shell: &mut Shell) -> Result<(), Verdict> {
-    create(shell, "")?;
-    shell.send("i=0; while sleep 1; do i=$((i + 1)); done &\n")?;
-    leave(shell)?;
-    shell.output("kill -9 $(cat /run/xend.pid) && xend start")?;
-    shell.must_print("xm domid demo | grep -c '^[0-9]'", "1")?;
-    shell.output("kill -9 $(cat /run/xenstored.pid) && xenstored")?;
-    shell.output("kill -9 $(cat /run/xenconsoled.pid)")?;
-    shell.output("xenconsoled --log=guest")?;
-    shell.output("xm list demo")?;
-    shell.send("xm console demo\n")?;
-    shell.send("\n")?;
-    shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
-    shell.send("kill -0 $! && echo still-$i-there\n")?;
-    shell.must_say("^still-0-there$")?;
-    leave(shell)?;
-    shell.output_within("xm shutdown -w demo", GUEST_LIMIT)?;
+    let names = ["demo", "still"];
+    for name in names {
+        shell.send(&format!("xm create -c demo name={name}\n"))?;
+        shell.must_say_within(&format!("^Started domain {name} "), GUEST_LIMIT)?;
+        shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
+        shell.send(&format!("{COUNTS}\n"))?;
+        shell.must_say("^count-2$")?;
+        leave(shell)?;
+    }
+    shell.output("xm pause still; cd /var/log/xen/console")?;
+    for function in [COUNTED, MISPLACED, "n() { l $1 | wc -l; }"] {
+        shell.output(function)?;
+    }
+    let before = shell.output("n still")?;
+    for killed in [
+        "kill -9 $(cat /run/xend.pid) && xend start",
+        "kill -9 $(cat /run/xenstored.pid) && xenstored",
+        "kill -9 $(cat /run/xenconsoled.pid); sleep 3; xenconsoled --log=guest",
+    ] {
+        shell.output("a=$(n demo)")?;
+        shell.output(killed)?;
+        goes_on(shell, "demo")?;
+        shell.must_print("xm list demo | wc -l", "2")?;
+        shell.must_print("xm list still | awk 'NR == 2 { print $5 }'", "--p---")?;
+        shell.must_print("xenstore-read /local/domain/$(xm domid demo)/name", "demo")?;
+    }
+    let after = shell.output("n still")?;
+    must_be_same(
+        "lines of the paused guest",
+        &before.concat(),
+        &after.concat(),
+    )?;
+    shell.output("a=$(n still); xm unpause still")?;
+    goes_on(shell, "still")?;
+    for name in names {
+        shell.send(&format!("xm console {name}\n"))?;
+        shell.must_say("^count-[0-9]+$")?;
+        // It is the same shell.
+        shell.send("kill $!; echo still-$i-there\n")?;
+        shell.must_say("^still-0-there$")?;
+        leave(shell)?;
+        shell.must_print(&format!("m {name}"), "0")?;
+        shell.output_within(&format!("xm shutdown -w {name}"), GUEST_LIMIT)?;
+    }
+    shell.output("cd /")?;
     nothing_is_left(shell)
+}
+
+/// A guest's log gets longer than it was.
+fn goes_on(shell: &mut Shell, name: &str) -> Result<(), Verdict> {
+    let waits = format!("until [ $(n {name}) -gt $((a + 2)) ]; do sleep 1; done");
+    shell.output_within(&waits, GUEST_LIMIT).map(drop)
 }

@@ -121,7 +121,12 @@ fn boot(context: &Context<'_>, extra: Vec<String>) -> Result<Shell, Verdict> {
 fn come_and_go(shell: &mut Shell, cycles: u32, first: u32) -> Result<String, Verdict> {
     shell.output_within(&format!("churn {first} 1"), CYCLE_LIMIT * (first + 3))?;
     shell.output("what-is-there > /tmp/before")?;
-    for told in ["^node ", "^hypervisor Event channels", "^hypervisor .*free"] {
+    for told in [
+        "^node ",
+        "^hypervisor Event channels",
+        "^hypervisor domain 0: .* mappings of others",
+        "^hypervisor .*free",
+    ] {
         shell.output(&format!("grep -q '{told}' /tmp/before"))?;
     }
     let seed = seed();
@@ -177,14 +182,7 @@ pub(super) fn seed() -> u32 {
 
 /// Many guests run at once, and one that dies at once leaves nothing.
 fn many(shell: &mut Shell) -> Result<String, Verdict> {
-    shell.output("x='test=none end=domain'")?;
-    let dies = "xm create tiny extra=\"$x\" >/dev/null 2>/tmp/e";
-    shell.must_print(&format!("{dies}; echo = $?"), "= 1")?;
-    shell.must_print(
-        "head -n1 /tmp/e",
-        "Error: the guest's kernel has crashed at once. It has printed nothing.",
-    )?;
-    nothing_is_left(shell)?;
+    dies_at_once(shell)?;
     let create = "xm create -q tiny name=tiny$i";
     shell.output_within(
         &format!("for i in $(seq {MANY}); do {create} || break; done"),
@@ -218,6 +216,26 @@ fn many(shell: &mut Shell) -> Result<String, Verdict> {
     Ok(format!(
         "{MANY} guests; xm list of them takes {shortest:.2} s"
     ))
+}
+
+/// One that dies at once is told, and then done with as its configuration wants.
+fn dies_at_once(shell: &mut Shell) -> Result<(), Verdict> {
+    const CRASHED: &str = "Error: the guest's kernel has crashed at once";
+    shell.output("d() { xm create -q tiny extra='test=none end=domain' $1 2>/tmp/e; }")?;
+    let told = |on_crash: &str| format!("d on_crash={on_crash}; echo = $?");
+    for on_crash in ["destroy", "restart"] {
+        shell.must_print(&told(on_crash), "= 1")?;
+        let sentence = format!("{CRASHED}. It has printed nothing.");
+        shell.must_print("head -n1 /tmp/e", &sentence)?;
+        nothing_is_left(shell)?;
+    }
+    shell.must_print(&told("preserve"), "= 1")?;
+    let kept = "; it is kept, as on_crash = preserve says, until 'xm destroy tiny'.";
+    let sentence = format!("{CRASHED}{kept} It has printed nothing.");
+    shell.must_print("head -n1 /tmp/e", &sentence)?;
+    shell.must_print("xm list tiny | awk 'NR == 2 { print $5 }'", "----c-")?;
+    shell.output("xm destroy tiny")?;
+    nothing_is_left(shell)
 }
 
 /// One number that a command prints.

@@ -265,7 +265,17 @@ impl Shell {
 
     /// Runs a command that must print one line, this one.
     pub(super) fn must_print(&mut self, command: &str, wanted: &str) -> Result<(), Verdict> {
-        match self.output(command)?.as_slice() {
+        self.must_print_within(command, wanted, COMMAND_LIMIT)
+    }
+
+    /// As [`Self::must_print`], for commands that take their time.
+    pub(super) fn must_print_within(
+        &mut self,
+        command: &str,
+        wanted: &str,
+        limit: Duration,
+    ) -> Result<(), Verdict> {
+        match self.output_within(command, limit)?.as_slice() {
             [line] if line == wanted => Ok(()),
             lines => Err(Verdict::Fail(format!(
                 "'{command}' prints {lines:?} instead of '{wanted}'"
