@@ -117,10 +117,8 @@ impl Xend {
     /// How a domain has ended, once all is done about it; whoever comes first does it.
     pub(super) fn how_ended(&self, domid: u16) -> Result<Response, Fault> {
         loop {
-            let record = self.table.all().into_iter();
-            let record = record
-                .filter(|record| record.domid == Some(domid))
-                .next_back();
+            let mut records = self.table.all().into_iter();
+            let record = records.find(|record| record.domid == Some(domid));
             let end = self
                 .ends()
                 .of(domid)

@@ -611,3 +611,13 @@ fn who_waits_for_an_end_waits_until_it_is_cleaned_up_behind_it() {
         .unwrap();
     xend.await_clean_up("x").unwrap_err();
 }
+
+#[test]
+fn clocks_show_local_time_where_that_is_wanted() {
+    let mut config = config("etch");
+    assert_eq!(config.clock_adds(7200), 0);
+    config.rtc_timeoffset = -5;
+    assert_eq!(config.clock_adds(7200), -5);
+    config.localtime = true;
+    assert_eq!(config.clock_adds(7200), 7195);
+}

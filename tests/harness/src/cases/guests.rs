@@ -444,12 +444,12 @@ fn refusals(shell: &mut Shell) -> Result<(), Verdict> {
         ),
         (
             "xm create -q demo ioports=02f8-02ff",
-            "Error: command line: ioports = ['... 02f8-02ff ...']: only the first domain may use ports of the machine; leave it out",
+            "Error: command line: ioports = [... '02f8-02ff' ...]: only the first domain may use ports of the machine; leave it out",
             1,
         ),
         (
             "xm create -q demo irq=x",
-            "Error: command line: irq = ['... x ...']: it is no interrupt",
+            "Error: command line: irq = [... 'x' ...]: it is no interrupt",
             1,
         ),
         ("xm create -q demo memory=16", TOO_SMALL, 1),
