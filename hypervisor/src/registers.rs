@@ -55,6 +55,12 @@ pub mod entry {
     pub const RETURN_FAULT: u32 = 0x103;
 }
 
+/// Whether the processor pushes an error code with exception `vector`: #DF, #TS, #NP, #SS, #GP, #PF, #AC, #CP, #VC and #SX.
+#[must_use]
+pub const fn has_error_code(vector: u32) -> bool {
+    matches!(vector, 8 | 10..=14 | 17 | 21 | 29 | 30)
+}
+
 /// Bits of RFLAGS.
 #[allow(missing_docs)]
 pub mod rflags {

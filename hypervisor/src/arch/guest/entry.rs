@@ -9,7 +9,7 @@ use crate::arch::{debug, fpu, traps};
 use crate::cpu_policy::GuestMode;
 use crate::domain::context::{Callback, ReturnFault};
 use crate::hypercall;
-use crate::registers::{Registers, entry, rflags};
+use crate::registers::{Registers, entry, has_error_code, rflags};
 use guest_abi::segment::{FLAT_RING3_CS32, FLAT_RING3_SS};
 use x86_64::instructions::interrupts;
 
@@ -20,21 +20,9 @@ pub(in crate::arch) mod vector {
     pub(crate) const NMI: u32 = 2;
     pub(crate) const INVALID_OPCODE: u32 = 6;
     pub(crate) const DEVICE_NOT_AVAILABLE: u32 = 7;
-    pub(crate) const INVALID_TSS: u32 = 10;
     pub(crate) const GENERAL_PROTECTION: u32 = 13;
     pub(crate) const PAGE_FAULT: u32 = 14;
-    pub(crate) const ALIGNMENT_CHECK: u32 = 17;
-    pub(crate) const CONTROL_PROTECTION: u32 = 21;
     pub(crate) const SYSTEM_CALL_GATE: u32 = 0x80;
-}
-
-/// Whether the processor pushes an error code for exception `vector`.
-fn has_error_code(vector: u32) -> bool {
-    matches!(
-        vector,
-        8 | vector::INVALID_TSS
-            ..=vector::PAGE_FAULT | vector::ALIGNMENT_CHECK | vector::CONTROL_PROTECTION
-    )
 }
 
 /// Every entry from a guest arrives here, interrupts off. When it returns, a guest may run, and interrupts are off
