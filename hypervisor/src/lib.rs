@@ -4,10 +4,15 @@
 //! `cargo test` on the host. [`arch`] alone knows registers, instructions and descriptor tables, and
 //! exists only on the bare-metal target.
 #![cfg_attr(not(any(test, fuzzing)), no_std)]
+#![deny(unsafe_code)]
 
 #[cfg(target_os = "none")]
 extern crate alloc;
 
+#[allow(
+    unsafe_code,
+    reason = "registers, descriptors, page tables and guests' memory"
+)]
 pub mod arch;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(
@@ -28,6 +33,7 @@ pub mod growth;
 mod hypercall;
 pub mod image;
 pub mod irq;
+#[allow(unsafe_code, reason = "locks of the dead are opened by force")]
 pub mod lock;
 pub mod machine;
 #[cfg(all(test, not(loom)))]

@@ -2,6 +2,9 @@
 //!
 //! An [`IrqLock`] keeps interrupts off on its processor while held, so that an interrupt handler may take
 //! it as well. On the host (under test) there are no interrupts to keep off.
+//!
+//! `unsafe` is here for one function, which frees a lock that somebody else holds: a processor that dies must be able to say
+//! why, though another one, or the code that it has interrupted, was just writing to the console.
 
 use crate::sync::{order, rank};
 use core::ops::{Deref, DerefMut};

@@ -1,5 +1,6 @@
 //! The hypervisor's image. Everything is in the library; here only the entry is named.
 #![cfg_attr(target_os = "none", no_std, no_main)]
+#![forbid(unsafe_code)]
 
 #[cfg(target_os = "none")]
 use hypervisor as _;
