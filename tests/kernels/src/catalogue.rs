@@ -467,6 +467,22 @@ cases! {
     "segment/update-descriptor" = segment::update_descriptor;
     "segment/user-gs-selector" = segment::user_gs_selector;
 
+    "preempt/console" = preempt::console, by_instructions(());
+    "preempt/destroy" = preempt::destroy, by_instructions(());
+    "preempt/exchange" = preempt::exchange, by_instructions(());
+    "preempt/grant-copy" = preempt::grant_copy, by_instructions(());
+    "preempt/grant-map" = preempt::grant_map, by_instructions(());
+    "preempt/grant-replace" = preempt::grant_replace, by_instructions(());
+    "preempt/grant-transfer" = preempt::grant_transfer, by_instructions(());
+    "preempt/mmu-list" = preempt::mmu_list, by_instructions(());
+    "preempt/mmuext-list" = preempt::mmuext_list, by_instructions(());
+    "preempt/multicall" = preempt::multicall, by_instructions(());
+    "preempt/pin" = preempt::pin, by_instructions(());
+    "preempt/ports" = preempt::ports, by_instructions(());
+    "preempt/reservation" = preempt::reservation, by_instructions(());
+    "preempt/table-entry" = preempt::table_entry, by_instructions(());
+    "preempt/user-root" = preempt::user_root, by_instructions(());
+
     "processor/avx-per-vcpu" = processor::avx_per_vcpu, on_many(());
     "processor/breakpoint-in-argument" = processor::breakpoint_in_argument;
     "processor/breakpoint-in-kernel" = processor::breakpoint_in_kernel;

@@ -14,6 +14,7 @@ pub(crate) mod iret;
 pub(crate) mod irq;
 pub(crate) mod memory;
 pub(crate) mod mmu;
+pub(crate) mod preempt;
 mod prelude;
 pub(crate) mod processor;
 pub(crate) mod pte_write;
