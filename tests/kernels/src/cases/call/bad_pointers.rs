@@ -6,11 +6,15 @@ use guest_abi::event_channel::EventChannelOp;
 use guest_abi::grant_op::GrantTableOp;
 use guest_abi::memory_op::MemoryOp;
 use guest_abi::sched_op::SchedOp;
+use guest_abi::sysctl::SysctlOp;
 use guest_abi::vcpu_op::VcpuOp;
 use guest_abi::version::VersionOp;
 
 pub(crate) fn run() {
+    // What is there is a wish that can be read, of a control operation.
     let readonly = Frame::alloc();
+    let version = u64::from(guest_abi::sysctl::INTERFACE_VERSION);
+    readonly.write(0, u64::from(SysctlOp::PhysInfo.number()) | version << 32);
     memory::make_readonly(readonly);
     let [mapped, unmapped] = Frame::alloc_many();
     assert_eq!(memory::update_va_mapping(unmapped.va(), 0, 2), Ok(0));
@@ -48,6 +52,9 @@ pub(crate) fn run() {
             ("callback_op", hypercall!(CallbackOp, 0u64, pointer)),
             ("physdev_op", hypercall!(PhysdevOp, 6u64, pointer)),
             ("platform_op", hypercall!(PlatformOp, pointer)),
+            ("domctl", hypercall!(Domctl, pointer)),
+            ("sysctl", hypercall!(Sysctl, pointer)),
+            ("mca", hypercall!(Mca, pointer)),
             ("multicall", hypercall!(Multicall, pointer, 1u64)),
             (
                 "mmu_update",
@@ -97,6 +104,7 @@ pub(crate) fn run() {
             "vcpu_op",
             hypercall!(VcpuOp, VcpuOp::GetRunstateInfo.number(), 0u64, pointer),
         ),
+        ("sysctl", hypercall!(Sysctl, pointer)),
     ];
     for (name, outcome) in all {
         assert_eq!(outcome, Err(Errno::EFAULT), "{name} into a read-only page");

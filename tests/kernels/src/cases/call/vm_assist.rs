@@ -10,6 +10,7 @@ pub(crate) fn run() {
         VmAssist::PaeExtendedCr3,
         VmAssist::ArchitecturalIopl,
         VmAssist::RunstateUpdateFlag,
+        VmAssist::M2pStrict,
     ] {
         for command in [
             VmAssistCommand::Enable,
