@@ -40,13 +40,18 @@ pub enum Ending {
     Reboot,
     /// In any way, after the line `EXPECT ANYTHING`.
     Anything,
+    /// The same, and then the machine is reset and it begins anew, until what came after those lines has taken the time of
+    /// [`Case::runs_for_s`].
+    AnythingAgain,
     /// With the line `EXPECT REBOOT`, after which the machine reboots because its watchdog wants it.
     Watchdog,
     /// With the line `EXPECT REBOOT`, after which the machine reboots as that is the end of a soft reset.
     SoftReset,
-    /// With the line `EXPECT STAY`, after which the domain ends for a reason that is none, and the machine stays as
+    /// With the line `EXPECT SUSPEND`, after which the domain ends for a reason that is none, and the machine stays as
     /// `noreboot` wants.
-    Stay,
+    SuspendStays,
+    /// The same, and the machine boots anew after the pause for reading.
+    SuspendReboots,
 }
 
 /// One case.
@@ -138,6 +143,11 @@ impl Case {
         self
     }
 
+    const fn told(mut self, words: &'static str) -> Self {
+        self.arguments = words;
+        self
+    }
+
     const fn in_kernel(mut self, kernel: Kernel) -> Self {
         self.kernel = kernel;
         self
@@ -197,6 +207,7 @@ cases! {
     CASES:
     "start/initial-state" = start::initial_state;
     "start/ram-disk" = start::ram_disk, with_ram_disk(());
+    "start/ram-disk-end" = start::ram_disk_end, with_ram_disk(());
     "start/ram-disk-unmapped" = start::ram_disk, with_ram_disk(()), in_kernel(Kernel::InitP2m);
     "start/start-of-day" = start::start_of_day;
     "start/boot-mapping" = start::boot_mapping;
@@ -526,6 +537,7 @@ cases! {
     "event/poll" = event::poll, on_many(());
 
     "hostile/everything" = hostile, ends(Ending::Anything), runs_for(12), on_many(());
+    "hostile/unsparing" = hostile, ends(Ending::AnythingAgain), told("tame=0"), runs_for(6), on_many(());
 
     "sched/block-and-wake" = sched::block_and_wake, on_many(());
     "sched/crash-reboots" = sched::crash, ends(Ending::CrashReboots), under("noreboot=no");
@@ -550,7 +562,8 @@ cases! {
     "sched/refusals" = sched::refusals;
     "sched/ticking" = sched::ticking, on_many(());
     "sched/soft-reset" = sched::soft_reset, ends(Ending::SoftReset);
-    "sched/suspend" = sched::suspend, ends(Ending::Stay);
+    "sched/suspend-reboots" = sched::suspend, ends(Ending::SuspendReboots), under("noreboot=no");
+    "sched/suspend-stays" = sched::suspend, ends(Ending::SuspendStays);
     "sched/up-and-down" = sched::up_and_down, on_many(());
     "sched/watchdog" = sched::watchdog;
     "sched/watchdog-barks" = sched::watchdog_barks, ends(Ending::Watchdog);

@@ -110,7 +110,7 @@ pub(crate) fn expect_crash() {
     expect("CRASH");
 }
 
-/// Says how the domain ends by what comes next: `CRASH`, `POWEROFF`, `REBOOT` or `STAY`.
+/// Says how the domain ends by what comes next: `CRASH`, `POWEROFF`, `REBOOT` or `SUSPEND`.
 pub(crate) fn expect(ending: &str) {
     println!("EXPECT {ending} {}", command_line::test_name());
 }

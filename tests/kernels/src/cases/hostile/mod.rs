@@ -1,7 +1,7 @@
 //! A kernel that does nothing but harm, on all vCPUs at once, for as long as the command line says
 //! (`seconds=`), by a seed that it prints and that can be given again (`seed=`).
 //!
-//! First it spares what it lives on, so that it goes on for the whole time; then it spares nothing, and
+//! First it spares what it lives on, so that it goes on for the whole time, or for less (`tame=`); then it spares nothing, and
 //! whatever becomes of the domain is right. That the hypervisor lives, and that its books of memory are exact
 //! when the domain has ended, is for whoever started it to see.
 
@@ -16,11 +16,13 @@ use super::prelude::*;
 use crate::clock::{self, now_ns};
 use crate::user::UserSpace;
 use crate::{command_line, cpu};
+use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use dice::Dice;
 use guest_abi::callback_op::{CallbackFlags, CallbackType};
 use guest_abi::sched_op::SchedOp;
 use guest_abi::segment::{FLAT_RING3_CS64, FLAT_RING3_SS};
+use guest_abi::vcpu_op::VcpuOp;
 
 /// Ports below this are needed: the timers, for one.
 const PORTS_KEPT: u64 = 16;
@@ -37,6 +39,16 @@ static IS_WILD: AtomicBool = AtomicBool::new(false);
 /// What each vCPU has done.
 static DONE: [AtomicU32; cpu::MAX_VCPUS] = [const { AtomicU32::new(0) }; cpu::MAX_VCPUS];
 static TRAPS: AtomicU32 = AtomicU32::new(0);
+/// How often a vCPU has begun anew, and may.
+static RESTARTS: AtomicU32 = AtomicU32::new(0);
+const MOST_RESTARTS: u32 = 2000;
+/// Each vCPU's address space of user mode.
+static SPACES: [Space; cpu::MAX_VCPUS] = [const { Space(Cell::new(None)) }; cpu::MAX_VCPUS];
+
+struct Space(Cell<Option<UserSpace>>);
+// SAFETY: each is one vCPU's own.
+unsafe impl Sync for Space {}
+
 /// What each vCPU does now: a number of [`operate`]'s.
 static LAST: [AtomicU32; cpu::MAX_VCPUS] = [const { AtomicU32::new(0) }; cpu::MAX_VCPUS];
 
@@ -44,7 +56,6 @@ pub(crate) fn run() {
     let seconds = command_line::number("seconds").unwrap_or(10);
     let seed = command_line::number("seed").unwrap_or_else(clock::tsc);
     SEED.store(seed, Ordering::Relaxed);
-    println!("hostile for {seconds} s; to see the same again: seed={seed}");
     arena::init();
     for vector in 0..256 {
         trap::set_handler(vector, on_trap);
@@ -58,7 +69,9 @@ pub(crate) fn run() {
         trap::set_handler(vector, on_trap);
     }
     trap::set_handler(trap::EVENT, on_event);
-    let until = now_ns() + seconds * 1_000_000_000;
+    let tame = command_line::number("tame").unwrap_or(seconds);
+    println!("hostile for {tame} s; to see the same again: seed={seed}");
+    let until = now_ns() + tame * 1_000_000_000;
     TAME_UNTIL.store(until, Ordering::Relaxed);
     WILD_UNTIL.store(until + WILD_NS, Ordering::Relaxed);
     let count = smp::nr_vcpus();
@@ -72,8 +85,9 @@ pub(crate) fn run() {
 fn report() {
     let done: [u32; 4] = core::array::from_fn(|vcpu| DONE[vcpu].load(Ordering::Relaxed));
     println!(
-        "operations by vCPU: {done:?}; {} exceptions; {} control operations that were done",
+        "operations by vCPU: {done:?}; {} exceptions; {} vCPUs that began anew; {} control operations that were done",
         TRAPS.load(Ordering::Relaxed),
+        RESTARTS.load(Ordering::Relaxed),
         control::successes()
     );
     // One that sleeps for good does no harm any more, and the test would only seem to.
@@ -113,12 +127,44 @@ fn harm(vcpu: VcpuId) {
     while !IS_WILD.load(Ordering::SeqCst) {
         let _ = hypercall!(SchedOp, 0u64);
     }
-    dice.is_wild = true;
-    while now_ns() < WILD_UNTIL.load(Ordering::Relaxed) {
-        operate(&mut dice, &space);
-    }
+    SPACES[vcpu.0 as usize].0.set(Some(space));
+    spare_nothing(vcpu, dice);
     if vcpu == VcpuId(0) {
         report();
+    }
+}
+
+fn spare_nothing(vcpu: VcpuId, mut dice: Dice) {
+    let Some(space) = SPACES[vcpu.0 as usize].0.get() else {
+        return;
+    };
+    dice.is_wild = true;
+    while now_ns() < WILD_UNTIL.load(Ordering::Relaxed) {
+        mend(vcpu);
+        operate(&mut dice, &space);
+        DONE[vcpu.0 as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Gives this vCPU back what every exception needs, which chance may have taken.
+fn mend(vcpu: VcpuId) {
+    let _ = trap::set_table(&trap::table());
+    let stack = cpu::entry_stack_end(vcpu);
+    let _ = hypercall!(StackSwitch, FLAT_RING3_SS, stack);
+}
+
+/// Where a vCPU goes on, on a new stack, that has lost what it was at.
+extern "C" fn begin_anew() -> ! {
+    let vcpu = cpu::id();
+    let times = RESTARTS.fetch_add(1, Ordering::Relaxed);
+    let seed = SEED.load(Ordering::Relaxed) + u64::from(vcpu.0);
+    spare_nothing(vcpu, Dice::new(seed ^ u64::from(times + 1) << 32));
+    if vcpu == VcpuId(0) {
+        report();
+        crate::verdict::pass();
+    }
+    loop {
+        let _ = smp::operate_plain(VcpuOp::Down, vcpu);
     }
 }
 
@@ -187,6 +233,16 @@ fn on_trap(trap: &mut trap::Trap) {
         }
         // The hypervisor has cleared the flag.
         NM => {}
+        // When nothing is spared, the harm goes on as long as this kernel can.
+        _ if IS_WILD.load(Ordering::SeqCst) && RESTARTS.load(Ordering::Relaxed) < MOST_RESTARTS => {
+            let frame = &mut trap.frame;
+            frame.rip = begin_anew as *const () as u64;
+            frame.cs = u64::from(FLAT_RING3_CS64) & !3;
+            frame.ss = u64::from(FLAT_RING3_SS);
+            // As after a call.
+            frame.rsp = cpu::stack_end(cpu::id()) - 8;
+            frame.rflags = rflags::ALWAYS | rflags::IF;
+        }
         _ => panic!(
             "{trap:?} on vCPU {:?}, whose last operation was {:?}",
             cpu::id(),

@@ -3,6 +3,6 @@
 use guest_abi::sched_op::ShutdownReason;
 
 pub(crate) fn run() {
-    crate::verdict::expect("STAY");
+    crate::verdict::expect("SUSPEND");
     super::shut_down(ShutdownReason::Suspend);
 }

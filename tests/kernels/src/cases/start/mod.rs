@@ -7,4 +7,5 @@ pub(crate) mod hypercall_page;
 pub(crate) mod init_p2m;
 pub(crate) mod initial_state;
 pub(crate) mod ram_disk;
+pub(crate) mod ram_disk_end;
 pub(crate) mod start_of_day;
