@@ -5,7 +5,7 @@
 //! divided by the domain's weight. Whoever has been charged least is owed most. How many vCPUs want to run is an
 //! average, renewed every [`ACCOUNTING_NS`] by whichever processor charges one of them then: it looks at one word. One that does not
 //! want to run is charged, when it comes back, for what the others of its domain have run meanwhile, so that a domain whose
-//! vCPUs take turns has no more than one that has a single one.
+//! vCPUs take turns has no more than one that has a single one. The first domain's are not.
 //!
 //! # Cap
 //! The budget fills as time passes and holds what the cap allows in [`DEPTH_NS`]. A vCPU takes a *grant* of it before it runs and runs

@@ -123,8 +123,12 @@ impl Unit {
         self.place.store(place as u8, Ordering::Relaxed);
     }
 
-    /// It wants to run again: it has not saved what the others of its domain have used meanwhile.
+    /// It wants to run again: it has not saved what the others of its domain have used meanwhile. The first domain's may: it means no
+    /// harm, and who works there, or waits for its devices, would wait for all guests' slices otherwise.
     pub(super) fn charge_for_others(&self) {
+        if self.share.is_first() {
+            return;
+        }
         let ran_ns = self.share.ran_ns();
         let since_ran_ns = self.away_since_ran_ns.swap(ran_ns, Ordering::Relaxed);
         let others = self.share.charge_of_others(since_ran_ns);
