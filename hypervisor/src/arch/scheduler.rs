@@ -164,11 +164,7 @@ pub(crate) fn wake(vcpu: &Arc<Vcpu>) {
             then_ns if then_ns > now => timers::look_at(then_ns),
             _ => ask(cpu, Reasons::PICK),
         },
-        Poke(Some(cpu)) => {
-            policy().note_sent(CpuId(percpu::current_cpu()), cpu);
-            ask(cpu, Reasons::PICK);
-        }
-        Poke(None) => {}
+        poke => follow(poke),
     }
 }
 

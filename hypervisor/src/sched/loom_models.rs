@@ -13,9 +13,6 @@ use loom::thread;
 const CPU0: CpuId = CpuId(0);
 const CPU1: CpuId = CpuId(1);
 
-/// When a processor has run somebody for long, and may end that one's turn.
-const WOKEN_NS: u64 = 5_000_000;
-
 type Machine = Credit<TestVcpu>;
 
 fn machine(cpus: u32) -> Arc<Machine> {
@@ -162,38 +159,6 @@ fn who_is_left_to_a_processor_that_was_called_runs() {
         for vcpu in &both {
             assert!(vcpu.0.run.is_running(), "{vcpu:?} is forgotten");
         }
-    });
-}
-
-/// One wakes another for a processor that runs somebody less urgent, and waits: its own processor takes the woken one back, or
-/// the other one has taken it before.
-#[test]
-fn who_is_taken_back_runs_once() {
-    loom::model(|| {
-        let machine = machine(2);
-        let [waker, hog, woken] = [0, 1, 2].map(TestVcpu::new);
-        for (vcpu, cpu) in [(&waker, CPU0), (&hog, CPU1)] {
-            machine.add(vcpu, CpuSet::only(cpu)).expect("memory");
-            let _ = tell(&machine, vcpu, vcpu.0.run.up().1);
-            assert!(gets(&machine, cpu, vcpu));
-        }
-        machine.add(&woken, CpuSet::only(CPU1)).expect("memory");
-        let set = machine.set_affinity(&woken, CpuSet::ALL, 0);
-        assert_eq!(set, Ok(Poke(None)));
-        let change = woken.0.run.up().1;
-        let poke = machine.wake(&woken, WOKEN_NS);
-        assert_eq!((change, poke), (Change::BecameRunnable, Poke(Some(CPU1))));
-        machine.note_sent(CPU0, CPU1);
-        let (other, its_hog) = (Arc::clone(&machine), hog.clone());
-        let interrupted = thread::spawn(move || {
-            let pick = other.pick_next(CPU1, WOKEN_NS, Some(&its_hog)).pick;
-            pick != Pick::Stay
-        });
-        let _: Change = waker.0.run.block();
-        let back = machine.pick_next(CPU0, WOKEN_NS, Some(&waker)).pick;
-        let is_back = back == Pick::Switch(woken.clone());
-        assert_ne!(is_back, interrupted.join().expect("no panic"));
-        assert!(woken.0.run.is_running());
     });
 }
 

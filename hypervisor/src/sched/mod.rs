@@ -96,8 +96,6 @@ pub trait Scheduler<V> {
     fn remove(&self, vcpu: &V, now_ns: u64);
     /// It became runnable.
     fn wake(&self, vcpu: &V, now_ns: u64) -> Poke;
-    /// `to` is poked because of a vCPU that was woken on `by`. It may go there first: then the poke finds nothing to do.
-    fn note_sent(&self, by: CpuId, to: CpuId);
     /// Until when no vCPU that is woken takes the place of the one that `cpu` runs, in ns of system time. Asked by `cpu`
     /// itself when [`wake`](Self::wake) has told it to poke itself: it need not pick before that time.
     fn settled_until(&self, cpu: CpuId) -> u64;

@@ -146,35 +146,3 @@ fn who_is_woken_beside_hogs_mostly_runs_at_once() {
         assert!(turns <= most, "seed {seed}: {turns} turns, {most}");
     }
 }
-
-/// The same two where they may run anywhere: they come to share a processor, and take turns there without an interrupt.
-#[test]
-fn two_that_wake_each_other_beside_hogs_stay_together() {
-    for seed in 0..scenarios(8) {
-        let mut random = Random(seed ^ 0xea72);
-        let run_ns = random.range(3_000, 40_000);
-        let cpus = random.range(2, 4) as u32;
-        let mut domains = vec![hogs(256, 1), hogs(256, 1)];
-        for to in [1, 0] {
-            domains[1 - to].vcpus[0].0 = Behaviour::Passes { run_ns, to };
-        }
-        domains.extend((0..2 * cpus).map(|_| hogs(256, 1)));
-        let mut machine = Machine::new(cpus, &domains, Parameters::DEFAULT, seed);
-        machine.run_until(SECOND);
-        for account in &machine.accounts[..2] {
-            let (turns, moves) = (account.turns(), account.moves);
-            assert!(
-                moves * 100 <= turns,
-                "seed {seed}: {moves} moves in {turns} turns"
-            );
-            let mut latencies = account.latencies_ns.clone();
-            latencies.sort_unstable();
-            let median = latencies[latencies.len() / 2];
-            assert_eq!(median, 0, "seed {seed}: an interrupt is waited for");
-        }
-        // Mostly a turn ends at a slice's end, or where somebody is owed more at a tick.
-        let turns: u64 = machine.accounts[2..].iter().map(|it| it.turns()).sum();
-        let most = u64::from(cpus) * SECOND / TICK_NS;
-        assert!(turns <= most, "seed {seed}: {turns} turns of hogs");
-    }
-}

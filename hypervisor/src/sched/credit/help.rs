@@ -48,21 +48,6 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             })
     }
 
-    /// Whether somebody may wait there who was woken here just now, and for whom that processor has to end another one's turn.
-    pub(super) fn may_take_back(&self, from: CpuId) -> bool {
-        // Else who is woken stays where its caches are warm.
-        let may_move = self.migration_delay_ns.load(Ordering::Relaxed) == 0;
-        may_move && self.cpu(from).is_some_and(Cpu::has_fresh)
-    }
-
-    /// Whom to run where nothing goes on: such a one, or somebody of this processor's queue. So two that wake each other stay
-    /// together, and nobody else has to be interrupted for them.
-    pub(super) fn take_back(&self, from: CpuId, cpu: CpuId, now_ns: u64) -> Option<V> {
-        let likes = |unit: &Unit, _| unit.likes(cpu);
-        let (taken, _) = self.take_from(from, Among::Urgent, cpu, now_ns, likes);
-        taken.or_else(|| self.lock(cpu)?.queue.claim(cpu, now_ns, |_, _| true))
-    }
-
     /// Takes a vCPU that waits for `victim`, for `cpu` to run. Says whether not all were looked at.
     fn take_from(
         &self,

@@ -27,10 +27,6 @@
 //! So shares are those of the whole machine, not of one queue. A processor without work takes any that may
 //! run there, first one that likes to.
 //!
-//! Who is woken goes back to its home, which is interrupted for it if it runs somebody less urgent. If whoever has woken it waits
-//! itself before that has happened, its processor takes the woken one [back](help): two that wake each other come to share a
-//! processor, and nobody else's turns end for them.
-//!
 //! vCPUs that are bound to a processor, or to some, compare with each other only while somebody waits, so that their charges
 //! may fall behind those elsewhere, or get ahead of them, without end, and keep their proportions. Those that may run
 //! everywhere follow one level ([`Credit::free_level`]): what they are owed is bounded. While nobody waits nobody is owed
@@ -484,12 +480,6 @@ impl<V: SchedVcpu<Unit>> Scheduler<V> for Credit<V> {
 
     fn wake(&self, vcpu: &V, now_ns: u64) -> Poke {
         self.enqueue(vcpu, now_ns)
-    }
-
-    fn note_sent(&self, by: CpuId, to: CpuId) {
-        if let Some(cpu) = self.cpu(by).filter(|_| by != to) {
-            cpu.sent_to.store(to.0, Ordering::Relaxed);
-        }
     }
 
     fn settled_until(&self, cpu: CpuId) -> u64 {

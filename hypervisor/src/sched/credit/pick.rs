@@ -132,14 +132,6 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                     }
                 }
             }
-            (Turn::Over, _)
-                if locked.queue.nr_boosted() == 0
-                    && let Some(to) = locked.cpu.take_sent_to()
-                    && self.may_take_back(to) =>
-            {
-                drop(locked);
-                (self.take_back(to, cpu, now_ns), None)
-            }
             _ => {
                 let next = locked.queue.claim(cpu, now_ns, |_, _| true);
                 (next, Some(locked))

@@ -23,9 +23,6 @@ pub(super) const BOUND_NS: u64 = 60_000_000;
 /// By how much more than the level is charged on average, in ns of a vCPU's running: half of a usual slice.
 const AVERAGE_NS: u64 = 15_000_000;
 
-/// No processor's number.
-pub(super) const NOWHERE: u32 = u32::MAX;
-
 /// How many are parked at most, and how many go on, before the lock is released.
 pub(super) const BATCH: usize = 16;
 
@@ -116,8 +113,6 @@ pub(super) struct Cpu<V> {
     /// Its queue's `settled_ns`.
     pub(super) settled_ns: AtomicU64,
     pub(super) is_online: AtomicBool,
-    /// Where it has sent somebody last that was woken; or [`NOWHERE`].
-    pub(super) sent_to: AtomicU32,
     /// It sleeps no more, or not for long, for somebody that waits in its own queue, and has not looked yet.
     pub(super) is_called: AtomicBool,
 }
@@ -151,7 +146,6 @@ impl<V> Cpu<V> {
             first: AtomicU64::new(0),
             settled_ns: AtomicU64::new(0),
             is_online: AtomicBool::new(false),
-            sent_to: AtomicU32::new(NOWHERE),
             is_called: AtomicBool::new(false),
         }
     }
@@ -160,23 +154,6 @@ impl<V> Cpu<V> {
     #[inline]
     pub(super) fn answer_call(&self) -> bool {
         self.is_called.load(Ordering::Relaxed) && self.is_called.swap(false, Ordering::SeqCst)
-    }
-
-    /// Whether somebody that was woken waits there for a processor that has not come to it yet, though it does not sleep.
-    pub(super) fn has_fresh(&self) -> bool {
-        self.nr_urgent.load(Ordering::Relaxed) != 0 && !self.is_called.load(Ordering::Relaxed)
-    }
-
-    /// Where it has sent somebody since this was asked last.
-    #[inline]
-    pub(super) fn take_sent_to(&self) -> Option<CpuId> {
-        // Only its own processor looks and stores.
-        let to = self.sent_to.load(Ordering::Relaxed);
-        if to == NOWHERE {
-            return None;
-        }
-        self.sent_to.store(NOWHERE, Ordering::Relaxed);
-        Some(CpuId(to))
     }
 
     /// Whether somebody waits there whom an idle processor may take: not who waits alone for one that is about to come.

@@ -251,7 +251,7 @@ impl Machine {
                         self.pick(cpu);
                     }
                 }
-                Event::Wakes(vcpu) => self.wake(vcpu, None),
+                Event::Wakes(vcpu) => self.wake(vcpu),
                 Event::Finishes(vcpu, turn) => {
                     if self.accounts[vcpu].turn == turn {
                         self.finish(vcpu);
@@ -272,8 +272,7 @@ impl Machine {
         (last_ns + ACCOUNTING_NS).saturating_sub(self.now_ns + MS / 2)
     }
 
-    /// One is woken, by what runs on `by`, or by a timer of the processor where it ran last.
-    fn wake(&mut self, vcpu: usize, by: Option<CpuId>) {
+    fn wake(&mut self, vcpu: usize) {
         if self.vcpus[vcpu].1 == Behaviour::Dodges && self.until_accounting_ns(vcpu) == 0 {
             self.at(self.now_ns + MS / 10, Event::Wakes(vcpu));
             return;
@@ -291,9 +290,6 @@ impl Machine {
         let it = self.vcpus[vcpu].0.clone();
         if it.0.run.unblock() == Change::BecameRunnable {
             let poke = self.scheduler.wake(&it, self.now_ns);
-            if let (Some(by), Some(to)) = (by.or(self.accounts[vcpu].last), poke.0) {
-                self.scheduler.note_sent(by, to);
-            }
             // Half of them are woken by what runs on the processor that is poked: that looks when there is something to decide.
             match poke.0.filter(|_| vcpu.is_multiple_of(2)) {
                 Some(cpu) if self.scheduler.settled_until(cpu) > self.now_ns => {
@@ -344,7 +340,7 @@ impl Machine {
                 if !self.is_on(vcpu, cpu) {
                     return;
                 }
-                self.wake(to, Some(CpuId(cpu as u32)));
+                self.wake(to);
                 let _: Change = it.0.run.block();
             }
             Behaviour::Hog | Behaviour::Sleeps => unreachable!(),

@@ -17,7 +17,7 @@ const MOST: u64 = 2;
 /// of the host's. Less than the two rate limits that they would wait for if nobody was interrupted before.
 const EMULATOR_NS: u64 = MS;
 /// How often it is tried, if it takes that.
-const TRIES: u32 = 4;
+const TRIES: u32 = 12;
 
 // Binds to the first domain's port in word 1 of the data page. Then it waits for events at its own, by polling, takes each
 // off its shared page, which is mapped ten pages after the data page, and sends one. It counts in word 0; what its
