@@ -324,7 +324,8 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
     /// Puts a vCPU into a queue if it is runnable, not running and in none. Says which processor to poke.
     fn enqueue(&self, vcpu: &V, now_ns: u64) -> Poke {
         let (run, unit) = (vcpu.run_state(), vcpu.unit());
-        let mut has_looked = false;
+        // The crowded processor that it has left for a calmer one.
+        let mut crowded = None;
         loop {
             let Some((home, mut locked)) = self.lock_home(vcpu) else {
                 return Poke(None);
@@ -367,16 +368,25 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             if is_woken {
                 unit.charge_for_others();
             }
+            if let Some(crowded) = crowded.filter(|crowded| *crowded != home) {
+                // In the crowd it waits for a moment, here it would for a turn like others.
+                let waits_here = !is_idle && !Queue::<V>::is_under(unit, level);
+                if waits_here && self.is_fit(unit, crowded) {
+                    unit.set_home(crowded);
+                    continue;
+                }
+                unit.comes_from_elsewhere();
+            }
             queue.admit(unit, level);
             let is_boosted = is_woken && Queue::<V>::is_under(unit, level);
             let is_crowded = queue.nr_boosted() > 0 || queue.is_running_boosted;
             if is_boosted
                 && is_crowded
                 && !is_idle
-                && !core::mem::replace(&mut has_looked, true)
+                && crowded.is_none()
                 && let Some(calmer) = self.calmer(unit, home)
             {
-                unit.comes_from_elsewhere();
+                crowded = Some(home);
                 unit.set_home(calmer);
                 continue;
             }

@@ -2,6 +2,7 @@
 
 use super::share::Grant;
 use super::simulator::MS;
+use super::unit::Place;
 use super::{Credit, Parameters, Share, steps};
 use crate::sched::cpu_set::{CpuId, CpuSet};
 use crate::sched::test_vcpu::TestVcpu;
@@ -238,4 +239,44 @@ fn a_processor_need_not_pick_while_nothing_can_come_of_it() {
         Pick::Idle
     );
     assert_eq!(scheduler.settled_until(CpuId(0)), 0);
+}
+
+/// One is woken where another one was just woken, and the processor that has no such one has given its vCPUs so little that this
+/// one would have to wait for a turn there.
+#[test]
+fn who_is_woken_stays_in_a_crowd_rather_than_wait_elsewhere_for_a_turn() {
+    for (calm_level_ms, expected) in [(100, CpuId(0)), (0, CpuId(1))] {
+        let scheduler = Credit::new(2, Parameters::DEFAULT).expect("memory");
+        let [calm, crowded] = [CpuId(0), CpuId(1)];
+        let [crowd, woken, a, b] =
+            [0, 1, 2, 3].map(|id| TestVcpu::of(id, Arc::new(Share::new())));
+        for vcpu in [&crowd, &woken, &a, &b] {
+            let _ = vcpu.0.run.up();
+        }
+        let now_ns = 2 * SECOND;
+        for (cpu, hog) in [(calm, a), (crowded, b)] {
+            scheduler.set_online(cpu, true, &mut |_| unreachable!());
+            scheduler.add(&hog, CpuSet::only(cpu)).expect("on line");
+            let _ = scheduler.wake(&hog, SECOND);
+            let first = scheduler.pick_next(cpu, SECOND, None);
+            assert_eq!(first.pick, Pick::Switch(hog.clone()));
+            let later = scheduler.pick_next(cpu, now_ns, Some(&hog));
+            assert_eq!(later.pick, Pick::Stay);
+        }
+        for vcpu in [&crowd, &woken] {
+            scheduler.add(vcpu, CpuSet::only(crowded)).expect("on line");
+        }
+        let level = |ms| 1 << 40 | woken.unit().share.charge(ms * MS);
+        scheduler.free_level.store(level(50), Ordering::Relaxed);
+        for (cpu, ms) in [(calm, calm_level_ms), (crowded, 100)] {
+            scheduler.lock(cpu).expect("exists").queue.level = level(ms);
+        }
+        assert_eq!(scheduler.wake(&crowd, now_ns), Poke(Some(crowded)));
+        woken.unit().set_hard(&CpuSet::ALL);
+        let _ = woken.unit().take_entry();
+        woken.unit().charged.store(level(95), Ordering::Relaxed);
+        assert_eq!(scheduler.wake(&woken, now_ns), Poke(Some(expected)));
+        let found = (woken.unit().home(), woken.unit().place());
+        assert_eq!(found, (expected, Place::Boosted));
+    }
 }

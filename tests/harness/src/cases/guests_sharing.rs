@@ -12,7 +12,7 @@ use std::time::Duration;
 const HOGS: u32 = 16;
 const CREATE_LIMIT: Duration = Duration::from_secs(300);
 /// How often a short command is timed: the median counts.
-const TRIES: usize = 5;
+const TRIES: usize = 15;
 /// `xm list` beside all of them takes less, in seconds: a person waits for it, and the machine is an emulated one.
 const MOST_LIST_SECONDS: f64 = 3.0;
 /// How long shares are measured, in seconds of the first domain's clock.
