@@ -20,29 +20,20 @@ use std::time::Duration;
 const TABLE: &str = "docs/PERFORMANCE.md";
 /// What a kernel is to measure.
 #[derive(Clone, Copy, Debug)]
-struct Subject {
-    /// The kernel's case.
-    test: &'static str,
+pub(super) struct Subject {
+    /// The kernel's case, and more words for it.
+    pub(super) test: &'static str,
     /// More options of the hypervisor.
-    options: &'static str,
+    pub(super) options: &'static str,
+    /// Whether the reference may fail in the end, having measured: what the kernel asks of us is more than it does.
+    pub(super) reference_may_fail: bool,
 }
 
 const SERVICES: Subject = Subject {
     test: MEASUREMENTS[0].name,
     options: " sched=credit",
+    reference_may_fail: false,
 };
-/// The reference has several schedulers; it is the one of this name that is comparable.
-const WAKE_UPS: Subject = Subject {
-    test: "domain/round-trip",
-    options: " sched=credit",
-};
-/// What it is to print.
-const WAKE_UP_ROWS: [&str; 4] = [
-    "round trip",
-    "round trip beside others",
-    "woken late by",
-    "woken late by beside others",
-];
 /// From QEMU's start to the verdict, on a machine with other work to do.
 const LIMIT: Duration = Duration::from_secs(240);
 
@@ -66,56 +57,6 @@ pub fn comparison() -> Case {
     Case::new("costs/comparison", |context| {
         compare(context).unwrap_or_else(|verdict| verdict)
     })
-}
-
-/// How much longer than on the reference each may take, in percent: what else a processor does at such a moment differs from
-/// boot to boot.
-const LONGER: u64 = 5;
-
-/// How long a guest takes to answer an event, and how late the first domain is woken, beside others that always want to run,
-/// compared with the reference.
-pub fn wake_ups() -> Case {
-    Case::new("costs/wake-ups-beside-others", |context| {
-        compare_wake_ups(context).unwrap_or_else(|verdict| verdict)
-    })
-}
-
-fn compare_wake_ups(context: &Context<'_>) -> Result<Verdict, Verdict> {
-    let ours = measure(context, Hypervisor::Paravane, WAKE_UPS)?;
-    let fetched = std::process::Command::new("tests/reference-hypervisor").output();
-    let fetched = fetched.map_err(|error| Verdict::NoVerdict(error.to_string()))?;
-    if !fetched.status.success() {
-        let why = String::from_utf8_lossy(&fetched.stderr).trim().to_string();
-        return Err(Verdict::Skipped(why));
-    }
-    let reference = measure(context, Hypervisor::Reference, WAKE_UPS)?;
-    let names = |rows: &[(String, u64)]| {
-        rows.iter()
-            .map(|(name, _)| name.clone())
-            .collect::<Vec<_>>()
-    };
-    if names(&ours) != WAKE_UP_ROWS || names(&reference) != WAKE_UP_ROWS {
-        return Ok(Verdict::Fail(format!(
-            "{ours:?} and {reference:?} were measured"
-        )));
-    }
-    let text: Vec<_> = ours
-        .iter()
-        .zip(&reference)
-        .map(|((name, ours), (_, reference))| format!("{name}: {ours} ns to {reference} ns"))
-        .collect();
-    let text = text.join(", ");
-    Ok(if is_in_time(&ours, &reference) {
-        Verdict::Pass(text)
-    } else {
-        Verdict::Fail(text)
-    })
-}
-
-fn is_in_time(ours: &[(String, u64)], reference: &[(String, u64)]) -> bool {
-    ours.iter()
-        .zip(reference)
-        .all(|((_, ours), (_, reference))| ours * 100 <= reference * (100 + LONGER))
 }
 
 fn none_is_dearer_in(context: &Context<'_>) -> Result<Verdict, Verdict> {
@@ -202,7 +143,7 @@ fn rows_in(text: &str) -> Vec<Row> {
 }
 
 /// Boots the kernel that measures and reads what it prints.
-fn measure(
+pub(super) fn measure(
     context: &Context<'_>,
     hypervisor: Hypervisor,
     subject: Subject,
@@ -236,7 +177,10 @@ fn measure(
     let verdict = run
         .wait_for(&pattern("VERDICT: |Hardware Dom0")?, LIMIT)
         .map_err(|missing| no_line("the verdict", &missing))?;
-    if !verdict.text.contains("VERDICT: PASS") {
+    let may_fail = subject.reference_may_fail && hypervisor == Hypervisor::Reference;
+    let is_done = verdict.text.contains("VERDICT: PASS")
+        || may_fail && verdict.text.contains("VERDICT: FAIL");
+    if !is_done {
         return Err(Verdict::Fail(verdict.text));
     }
     let costs = run.lines().iter().filter_map(|line| cost_in(&line.text));
@@ -251,7 +195,7 @@ fn cost_in(line: &str) -> Option<(String, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Row, TABLE, cost_in, is_in_time, judge, rows_in};
+    use super::{Row, TABLE, cost_in, judge, rows_in};
     use crate::verdict::Verdict;
     use std::path::Path;
 
@@ -291,14 +235,6 @@ mod tests {
             Verdict::Fail(_)
         ));
         assert!(matches!(judge(&[], &[]), Verdict::Fail(_)));
-    }
-
-    #[test]
-    fn each_wake_up_counts() {
-        let rows = |costs: [u64; 3]| costs.map(|cost| ("wake-up".to_string(), cost));
-        assert!(is_in_time(&rows([1050, 10, 1]), &rows([1000, 10, 9])));
-        assert!(!is_in_time(&rows([1051, 10, 1]), &rows([1000, 10, 9])));
-        assert!(!is_in_time(&rows([100, 10, 10]), &rows([1000, 10, 9])));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What is tested by booting.
 
 mod accounts;
+mod beside_reference;
 pub mod boot;
 pub mod costs;
 pub mod death;
@@ -116,7 +117,10 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));
     cases.extend(kernels::on_test_image().0);
     cases.push(costs::none_is_dearer());
-    cases.push(costs::wake_ups());
+    cases.push(beside_reference::wake_ups());
+    if extent == Extent::WholeProduct {
+        cases.extend(beside_reference::sharing());
+    }
     cases.push(pace::half_of_the_reference());
     cases
 }

@@ -6,6 +6,10 @@ use crate::clock;
 use crate::command_line;
 use crate::control::Guest;
 
+/// What it is to get, in tenths of a percent of one processor, and by how much that may be missed.
+const WANTED: u64 = 250;
+const TOLERANCE: u64 = 20;
+
 /// In tenths of a percent of one processor, for so many milliseconds.
 fn used(guest: &Guest, ms: u64) -> u64 {
     let (since, before) = (clock::now_ns(), guest.info().cpu_time);
@@ -23,18 +27,22 @@ pub(crate) fn run() {
     capped.start();
     sleep_ms(300);
     let alone = used(&capped, ms);
-    assert!(
-        (230..=270).contains(&alone),
-        "alone: {alone} tenths of a percent"
-    );
     let others = [(); 2].map(|()| spinning(1));
     others.iter().for_each(Guest::start);
     sleep_ms(300);
     let beside = used(&capped, ms);
-    assert!(
-        (230..=270).contains(&beside),
-        "beside others: {beside} tenths of a percent"
+    // The system tests compare these with the reference's.
+    println!("COST error of a cap alone: {}", alone.abs_diff(WANTED));
+    println!(
+        "COST error of a cap beside others: {}",
+        beside.abs_diff(WANTED)
     );
+    for (what, used) in [("alone", alone), ("beside others", beside)] {
+        assert!(
+            used.abs_diff(WANTED) <= TOLERANCE,
+            "{what}: {used} tenths of a percent"
+        );
+    }
     others.iter().for_each(Guest::end);
     set_share(&capped, 256, 0);
     sleep_ms(300);

@@ -35,8 +35,15 @@ pub(crate) fn run() {
         ran[1] / 1_000_000,
         ran[2] / 1_000_000
     );
-    for (ran, weight) in ran.iter().zip(WEIGHTS) {
-        let wanted = all * u64::from(weight) / 896;
+    let wanted = WEIGHTS.map(|weight| all * u64::from(weight) / 896);
+    let errors = ran.iter().zip(wanted);
+    let errors = errors.map(|(&ran, wanted)| ran.abs_diff(wanted) * 1000 / wanted);
+    // The system tests compare it with the reference's.
+    println!(
+        "COST greatest error of a share: {}",
+        errors.max().unwrap_or(0)
+    );
+    for ((ran, wanted), weight) in ran.iter().zip(wanted).zip(WEIGHTS) {
         assert!(
             ran.abs_diff(wanted) <= wanted * TOLERANCE / 1000,
             "weight {weight}: {ran} ns instead of {wanted}"
