@@ -2,7 +2,7 @@
 
 use super::Parameters;
 use super::properties::{SECOND, hogs, ideal, mixed_scenario_on, scenarios, who_is_woken_on};
-use super::simulator::{Domain, MS, Machine, Random};
+use super::simulator::{Behaviour, Domain, MS, Machine, Random};
 
 /// The largest machine that is tried: processors and vCPUs.
 const LARGEST: (u32, u64) = (64, 512);
@@ -39,11 +39,12 @@ fn shares_are_what_weights_say_within_a_hundredth() {
     for seed in 0..scenarios(12) {
         let mut random = Random(seed ^ 0x10f6);
         let cpus = random.range(1, 8);
+        let (least, most) = [(1, 16), (64, 1024), (4096, 65535)][seed as usize % 3];
         let mut domains = Vec::new();
         let mut vcpus = 0;
         while vcpus <= cpus || random.range(0, 4) != 0 {
             let count = random.range(1, cpus.min(4));
-            domains.push(hogs(random.range(64, 1024) as u16, count));
+            domains.push(hogs(random.range(least, most) as u16, count));
             vcpus += count;
         }
         check_in_the_long_run(cpus as u32, &domains, seed);
@@ -65,5 +66,32 @@ fn the_largest_machine_keeps_what_is_promised() {
     for seed in 0..scenarios(1) {
         mixed_scenario_on(seed, cpus, vcpus);
         who_is_woken_on(seed, cpus, vcpus - 1);
+    }
+}
+
+/// One whose weight entitles it to more than a processor has run beside lighter ones; then equals of it come.
+#[test]
+fn what_could_not_be_had_is_owed_for_a_moment_only() {
+    for weight in [256, 2560, 25_600, u16::MAX] {
+        let mut domains = vec![hogs(weight, 1)];
+        domains.extend([(); 3].map(|()| hogs(64, 1)));
+        let first = domains.len();
+        let mut comes = hogs(weight, 1);
+        comes.vcpus[0].0 = Behaviour::Sleeps;
+        domains.extend([(); 4].map(|()| comes.clone()));
+        let mut machine = Machine::new(2, &domains, Parameters::DEFAULT, 1);
+        machine.run_until(120 * SECOND);
+        (first..domains.len()).for_each(|vcpu| machine.begin(vcpu, Behaviour::Hog));
+        machine.run_until(machine.now_ns + 8 * SECOND);
+        let before = machine.domains_ran_ns();
+        machine.run_until(machine.now_ns + 10 * SECOND);
+        let ran = |domain: usize| (machine.domains_ran_ns()[domain] - before[domain]) as f64;
+        let equals = (first..domains.len()).map(ran).sum::<f64>() / 4.0;
+        assert!(
+            (ran(0) / equals - 1.0).abs() <= 0.03,
+            "weight {weight}: {:.3} s, and its equals {:.3} s",
+            ran(0) / 1e9,
+            equals / 1e9
+        );
     }
 }

@@ -248,8 +248,7 @@ fn who_is_woken_stays_in_a_crowd_rather_than_wait_elsewhere_for_a_turn() {
     for (calm_level_ms, expected) in [(100, CpuId(0)), (0, CpuId(1))] {
         let scheduler = Credit::new(2, Parameters::DEFAULT).expect("memory");
         let [calm, crowded] = [CpuId(0), CpuId(1)];
-        let [crowd, woken, a, b] =
-            [0, 1, 2, 3].map(|id| TestVcpu::of(id, Arc::new(Share::new())));
+        let [crowd, woken, a, b] = [0, 1, 2, 3].map(|id| TestVcpu::of(id, Arc::new(Share::new())));
         for vcpu in [&crowd, &woken, &a, &b] {
             let _ = vcpu.0.run.up();
         }

@@ -14,6 +14,9 @@ use crate::sync::atomic::Ordering;
 /// What a vCPU is owed at most that may run everywhere, in charges: a second at the usual weight. More and more is owed to one whose
 /// weight entitles it to more than a whole processor, which can't be had.
 const MOST_OWED: u64 = 1_000_000_000 * super::share::USUAL_PRICE;
+/// In its own running that is between these, in ns: of a small weight it would be less than a slice, of a great one minutes, for which
+/// others of its weight would wait. Beside whoever has a 128th of its weight it may be owed this much when that one has had a slice.
+const OWED_NS: (u64, u64) = (1_000_000_000, 4_000_000_000);
 
 /// Charges so far apart are brought closer, whatever they are owed for: if they grew apart for ever, at some time less would be more.
 const FARTHEST: u64 = 1 << 60;
@@ -28,6 +31,13 @@ struct Anchor {
 /// To whom those keep close that may run everywhere, and get a processor or go on there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Pinned(Option<Anchor>);
+
+fn most_owed(unit: &Unit) -> u64 {
+    let (least_ns, most_ns) = OWED_NS;
+    MOST_OWED
+        .max(unit.share.charge(least_ns))
+        .min(unit.share.charge(most_ns))
+}
 
 impl<V: SchedVcpu<Unit>> Credit<V> {
     /// Whoever may not run everywhere and has been charged least of those that compete for the processor of this queue, where
@@ -112,7 +122,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         let waits = |(_, peer): (CpuId, &Cpu<V>)| peer.nr_movable.load(Ordering::Relaxed) != 0;
         match queue.first_charged() {
             Some(first) => {
-                let bound = level.wrapping_sub(MOST_OWED);
+                let bound = level.wrapping_sub(most_owed(unit));
                 let charged = later(charged, bound);
                 unit.charged.store(charged, Ordering::Relaxed);
                 let here = later(level, earlier(charged, first));
@@ -122,7 +132,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 if !is_free {
                     return;
                 }
-                let bound = level.wrapping_sub(MOST_OWED);
+                let bound = level.wrapping_sub(most_owed(unit));
                 unit.charged.store(later(charged, bound), Ordering::Relaxed);
             }
             None => {
