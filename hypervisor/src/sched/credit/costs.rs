@@ -105,3 +105,34 @@ fn processors_cost_a_look_each() {
         );
     }
 }
+
+/// Of a crowd that a cap has parked only one goes on at a time. All others would find nothing left.
+#[test]
+fn a_parked_crowd_costs_little() {
+    let others = [
+        hogs(256, 2),
+        alone(
+            Behaviour::Works {
+                run_ns: MS / 5,
+                wait_ns: 20 * MS,
+            },
+            CpuSet::ALL,
+        ),
+    ];
+    for cap in [1, 10, 100] {
+        let mut domains = others.to_vec();
+        domains.extend([(); 4].map(|()| {
+            let mut domain = hogs(256, 128);
+            domain.cap = cap;
+            domain
+        }));
+        let cost = cost(2, &domains);
+        println!(
+            "cap {cap}: {} picks, {:.1} steps, at most {}",
+            cost.picks, cost.mean, cost.most
+        );
+        assert!(cost.picks <= 20 * 40_000, "cap {cap}: {}", cost.picks);
+        assert!(cost.mean <= 40.0, "cap {cap}: {:.1}", cost.mean);
+        assert!(cost.most <= 600, "cap {cap}: {}", cost.most);
+    }
+}

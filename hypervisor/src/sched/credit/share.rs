@@ -12,8 +12,8 @@
 //! no longer; what it has not used goes back. So a domain runs evenly, and what it could not use for a moment is not lost.
 //! No grant is more than what the cap leaves of a [window] of time, either: in none of them a domain runs for
 //! longer than its cap allows, on however many processors it is. The budget fills by so much less than the cap that who runs evenly
-//! hardly meets this limit: by 1.3 %. When there is nothing to take, its vCPUs are parked until there is what the cap allows in
-//! [`RESUME_NS`].
+//! hardly meets this limit: by 1.3 %. When there is nothing to take, its vCPUs are parked, the first until there is what the cap allows in
+//! [`RESUME_NS`], each of the others until a moment after the one before.
 //!
 //! [window]: super::window
 #![forbid(unsafe_code)]
@@ -68,6 +68,8 @@ pub(super) enum Grant {
 struct Budget {
     left_ns: i64,
     filled_ns: u64,
+    /// When the last of those goes on that were told to wait.
+    last_turn_ns: u64,
     window: Window,
 }
 
@@ -112,6 +114,7 @@ impl Share {
             budget: Lock::new(Budget {
                 left_ns: 0,
                 filled_ns: 0,
+                last_turn_ns: 0,
                 window: Window::new(),
             }),
         };
@@ -282,7 +285,15 @@ impl Share {
                 if room_ns < resume_ns {
                     then_ns = then_ns.max(budget.window.room_at(resume_ns, most_ns));
                 }
-                Grant::NotBefore(then_ns.max(now_ns.saturating_add(1)))
+                then_ns = then_ns.max(now_ns.saturating_add(1));
+                // One goes on after the other: else all would look in vain but for the first.
+                let turn_ns = RESUME_NS.min(SHORTEST_GRANT_NS * 100 / cap);
+                let others = self.nr_wanting().saturating_sub(1);
+                let last_ns = then_ns.saturating_add(others.saturating_mul(turn_ns));
+                let own_ns = budget.last_turn_ns.saturating_add(turn_ns);
+                then_ns = own_ns.clamp(then_ns, last_ns);
+                budget.last_turn_ns = then_ns;
+                Grant::NotBefore(then_ns)
             }
         }
     }
