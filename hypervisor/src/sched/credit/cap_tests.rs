@@ -90,7 +90,8 @@ fn caps_are_kept_and_met_beside_hogs() {
 /// some 300 ms than its cap allows.
 #[test]
 fn caps_are_kept_and_nearly_met_on_a_crowded_machine() {
-    for seed in 0..scenarios(24) {
+    // In the one of this number vCPUs go on, and are parked again, in step with the looks of a processor.
+    for seed in (0..scenarios(24)).chain([119]) {
         cap_scenario(seed, 60, 75, true, 0.9);
     }
 }

@@ -152,6 +152,8 @@ pub struct Credit<V> {
     has_parked: CpuMask,
     /// Where charges of those are that may run everywhere.
     free_level: AtomicU64,
+    /// What one of them is owed at most, in charges.
+    most_owed: AtomicU64,
     slice_ns: AtomicU64,
     ratelimit_ns: AtomicU64,
     migration_delay_ns: AtomicU64,
@@ -186,6 +188,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             idle: CpuMask::new(nr_cpus)?,
             has_parked: CpuMask::new(nr_cpus)?,
             free_level: AtomicU64::new(0),
+            most_owed: AtomicU64::new(u64::MAX >> 1),
             slice_ns: AtomicU64::new(parameters.slice_ns),
             ratelimit_ns: AtomicU64::new(parameters.ratelimit_ns),
             migration_delay_ns: AtomicU64::new(parameters.migration_delay_ns),

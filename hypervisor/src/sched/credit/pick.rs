@@ -164,11 +164,17 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                         poke: Poke(None),
                     };
                 }
-                if turn != Turn::MayHelp {
+                if matches!(turn, Turn::Ends | Turn::Yields) {
                     // For another slice.
                     queue.slice_end_ns = self.slice_end(now_ns);
                 }
-                (Pick::Stay, self.until(queue, now_ns, unit))
+                let mut until_ns = self.until(queue, now_ns, unit);
+                if turn == Turn::IsPreempted && looks && queue.nr_boosted() == 0 {
+                    // Who was to go before was parked instead, maybe at every look: this one is made up for.
+                    queue.next_look_ns = now_ns;
+                    until_ns = now_ns;
+                }
+                (Pick::Stay, until_ns)
             }
             None => {
                 drop(locked);

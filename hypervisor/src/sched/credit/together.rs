@@ -11,12 +11,12 @@ use crate::sched::SchedVcpu;
 use crate::sched::cpu_set::CpuId;
 use crate::sync::atomic::Ordering;
 
-/// What a vCPU is owed at most that may run everywhere, in charges: a second at the usual weight. More and more is owed to one whose
-/// weight entitles it to more than a whole processor, which can't be had.
-const MOST_OWED: u64 = 1_000_000_000 * super::share::USUAL_PRICE;
-/// In its own running that is between these, in ns: of a small weight it would be less than a slice, of a great one minutes, for which
-/// others of its weight would wait. Beside whoever has a 128th of its weight it may be owed this much when that one has had a slice.
-const OWED_NS: (u64, u64) = (1_000_000_000, 4_000_000_000);
+/// What a vCPU is owed at most that may run everywhere: so much of the running of whoever is charged least for that among those that
+/// run, in ns. More and more is owed to one whose weight entitles it to more than a whole processor, which can't be had; its equals
+/// that come wait for that long.
+const MOST_OWED_NS: u64 = 2_000_000_000;
+/// By this part of itself it grows at every look of a processor while only others run that are charged more.
+const OWED_GROWTH: u64 = 256;
 
 /// Charges so far apart are brought closer, whatever they are owed for: if they grew apart for ever, at some time less would be more.
 const FARTHEST: u64 = 1 << 60;
@@ -31,13 +31,6 @@ struct Anchor {
 /// To whom those keep close that may run everywhere, and get a processor or go on there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Pinned(Option<Anchor>);
-
-fn most_owed(unit: &Unit) -> u64 {
-    let (least_ns, most_ns) = OWED_NS;
-    MOST_OWED
-        .max(unit.share.charge(least_ns))
-        .min(unit.share.charge(most_ns))
-}
 
 impl<V: SchedVcpu<Unit>> Credit<V> {
     /// Whoever may not run everywhere and has been charged least of those that compete for the processor of this queue, where
@@ -117,12 +110,13 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 return;
             }
         }
+        let most_owed = self.most_owed_beside(unit);
         let level = self.free_level.load(Ordering::Relaxed);
         let charged = unit.charged();
         let waits = |(_, peer): (CpuId, &Cpu<V>)| peer.nr_movable.load(Ordering::Relaxed) != 0;
         match queue.first_charged() {
             Some(first) => {
-                let bound = level.wrapping_sub(most_owed(unit));
+                let bound = level.wrapping_sub(most_owed);
                 let charged = later(charged, bound);
                 unit.charged.store(charged, Ordering::Relaxed);
                 let here = later(level, earlier(charged, first));
@@ -132,7 +126,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 if !is_free {
                     return;
                 }
-                let bound = level.wrapping_sub(most_owed(unit));
+                let bound = level.wrapping_sub(most_owed);
                 unit.charged.store(later(charged, bound), Ordering::Relaxed);
             }
             None => {
@@ -141,6 +135,15 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 self.free_level.store(together, Ordering::Relaxed);
             }
         }
+    }
+
+    /// What is owed at most, in charges; `unit` runs.
+    fn most_owed_beside(&self, unit: &Unit) -> u64 {
+        let own = unit.share.charge(MOST_OWED_NS);
+        let least = self.most_owed.load(Ordering::Relaxed);
+        let owed = own.min(least.saturating_add(least / OWED_GROWTH + 1));
+        self.most_owed.store(owed, Ordering::Relaxed);
+        owed
     }
 
     /// Ends what one that is pinned is owed, or owes, before its charges and others' are half of all numbers apart, which takes
