@@ -17,14 +17,12 @@ const ATTACK: (Duration, Duration) = (Duration::from_secs(600), Duration::from_s
 /// After how long the attacked interface is replaced, and less often the disk: after the worst, its back end never serves a
 /// front end again.
 const ROUND: Duration = Duration::from_secs(10);
-/// How much longer a round may take.
-const ROUND_FACTOR: u32 = 8;
 /// What the guest connects with nonsense, which it does every other time, is refused, at once or when the time for it is over,
 /// and nothing of it is left. So attaching is tried so often, with so many seconds each.
 const TRIES: u32 = 20;
 const CONNECT_S: u32 = 30;
-/// All tries, and as long as any other command, on a machine whose first domain is flooded.
-const ATTACH_LIMIT: Duration =
+/// For any command of a round: for all tries, and as long as any other command, on a machine whose first domain is flooded.
+const ROUND_LIMIT: Duration =
     Duration::from_secs((TRIES * CONNECT_S) as u64 + GUEST_LIMIT.as_secs());
 /// What the honest guest gets again and again, and writes, and reads, in bytes.
 const TRANSFERRED: u64 = 1 << 20;
@@ -78,16 +76,14 @@ fn attacked(shell: &mut Shell, attack: Duration) -> Result<String, Verdict> {
         "xm create -q /tmp/bad extra='test=guest/device-attack end=domain seed={seed}'"
     ))?;
     for round in 0..attack.as_secs() / ROUND.as_secs() {
-        shell.output_within(&format!("sleep {}", ROUND.as_secs()), ROUND * ROUND_FACTOR)?;
-        shell.output_within("dmesg -c >>/tmp/said", GUEST_LIMIT)?;
-        shell.output_within(
-            "for i in $(l network); do $N-detach --force tiny $i; done",
-            GUEST_LIMIT,
-        )?;
-        shell.output_within("again $N-attach tiny bridge=xenbr1 mac=$M", ATTACH_LIMIT)?;
+        let mut run = |command: &str| shell.output_within(command, ROUND_LIMIT).map(drop);
+        run(&format!("sleep {}", ROUND.as_secs()))?;
+        run("dmesg -c >>/tmp/said")?;
+        run("for i in $(l network); do $N-detach --force tiny $i; done")?;
+        run("again $N-attach tiny bridge=xenbr1 mac=$M")?;
         if round % 4 == 3 {
-            shell.output_within("$D-detach --force tiny xvda", GUEST_LIMIT)?;
-            shell.output_within("again $D-attach tiny file:/tmp/b.img xvda w", ATTACH_LIMIT)?;
+            run("$D-detach --force tiny xvda")?;
+            run("again $D-attach tiny file:/tmp/b.img xvda w")?;
         }
     }
     let said = is_told(shell)?;
