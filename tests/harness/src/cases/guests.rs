@@ -119,6 +119,13 @@ fn shell_works(shell: &mut Shell, vcpus: u32) -> Result<(), Verdict> {
     shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
     leave(shell)?;
     shell.output("xm destroy demo")?;
+    if vcpus == SMP {
+        create(shell, &format!("vcpus={SMP} vcpu_avail=3"))?;
+        shell.send("echo of all there are $(nproc)\n")?;
+        shell.must_say("^of all there are 2$")?;
+        leave(shell)?;
+        shell.output("xm destroy demo")?;
+    }
     nothing_is_left(shell)
 }
 
