@@ -70,21 +70,23 @@ impl OwnDisk {
 
     /// Starts a machine from the disk, with the hypervisor's ISO in its drive.
     fn start(&self, context: &Context<'_>) -> Result<Run, Verdict> {
-        self.start_with(context, MEMORY_MIB, &Recipe::new(IMAGE, ""))
+        self.start_with(context, MEMORY_MIB, &Recipe::new(IMAGE, ""), Vec::new())
     }
 
-    /// Starts a machine with so much memory from the disk, with another disc in its drive.
+    /// Starts a machine with so much memory and more devices from the disk, with another disc in its drive.
     pub(super) fn start_with(
         &self,
         context: &Context<'_>,
         memory_mib: u32,
         disc: &Recipe,
+        extra: Vec<String>,
     ) -> Result<Run, Verdict> {
         let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
         let machine = Machine {
             processors: 2,
             threads: Threads::One,
             memory_mib,
+            extra,
             ..Machine::default()
         };
         let medium = Medium::Disk {
@@ -146,7 +148,7 @@ pub(super) fn must_be_first_domain(shell: &mut Shell) -> Result<(), Verdict> {
 }
 
 /// Turns the machine off by this command.
-fn turn_off(shell: &mut Shell, command: &str) -> Result<(), Verdict> {
+pub(super) fn turn_off(shell: &mut Shell, command: &str) -> Result<(), Verdict> {
     shell.send(&format!("{command}\n"))?;
     let off = pattern(r"The first domain turns the machine off \(ACPI S5\)")?;
     shell

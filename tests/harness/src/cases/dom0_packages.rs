@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const PACKAGES: &str = "build/deb";
-const SECTION: &str = "## On a Debian machine";
+pub(super) const SECTION: &str = "## On a Debian machine";
 /// What the first domain has by the packages' settings is half of it.
 const MEMORY_MIB: u32 = 2048;
 /// From a guest's creation to its RAM disk's shell: its kernel unpacks a large one.
@@ -33,7 +33,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// The packages of the hypervisor and of the tools.
-fn packages() -> Result<Vec<PathBuf>, Verdict> {
+pub(super) fn packages() -> Result<Vec<PathBuf>, Verdict> {
     let find = |name: &str| {
         let entries = Path::new(PACKAGES).read_dir().ok()?;
         let mut paths = entries.flatten().map(|entry| entry.path());
@@ -65,7 +65,7 @@ fn are_installed(context: &Context<'_>) -> Result<Verdict, Verdict> {
         disc.modules.push((package, String::new()));
     }
     let disk = OwnDisk::new("packages.img")?;
-    let start = || disk.start_with(context, MEMORY_MIB, &disc);
+    let start = || disk.start_with(context, MEMORY_MIB, &disc, Vec::new());
 
     let mut plain = plain_debian(start()?)?;
     // As if they had been copied there.
@@ -98,7 +98,7 @@ fn are_installed(context: &Context<'_>) -> Result<Verdict, Verdict> {
 
 /// Types commands, each when the one before it has ended: apt hands what is typed meanwhile to those whom it calls. The last
 /// one may be to start anew.
-fn type_each(shell: &mut Shell, commands: &[String]) -> Result<(), Verdict> {
+pub(super) fn type_each(shell: &mut Shell, commands: &[String]) -> Result<(), Verdict> {
     for command in commands {
         if command == REBOOT {
             shell.send(&format!("{command}\n"))?;
@@ -124,7 +124,7 @@ fn daemons_run(shell: &mut Shell) -> Result<(), Verdict> {
 }
 
 /// The manual's guest comes to its shell, and sees its disk.
-fn guest_lives(shell: &mut Shell, commands: &[String]) -> Result<(), Verdict> {
+pub(super) fn guest_lives(shell: &mut Shell, commands: &[String]) -> Result<(), Verdict> {
     type_block(shell, commands)?;
     shell.send("xm console first\n")?;
     shell

@@ -11,6 +11,7 @@ pub mod dom0_disk;
 pub mod dom0_load;
 pub mod dom0_matrix;
 pub mod dom0_packages;
+pub mod dom0_recipes;
 pub mod dom0_speed;
 mod endings;
 pub mod guests;
@@ -50,13 +51,14 @@ pub const TEST_IMAGE: &str = "build/paravane-test";
 
 /// Cases that run with `FULL=1` or when they are asked for by name, as all others have to end within half an hour on two
 /// processors. Of what most of them try, a shorter case tries the essential part.
-const LONG: [&str; 19] = [
+const LONG: [&str; 20] = [
     "boot/same-ram-disk",
     "costs/wake-ups-beside-others",
     "dom0/boot-speed-q35-1cpu",
     "dom0/clocks-q35-4cpu",
     "dom0/cloud-kernel",
     "dom0/deb-installed-2cpu",
+    "dom0/recipes-2cpu",
     "guests/compute",
     "guests/debian",
     "guests/device-refusals",
@@ -98,6 +100,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(dom0_load::cases(extent));
     cases.extend(dom0_disk::cases(extent));
     cases.extend(dom0_packages::cases());
+    cases.extend(dom0_recipes::cases());
     cases.extend(dom0_speed::cases());
     cases.extend(devices::cases(extent));
     cases.extend(keys::cases());

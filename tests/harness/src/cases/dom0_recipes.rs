@@ -1,0 +1,205 @@
+//! Recipes of `docs/ADMIN.md` for a full Debian as the first domain, typed as they stand there: a bridge with a network card,
+//! a guest made by debootstrap, logical volumes, several disks and one for two guests.
+//!
+//! What debootstrap does is done on the host (`tests/recipe-image`), by the same commands.
+
+use super::dom0_disk::{
+    COMMAND_LIMIT, MANUAL as INSTALLING, OwnDisk, log_in, must_be_first_domain, plain_debian,
+    turn_off, type_block,
+};
+use super::dom0_packages::{SECTION as PACKAGES, guest_lives, packages, type_each};
+use super::guests::leave;
+use super::manual::commands_of;
+use super::shell::Shell;
+use super::{IMAGE, no_line, pattern};
+use crate::iso::Recipe;
+use crate::suite::{Case, Context};
+use crate::verdict::Verdict;
+use std::process::Command;
+use std::time::Duration;
+
+const MANUAL: &str = "docs/ADMIN.md";
+const BRIDGE: &str = "### A bridge";
+const DEBIAN: &str = "### A Debian made by debootstrap";
+const VOLUMES: &str = "### Logical volumes";
+const DISKS: &str = "### Several disks, and one for many guests";
+/// What the host makes of the first block of the second.
+const MAKER: &str = "tests/recipe-image";
+/// The disks: a file system with the image, and an empty one.
+const SRV: &str = "build/recipe/srv.img";
+const EMPTY: &str = "build/recipe/empty.img";
+const MIB: u32 = 1536;
+const MEMORY_MIB: u32 = 2048;
+/// From a guest's creation to its login.
+const LOGIN_LIMIT: Duration = Duration::from_secs(900);
+const LOGIN: &str = "web login: $";
+const ROOT_PROMPT: &str = r"root@web:~# $";
+
+/// The only case, which takes disks that take minutes to make.
+pub fn cases() -> Vec<Case> {
+    vec![Case::new("dom0/recipes-2cpu", |context| {
+        are_followed(context).unwrap_or_else(|verdict| verdict)
+    })]
+}
+
+/// Runs a program on the host.
+fn make(program: &str, words: &[&str]) -> Result<(), Verdict> {
+    let made = Command::new(program)
+        .args(words)
+        .output()
+        .map_err(|error| Verdict::NoVerdict(format!("{program}: {error}")))?;
+    if made.status.success() {
+        return Ok(());
+    }
+    let why = String::from_utf8_lossy(&made.stderr).trim().to_string();
+    Err(Verdict::Skipped(why))
+}
+
+/// The machine's second and third disk, and a card in a slot of its own, on a network whose router is 192.168.1.1.
+fn devices() -> Result<Vec<String>, Verdict> {
+    make(MAKER, &[])?;
+    for image in [EMPTY, SRV] {
+        let _ = std::fs::remove_file(image);
+        make("truncate", &[&format!("--size={MIB}M"), image])?;
+    }
+    make(
+        "/usr/sbin/mke2fs",
+        &["-q", "-t", "ext4", "-d", "build/recipe/srv", SRV],
+    )?;
+    let mut words = Vec::new();
+    for (index, image) in [(1, EMPTY), (3, SRV)] {
+        words.push("-drive".to_string());
+        words.push(format!("if=ide,index={index},format=raw,file={image}"));
+    }
+    for (option, value) in [
+        ("-netdev", "user,id=net,net=192.168.1.0/24,host=192.168.1.1"),
+        ("-device", "pcie-root-port,id=behind,chassis=1"),
+        ("-device", "virtio-net-pci,netdev=net,bus=behind,romfile="),
+    ] {
+        words.extend([option.to_string(), value.to_string()]);
+    }
+    Ok(words)
+}
+
+/// The blocks of a recipe, which must be so many.
+fn recipe<const NR: usize>(manual: &str, heading: &str) -> Result<[Vec<String>; NR], Verdict> {
+    let blocks = commands_of(manual, heading)?;
+    let found = blocks.len();
+    blocks.try_into().map_err(|_| {
+        Verdict::Fail(format!(
+            "{manual} has {found} blocks of commands in '{heading}' instead of {NR}"
+        ))
+    })
+}
+
+fn are_followed(context: &Context<'_>) -> Result<Verdict, Verdict> {
+    let [install, _look, first, _purge] = recipe(INSTALLING, PACKAGES)?;
+    let [interface, _in_configuration, _in_guest] = recipe(MANUAL, BRIDGE)?;
+    let [_made_on_the_host, guest] = recipe(MANUAL, DEBIAN)?;
+    let [volumes, growing] = recipe(MANUAL, VOLUMES)?;
+    let [disks, mounts, shared] = recipe(MANUAL, DISKS)?;
+    let mut disc = Recipe::new(IMAGE, "");
+    for package in packages()? {
+        disc.modules.push((package, String::new()));
+    }
+    let disk = OwnDisk::new("recipes.img")?;
+    let start = || disk.start_with(context, MEMORY_MIB, &disc, devices()?);
+
+    let mut plain = plain_debian(start()?)?;
+    plain.output("mount -o ro /dev/sr0 /mnt")?;
+    plain.output("cp /mnt/boot/module0 paravane-hypervisor.deb")?;
+    plain.output("cp /mnt/boot/module1 paravane-tools.deb")?;
+    plain.output("umount /mnt")?;
+    type_each(&mut plain, &install)?;
+
+    let mut shell = log_in(start()?)?;
+    must_be_first_domain(&mut shell)?;
+    shell.output("stty columns 250; mount /dev/sdc /srv")?;
+
+    // What the file is to have.
+    let lines: String = interface.iter().map(|line| format!("{line}\n")).collect();
+    let file = format!("cat >>/etc/network/interfaces <<END\n{lines}END\n");
+    type_block(&mut shell, &[file, "ifup xenbr0".to_string()])?;
+    shell.must_print(
+        "basename $(readlink /sys/class/net/enp1s0/master)",
+        "xenbr0",
+    )?;
+    shell.output_within("ping -c 2 192.168.1.1 >ping", COMMAND_LIMIT)?;
+
+    type_block(&mut shell, &guest)?;
+    in_guest(&mut shell, |shell| {
+        is_on_its_disk(shell)?;
+        in_web(shell, "echo kept >/root/kept; sync")
+    })?;
+    shell.output_within("xm shutdown -w web", COMMAND_LIMIT)?;
+
+    type_block(&mut shell, &volumes)?;
+    in_guest(&mut shell, |shell| {
+        is_on_its_disk(shell)?;
+        in_web(shell, "[ $(cat /root/kept) = kept ]")?;
+        in_web(shell, "[ $(cat /sys/block/xvda/size) = 2097152 ]")
+    })?;
+    type_block(&mut shell, &disks)?;
+    type_block(&mut shell, &growing)?;
+    in_guest(&mut shell, |shell| {
+        in_web(shell, "[ $(cat /root/kept) = kept ]")?;
+        in_web(shell, "[ $(cat /sys/block/xvda/size) = 2457600 ]")?;
+        in_web(shell, "[ $(df -m --output=size / | tail -1) -gt 1100 ]")?;
+        for command in &mounts {
+            in_web(shell, command)?;
+        }
+        in_web(shell, "echo data >/srv/data; sync; umount /srv")?;
+        in_web(shell, "[ -d /mnt/lost+found ] && ! echo >/dev/xvdc")
+    })?;
+    guest_lives(&mut shell, &first)?;
+    type_block(&mut shell, &shared)?;
+    shell.send("xm console first\n\n")?;
+    shell.must_ask(r"\(initramfs\) $", COMMAND_LIMIT)?;
+    shell.send("until [ -e /sys/block/xvdb/size ]; do sleep 1; done; cd /sys/block/xvdb\n")?;
+    shell.send("echo is $(cat ro size)\n")?;
+    shell.must_say_within("^is 1 131072$", COMMAND_LIMIT)?;
+    leave(&mut shell)?;
+    shell.must_print(
+        "xm block-attach first file:/srv/common.img xvdc w 2>&1 | grep -c 'is mounted in a guest domain'",
+        "1",
+    )?;
+    shell.output("xm destroy first")?;
+    shell.output_within("xm shutdown -w web; vgchange -an vg0", COMMAND_LIMIT)?;
+    turn_off(&mut shell, "systemctl poweroff")?;
+    shell.must_be_healthy()?;
+    Ok(Verdict::Pass(
+        "a guest by debootstrap, on a bridge with a card, from a file and from a volume that has grown, with two more disks, one of them for another guest, too".into(),
+    ))
+}
+
+/// Its root is the disk that it was given, and it reaches the router.
+fn is_on_its_disk(shell: &mut Shell) -> Result<(), Verdict> {
+    in_web(shell, "grep -q '^/dev/xvda / ext4' /proc/mounts")?;
+    in_web(shell, "ping -c 2 192.168.1.1 >/tmp/ping")
+}
+
+/// Logs root in, does something, and leaves.
+fn in_guest(
+    shell: &mut Shell,
+    work: impl FnOnce(&mut Shell) -> Result<(), Verdict>,
+) -> Result<(), Verdict> {
+    shell.send("xm console web\n\n")?;
+    shell.must_ask(LOGIN, LOGIN_LIMIT)?;
+    shell.send("root\n")?;
+    shell.must_ask(ROOT_PROMPT, LOGIN_LIMIT)?;
+    work(shell)?;
+    leave(shell)
+}
+
+/// Runs a command in it, which must work.
+fn in_web(shell: &mut Shell, command: &str) -> Result<(), Verdict> {
+    shell.send(&format!("{command}; echo web-$?\n"))?;
+    shell
+        .run
+        .wait_for(&pattern("^web-[0-9]+$")?, COMMAND_LIMIT)
+        .map_err(|missing| no_line(&format!("the end of '{command}'"), &missing))
+        .and_then(|line| match line.text.as_str() {
+            "web-0" => shell.must_ask(ROOT_PROMPT, COMMAND_LIMIT),
+            other => Err(Verdict::Fail(format!("in the guest '{command}': {other}"))),
+        })
+}
