@@ -336,6 +336,10 @@ fn refusals(shell: &mut Shell) -> Result<(), Verdict> {
     // A script that says no more than that it is done is enough.
     shell.output("with good \"vif=['script=mine']\"")?;
     shell.output_within("xm create -q /tmp/good && xm destroy demo", GUEST_LIMIT)?;
+    // Who answers for it himself may write to what is mounted here.
+    shell.output("with shared \"disk=['phy:loop0,xvda,w!']\"")?;
+    shell.output_within("xm create -q /tmp/shared && xm destroy demo", GUEST_LIMIT)?;
+    no_device_is_left(shell)?;
     shell.output("umount /tmp/m && losetup -d /dev/loop0; state >/tmp/before")?;
     no_device_is_left(shell)
 }
@@ -357,14 +361,15 @@ fn killed_while_plugging(shell: &mut Shell) -> Result<(), Verdict> {
     no_device_is_left(shell)
 }
 
-/// A guest that writes to its disk and floods its network gets and loses devices, then that network, then all and its life.
+/// A guest that writes to its disk and floods its network gets and loses devices, then that network, then all and its life,
+/// with and without being asked.
 fn under_load(shell: &mut Shell) -> Result<(), Verdict> {
     prepare(shell)?;
     shell.output("modprobe loop && losetup -f /tmp/b.img && state >/tmp/before")?;
     shell.output("free() { xm info | grep free_memory; }")?;
     shell.output("with busy \"disk=['phy:loop0,xvda,w'];vif=['']\"")?;
     // What the first guest leaves for good, such as an unpacked kernel, is there afterwards.
-    for round in 0..2 {
+    for (round, end) in ["destroy", "shutdown -w"].iter().enumerate() {
         create_of(shell, "busy")?;
         in_guest(shell, "ip addr add 10.9.0.2/24 dev eth0")?;
         in_guest(
@@ -389,7 +394,7 @@ fn under_load(shell: &mut Shell) -> Result<(), Verdict> {
         shell.must_print("losetup -a | grep -c /tmp/a.img; true", "0")?;
         shell.must_print("xm block-list demo | wc -l", "2")?;
         shell.output("xm network-detach demo 0")?;
-        shell.output("xm destroy demo")?;
+        shell.output_within(&format!("xm {end} demo"), GUEST_LIMIT)?;
         no_device_is_left(shell)?;
         shell.output(&format!("free >/tmp/free{round}"))?;
     }

@@ -17,6 +17,15 @@ use std::time::Duration;
 const WRITTEN_MIB: u32 = 64;
 /// What the image that others are based on has, in bytes.
 const BASE: u64 = 1 << 20;
+/// Layouts as a configuration names them and as the server does, beside the one that images are based on others in.
+const LAYOUTS: [(&str, &str); 6] = [
+    ("sync", "raw"),
+    ("qcow", "qcow"),
+    ("vmdk", "vmdk"),
+    ("vhd", "vpc"),
+    ("vhdx", "vhdx"),
+    ("vdi", "vdi"),
+];
 /// A guest that has lived for less is not started again.
 const LEAST_LIFE: Duration = Duration::from_secs(61);
 const REBOOT_LIMIT: Duration = Duration::from_secs(200);
@@ -138,6 +147,7 @@ fn images(shell: &mut Shell) -> Result<(), Verdict> {
     )?;
     drive(shell)?;
     remote(shell)?;
+    layouts(shell)?;
     reboot(shell, mib, &written)?;
     shell.output("kill -9 $(xenstore-read $(backend 51728)/server)")?;
     let told = "xm log | grep -q 'process that served its image'";
@@ -176,6 +186,27 @@ fn drive(shell: &mut Shell) -> Result<(), Verdict> {
     let told = "Error: Refusing to reconfigure device vbd:51712 to file:/tmp/one.iso,xvda,w";
     if refused.first().is_none_or(|line| !line.starts_with(told)) {
         return Err(Verdict::Fail(format!("no drive: {refused:?}")));
+    }
+    Ok(())
+}
+
+/// What the guest writes is in images of all layouts.
+fn layouts(shell: &mut Shell) -> Result<(), Verdict> {
+    for (layout, format) in LAYOUTS {
+        shell.output(&format!("qemu-img create -q -f {format} x.{layout} 8M"))?;
+        shell.output(&format!(
+            "xm block-attach demo tap:{layout}:/tmp/x.{layout} xvdr w"
+        ))?;
+        to_guest(shell)?;
+        in_guest(shell, "until [ -b /dev/xvdr ]; do sleep 1; done")?;
+        let written = sum_in_guest(shell, &filling("/dev/xvdr", 1))?;
+        leave(shell)?;
+        shell.output("xm block-detach demo xvdr")?;
+        shell.output(&format!(
+            "qemu-img convert -f {format} -O raw x.{layout} x && rm x.*"
+        ))?;
+        let image = sum_of(&shell.output("head -c 1m x | md5sum")?)?;
+        must_be_same(&format!("what is in a {layout} image"), &written, &image)?;
     }
     Ok(())
 }
