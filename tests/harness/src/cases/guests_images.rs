@@ -149,7 +149,8 @@ fn images(shell: &mut Shell) -> Result<(), Verdict> {
     remote(shell)?;
     layouts(shell)?;
     reboot(shell, mib, &written)?;
-    shell.output("kill -9 $(xenstore-read $(backend 51728)/server)")?;
+    // The kernel speaks of it, which is not to be in the midst of the line that is waited for.
+    shell.output("kill -9 $(xenstore-read $(backend 51728)/server); sleep 2")?;
     let told = "xm log | grep -q 'process that served its image'";
     shell.output(&format!("until {told}; do sleep 1; done"))?;
     to_guest(shell)?;
