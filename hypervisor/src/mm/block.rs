@@ -165,11 +165,13 @@ impl UncleanBlock {
 
     /// Flushes translations of former owners that are still owed a flush.
     fn flush(&self, table: FrameTable<'_>, tlb: &impl Tlb) {
+        // Stamps may be older than half the clock's range: which of two is the later is told by their ages.
+        let now = tlb.stamp();
         let mut newest: Option<FlushStamp> = None;
         for (_, frame) in self.entries(table) {
             if frame.owner() != Owner::NONE {
                 let stamp = TypeWord::load(frame).stamp();
-                newest = Some(newest.map_or(stamp, |newest| newest.later(stamp)));
+                newest = Some(newest.map_or(stamp, |newest| newest.later(stamp, now)));
             }
         }
         if let Some(stamp) = newest {

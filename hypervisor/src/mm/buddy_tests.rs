@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::mm::block::Scrub;
+use crate::mm::frame::Owner;
 use crate::mm::test_support::{Rng, cases};
 use crate::mm::tlb::{FlushStamp, Suspects, Tlb};
+use crate::mm::typ::TypeWord;
 use guest_abi::ids::DomId;
 use std::cell::{Cell, RefCell};
 use std::vec::Vec;
@@ -435,4 +437,43 @@ fn what_was_not_handed_out_is_not_taken_back() {
         assert_eq!(buddy.free(table, mfn, order), Err(error));
     }
     assert_eq!(buddy.free_frames(), 31);
+}
+
+/// A machine that remembers since when it was asked to flush.
+struct Asked(Cell<Option<FlushStamp>>);
+
+impl Scrub for Asked {
+    fn scrub(&self, _: Mfn) {}
+}
+
+impl Tlb for Asked {
+    fn stamp(&self) -> FlushStamp {
+        FlushStamp(5 + (1 << 31) + 600)
+    }
+    fn flush_since(&self, _: Suspects, stamp: FlushStamp) {
+        self.0.set(Some(stamp));
+    }
+}
+
+#[test]
+fn a_frame_that_was_freed_long_ago_does_not_hide_one_that_was_freed_since() {
+    let entries = frames(4);
+    let table = FrameTable::new(&entries);
+    let mut buddy = Buddy::new();
+    buddy.add_range(table, Mfn(2), Mfn(4));
+    let (long_ago, lately) = (5, 5 + (1 << 31) + 500);
+    for (index, stamp) in [(2, long_ago), (3, lately)] {
+        let owner = Owner::of(DomId(1)).raw();
+        entries[index].owner.store(owner, Ordering::Relaxed);
+        TypeWord::UNTYPED
+            .stamped(FlushStamp(stamp))
+            .store(&entries[index]);
+    }
+    let block = buddy.allocate(table, Request::anywhere(Order(1))).unwrap();
+    let asked = Asked(Cell::new(None));
+    let _ = block.clean(table, &asked, &asked);
+    // A processor whose latest flush was 1000 ticks before the second was freed may still write to it.
+    let flushed = FlushStamp(lately - 1000);
+    let since = asked.0.get().unwrap();
+    assert!(!flushed.is_after(since), "innocent of {since:?}");
 }

@@ -17,7 +17,8 @@
 //! be credited with a flush of 2^31 readings ago. A guest that only computes never flushes while
 //! another advances the clock as fast as it can. Once every 2^28 readings [`Begun::is_lap`] says that all
 //! are to be asked. Stamps that frames remember may be as old as they like: one that seems to lie in
-//! the future costs a flush that was not needed.
+//! the future costs a flush that was not needed. Two of those can't be compared with each other: which is the
+//! later is told by their ages ([`FlushStamp::later`]).
 
 #![forbid(unsafe_code)]
 

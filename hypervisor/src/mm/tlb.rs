@@ -23,10 +23,15 @@ impl FlushStamp {
         (self.0.wrapping_sub(other.0) as i32) > 0
     }
 
-    /// The later of two readings.
+    /// The later of two readings, `now` being one that was read after both. One that is so old that it looks
+    /// younger only asks for more than is owed.
     #[must_use]
-    pub const fn later(self, other: Self) -> Self {
-        if self.is_after(other) { self } else { other }
+    pub const fn later(self, other: Self, now: Self) -> Self {
+        if now.0.wrapping_sub(self.0) <= now.0.wrapping_sub(other.0) {
+            self
+        } else {
+            other
+        }
     }
 }
 
