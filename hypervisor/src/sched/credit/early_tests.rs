@@ -2,7 +2,7 @@
 
 use super::pick::{EARLY_IN_A_ROW, EARLY_IN_LIMIT};
 use super::properties::{SECOND, hogs, scenarios};
-use super::simulator::{Account, Behaviour, Domain, Machine, Random};
+use super::simulator::{Account, Behaviour, Domain, MS, Machine, Random};
 use super::{Credit, Parameters, Share, TICK_NS};
 use crate::sched::cpu_set::{CpuId, CpuSet};
 use crate::sched::test_vcpu::TestVcpu;
@@ -149,5 +149,81 @@ fn who_is_woken_beside_hogs_mostly_runs_at_once() {
         // A turn for each limit, those that are early, and those that have nobody to go on for.
         let most = 2 * (lasts_ns / LIMIT_NS) * (1 + EARLY_IN_LIMIT) + 2 * EARLY_IN_A_ROW;
         assert!(turns <= most, "seed {seed}: {turns} turns, {most}");
+    }
+}
+
+/// The first domain may run everywhere, and all others that want to are bound to a processor each: it is woken as late as an
+/// interrupt takes, and has what it wants.
+#[test]
+fn who_is_woken_beside_hogs_that_are_bound_runs_at_once() {
+    const SKIPPED: usize = 100;
+    for (cpus, per_cpu, vcpus, run_ns, wait_ns) in [
+        (1, 3, 1, MS / 10, 10 * MS),
+        (2, 2, 1, MS / 10, 10 * MS),
+        (2, 1, 2, MS, 50 * MS),
+        (4, 2, 4, MS / 20, 3 * MS),
+    ] {
+        for is_first in [true, false] {
+            let mut works = hogs(256, vcpus);
+            works.is_first = is_first;
+            for (behaviour, _) in &mut works.vcpus {
+                *behaviour = Behaviour::Works { run_ns, wait_ns };
+            }
+            let mut domains = vec![works];
+            for cpu in 0..cpus {
+                let mut hog = hogs(256, 1);
+                hog.vcpus[0].1 = CpuSet::only(CpuId(cpu));
+                domains.extend((0..per_cpu).map(|_| hog.clone()));
+            }
+            let mut machine = Machine::new(cpus, &domains, Parameters::DEFAULT, 1);
+            machine.run_until(40 * SECOND);
+            let mut latencies: Vec<_> = machine.accounts[..vcpus as usize]
+                .iter()
+                .flat_map(|account| account.latencies_ns.iter().skip(SKIPPED).copied())
+                .collect();
+            latencies.sort_unstable();
+            let late = latencies.iter().filter(|ns| **ns > LIMIT_NS * 101 / 100);
+            let late = late.count();
+            let what = format!("{cpus} processors, {per_cpu} hogs each, first {is_first}");
+            println!(
+                "{what}: {late} of {} late, worst {:?}",
+                latencies.len(),
+                latencies.last()
+            );
+            assert!(latencies.len() > 1000, "{what}: {}", latencies.len());
+            assert!(late * 1000 <= latencies.len(), "{what}: {late}");
+            assert!(latencies[latencies.len() / 2] <= 10_000, "{what}");
+        }
+    }
+}
+
+/// Who is woken beside others that are as urgent waits for the rate limit that is set, whichever that is.
+#[test]
+fn the_rate_limit_is_what_is_set() {
+    for ratelimit_ns in [100_000, MS, 5 * MS, 20 * MS] {
+        let parameters = Parameters {
+            ratelimit_ns,
+            ..Parameters::DEFAULT
+        };
+        let mut domains = vec![hogs(256, 1); 3];
+        domains.extend((0..6).map(|nth| {
+            let mut works = hogs(256, 1);
+            works.vcpus[0].0 = Behaviour::Works {
+                run_ns: 10_000 + nth * 1000,
+                wait_ns: 500_000,
+            };
+            works
+        }));
+        let mut machine = Machine::new(1, &domains, parameters, 1);
+        machine.run_until(10 * SECOND);
+        let latencies = machine.accounts[3..]
+            .iter()
+            .flat_map(|account| account.latencies_ns.iter().skip(10));
+        let worst = *latencies.max().expect("some");
+        println!("{ratelimit_ns}: {worst}");
+        assert!(
+            (ratelimit_ns / 3..=ratelimit_ns + 100_000).contains(&worst),
+            "{worst} ns of {ratelimit_ns}"
+        );
     }
 }

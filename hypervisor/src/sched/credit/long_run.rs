@@ -51,6 +51,25 @@ fn shares_are_what_weights_say_within_a_hundredth() {
     }
 }
 
+/// Weights of which some are 32 times others: whoever is entitled to more than there are processors for its vCPUs has those, and the
+/// others divide what is left by weight.
+#[test]
+fn shares_are_what_weights_say_beside_one_of_great_weight() {
+    let mixtures: [(u32, &[(u16, u64)]); 6] = [
+        (2, &[(8192, 1), (256, 2), (256, 2)]),
+        (2, &[(4096, 1), (256, 2), (128, 2)]),
+        (4, &[(8192, 2), (512, 4), (256, 4)]),
+        (7, &[(8192, 1), (3000, 5), (256, 4), (256, 4)]),
+        (3, &[(320, 1), (20, 2), (10, 1)]),
+        (3, &[(32, 1), (2, 2), (1, 1)]),
+    ];
+    for (cpus, weights) in mixtures {
+        let hogs_of = |(weight, count): &(u16, u64)| hogs(*weight, *count);
+        let domains: Vec<_> = weights.iter().map(hogs_of).collect();
+        check_in_the_long_run(cpus, &domains, 0);
+    }
+}
+
 #[test]
 fn the_largest_machine_keeps_what_is_promised() {
     let (cpus, vcpus) = LARGEST;

@@ -144,6 +144,8 @@ impl Parameters {
 pub struct Credit<V> {
     cpus: Box<[Cpu<V>]>,
     nr_vcpus: AtomicU32,
+    /// How many of those that may run everywhere want to run.
+    nr_free: AtomicU32,
     online: CpuMask,
     /// Counts changes of that.
     online_changes: AtomicU32,
@@ -183,6 +185,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         Ok(Self {
             cpus: cpus.into_boxed_slice(),
             nr_vcpus: AtomicU32::new(0),
+            nr_free: AtomicU32::new(0),
             online: CpuMask::new(nr_cpus)?,
             online_changes: AtomicU32::new(0),
             idle: CpuMask::new(nr_cpus)?,
@@ -317,6 +320,18 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         }
     }
 
+    /// The same for one that is woken. If no other one wants to run that may run everywhere, those that are bound to the processor are
+    /// all that it competes with: then the level of such is here.
+    fn level_for_woken(&self, queue: &Queue<V>, unit: &Unit) -> u64 {
+        let level = self.level_for(queue, unit);
+        if !unit.is_free() || self.nr_free.load(Ordering::Relaxed) != 0 {
+            return level;
+        }
+        let level = later(level, queue.level);
+        self.free_level.store(level, Ordering::Relaxed);
+        level
+    }
+
     /// Where one that was woken goes instead of a processor that has such a one already.
     fn calmer(&self, unit: &Unit, home: CpuId) -> Option<CpuId> {
         self.others(home)
@@ -364,7 +379,11 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             let is_idle = self.idle.contains(home);
             let queue = &mut *locked.queue;
             self.note_free_anew(unit);
-            let mut level = self.level_for(queue, unit);
+            let mut level = if is_woken {
+                self.level_for_woken(queue, unit)
+            } else {
+                self.level_for(queue, unit)
+            };
             if is_woken && is_idle && !unit.is_bound() {
                 level = later(level, self.free_level.load(Ordering::Relaxed));
             }
@@ -394,8 +413,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 continue;
             }
             if is_woken {
-                unit.is_counted.store(true, Ordering::Relaxed);
-                unit.share.begin(now_ns);
+                self.begin_counting(unit, now_ns);
             }
             let not_before_ns = unit.not_before_ns.swap(0, Ordering::Relaxed);
             if not_before_ns > now_ns {
@@ -445,10 +463,25 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         Poke(claimed.or_else(|| self.idle.claim(hard)))
     }
 
+    /// It wants to run. Called by who may change it.
+    fn begin_counting(&self, unit: &Unit, now_ns: u64) {
+        unit.is_counted.store(true, Ordering::Relaxed);
+        unit.share.begin(now_ns);
+        if unit.is_free() {
+            unit.is_counted_free.store(true, Ordering::Relaxed);
+            self.nr_free.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// It does not want to run any more. Called by who may change it.
-    fn stop_counting(unit: &Unit, now_ns: u64) {
+    fn stop_counting(&self, unit: &Unit, now_ns: u64) {
         if unit.is_counted.load(Ordering::Relaxed) {
             unit.is_counted.store(false, Ordering::Relaxed);
+            // It may be bound since.
+            if unit.is_counted_free.load(Ordering::Relaxed) {
+                unit.is_counted_free.store(false, Ordering::Relaxed);
+                self.nr_free.fetch_sub(1, Ordering::Relaxed);
+            }
             unit.share.end(now_ns);
             unit.away_since_ran_ns
                 .store(unit.share.ran_ns(), Ordering::Relaxed);
@@ -515,7 +548,7 @@ impl<V: SchedVcpu<Unit>> Scheduler<V> for Credit<V> {
             // A processor that runs it is its home.
             return Poke(Some(home));
         }
-        Self::stop_counting(unit, now_ns);
+        self.stop_counting(unit, now_ns);
         Poke(None)
     }
 

@@ -203,7 +203,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         if !vcpu.run_state().is_runnable() {
             unit.return_grant(now_ns);
             unit.is_boosted.store(false, Ordering::Relaxed);
-            Self::stop_counting(unit, now_ns);
+            self.stop_counting(unit, now_ns);
             return false;
         }
         if !is_counted {
@@ -249,11 +249,10 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
 
     /// A vCPU is woken that its processor has kept while it waited.
     fn wake_in_place(&self, queue: &mut Queue<V>, unit: &Unit, now_ns: u64) {
-        unit.is_counted.store(true, Ordering::Relaxed);
-        unit.share.begin(now_ns);
         unit.charged_ns.store(now_ns, Ordering::Relaxed);
         unit.began_ns.store(now_ns, Ordering::Relaxed);
-        let mut level = self.level_for(queue, unit);
+        let mut level = self.level_for_woken(queue, unit);
+        self.begin_counting(unit, now_ns);
         if queue.nr_waiting() == 0 && !unit.is_bound() {
             level = later(level, self.free_level.load(Ordering::Relaxed));
         }

@@ -62,6 +62,8 @@ pub struct Unit {
     pub(super) away_since_ran_ns: AtomicU64,
     /// Its domain's share counts it among those that want to run.
     pub(super) is_counted: AtomicBool,
+    /// It is counted among those, and may run everywhere, or might when that began.
+    pub(super) is_counted_free: AtomicBool,
     /// It was woken and goes before others.
     pub(super) is_boosted: AtomicBool,
     /// It has given way: it goes behind everybody this time.
@@ -95,6 +97,7 @@ impl Unit {
             began_ns: AtomicU64::new(0),
             away_since_ran_ns: AtomicU64::new(0),
             is_counted: AtomicBool::new(false),
+            is_counted_free: AtomicBool::new(false),
             is_boosted: AtomicBool::new(false),
             is_yielding: AtomicBool::new(false),
             grant_ns: AtomicI64::new(NO_LIMIT),
