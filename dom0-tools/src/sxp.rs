@@ -1,4 +1,7 @@
 //! S-expressions as the old tools print and read them.
+//!
+//! Not by a library for those of Lisp (`lexpr`): `'vif-bridge bridge=xenbr0'` is a string with a space here, and the quotation of
+//! one word and another word there; and programs read the lines and columns in which these are printed.
 
 use std::fmt::Write;
 

@@ -1,4 +1,8 @@
 //! Exceptions in the kernel: which one, with which error code, and where.
+//!
+//! Of those that a processor may raise, vector 10 (an invalid task state segment) has no case: it takes a task switch, or an IRET with
+//! the nested-task flag, and a guest in 64-bit mode has neither. That its entry pushes what it has to is seen by the hypervisor's own
+//! test of all 256 entries (`hypervisor/tests/trap_entry.rs`).
 
 pub(crate) mod alignment;
 pub(crate) mod bad_stack;
