@@ -106,8 +106,9 @@ fn some_turns_end_at_once_for_who_is_woken_then_the_limit_holds() {
 fn who_is_woken_beside_hogs_mostly_runs_at_once() {
     for seed in 0..scenarios(8) {
         let mut random = Random(seed ^ 0xea71);
-        // With the interrupts between, each uses less than the two fifths of a processor that are its share.
-        let run_ns = random.range(3_000, 7_000);
+        // With the interrupts between, each uses less than the two fifths of a processor that are its share; or it may use more.
+        let is_under = seed % 2 == 0;
+        let run_ns = random.range(3_000, if is_under { 7_000 } else { 40_000 });
         let passes = |to: usize| Domain {
             is_first: false,
             weight: 256,
@@ -133,7 +134,10 @@ fn who_is_woken_beside_hogs_mostly_runs_at_once() {
                 assert!(latencies.len() > 1000, "seed {seed}: {}", latencies.len());
                 latencies.sort_unstable();
                 let worst = latencies.last().expect("some");
-                assert!(*worst <= 2 * LIMIT_NS, "seed {seed}: {worst} ns");
+                assert!(
+                    !is_under || *worst <= 2 * LIMIT_NS,
+                    "seed {seed}: {worst} ns"
+                );
                 latencies[latencies.len() / 2]
             });
             (medians, turns)

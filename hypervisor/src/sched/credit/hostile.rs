@@ -245,7 +245,7 @@ fn a_small_cap_keeps_no_processor_from_helping_others() {
 #[test]
 fn vcpus_that_take_turns_multiply_no_share() {
     for seed in 0..scenarios(20) {
-        take_turns(seed, false, 1.05);
+        take_turns(seed, false, 1.03);
     }
 }
 
@@ -316,7 +316,7 @@ fn who_yields_or_is_woken_keeps_no_processor_from_helping_others() {
         let ran = machine.domains_ran_ns();
         for vcpu in 2..5 {
             let part = (ran[vcpu] - before[vcpu]) as f64 / lasted_ns as f64;
-            assert!(part >= 0.38, "seed {seed}: {part}");
+            assert!(part >= 0.39, "seed {seed}: {part}");
         }
     }
 }

@@ -21,7 +21,7 @@ const TABLE: &str = "docs/PERFORMANCE.md";
 /// What a kernel is to measure.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subject {
-    /// The kernel's case, and more words for it.
+    /// The kernel's case.
     pub(super) test: &'static str,
     /// More options of the hypervisor.
     pub(super) options: &'static str,

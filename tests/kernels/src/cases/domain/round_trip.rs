@@ -16,7 +16,8 @@ const MOST: u64 = 2;
 /// woken: an emulated processor that is busy hears of an interrupt when its thread gets to it, which may have to wait for others
 /// of the host's. Less than the two rate limits that they would wait for if nobody was interrupted before.
 const EMULATOR_NS: u64 = MS;
-/// How often it is tried, if it takes that.
+/// How often it is tried, if it takes that: where the host has other work, an emulated processor waits for its thread. Who has to wait
+/// for rate limits does so each time.
 const TRIES: u32 = 12;
 
 // Binds to the first domain's port in word 1 of the data page. Then it waits for events at its own, by polling, takes each

@@ -51,13 +51,13 @@ pub(crate) fn run() {
     guests.iter().for_each(Guest::start);
     sleep_ms(300);
     let mut ran = measure(&guests);
+    // The system tests compare it with the reference's: the first of each.
+    println!("COST greatest error of a share: {}", greatest_error(ran));
     for _ in 1..TRIES {
         if greatest_error(ran) > TOLERANCE {
             ran = measure(&guests);
         }
     }
-    // The system tests compare it with the reference's.
-    println!("COST greatest error of a share: {}", greatest_error(ran));
     assert!(
         greatest_error(ran) <= TOLERANCE,
         "weights {WEIGHTS:?}: {ran:?} ns instead of {:?}",
