@@ -7,29 +7,29 @@ use crate::arch::memory::mm;
 use crate::arch::shared::InterruptBits;
 use crate::event::{EventError, Pirqs as BoundPirqs};
 use crate::irq::{IrqError, Pirqs};
+use crate::lock::IrqLock;
 use crate::mm::reference::WritableRef;
 use guest_abi::ids::{Mfn, Port, VcpuId};
-use spin::Once;
 
 /// The physical interrupts of one domain.
 pub(crate) struct DomainPirqs {
     /// What its numbers stand for.
     pub(crate) numbers: Pirqs,
     /// The frame that tells it which of them it must end by hypercall, if it has asked for one.
-    pub(crate) needs_end: Once<InterruptBits>,
+    needs_end: IrqLock<Option<InterruptBits>>,
 }
 
 impl DomainPirqs {
     pub(super) const fn new(nr_gsis: u32) -> Self {
         Self {
             numbers: Pirqs::new(nr_gsis, nr_gsis + irq::MAX_MESSAGES as u32),
-            needs_end: Once::new(),
+            needs_end: IrqLock::new(None),
         }
     }
 
     /// Shows the domain whether `pirq` must be ended by hypercall.
     fn show(&self, pirq: u32, needs_end: NeedsEnd) {
-        if let Some(bits) = self.needs_end.get() {
+        if let Some(bits) = *self.needs_end.lock() {
             bits.set(pirq, needs_end == NeedsEnd::Yes);
         }
     }
@@ -60,28 +60,29 @@ impl Domain {
 
     /// The domain shows in `bits` which interrupts it must end. `false` if it has such a frame.
     pub(crate) fn show_interrupts_in(&self, bits: InterruptBits) -> bool {
-        let mut is_new = false;
-        self.pirqs.needs_end.call_once(|| {
-            is_new = true;
-            bits
-        });
-        if is_new {
-            self.pirqs.numbers.for_each(|pirq, irq| {
-                bits.set(pirq, lines().needs_end(irq));
-            });
+        {
+            let mut shown_in = self.pirqs.needs_end.lock();
+            if shown_in.is_some() {
+                return false;
+            }
+            *shown_in = Some(bits);
         }
-        is_new
+        self.pirqs.numbers.for_each(|pirq, irq| {
+            bits.set(pirq, lines().needs_end(irq));
+        });
+        true
     }
 
     /// The frame in which it shows them, on which it holds a writable reference.
     pub(crate) fn interrupts_shown_in(&self) -> Option<Mfn> {
-        self.pirqs.needs_end.get().map(|bits| bits.0.mfn())
+        self.pirqs.needs_end.lock().map(|bits| bits.0.mfn())
     }
 
     /// The domain is at its end: gives that frame back.
     pub(super) fn put_interrupt_bits(&self) {
-        if let Some(frame) = self.interrupts_shown_in() {
-            mm().put_writable_frame(WritableRef::recall(frame));
+        let bits = self.pirqs.needs_end.lock().take();
+        if let Some(bits) = bits {
+            mm().put_writable_frame(WritableRef::recall(bits.0.mfn()));
         }
     }
 

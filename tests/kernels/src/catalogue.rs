@@ -406,6 +406,7 @@ cases! {
     "domain/suspend" = domain::suspend, on_many(());
     "domain/table-stores" = domain::table_stores;
     "domain/unknown" = domain::unknown;
+    "domain/zombie-audit" = domain::zombie_audit;
 
     "grant/copy" = grant::copy;
     "grant/copy-refusals" = grant::copy_refusals;

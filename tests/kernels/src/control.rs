@@ -409,3 +409,10 @@ pub(crate) fn is_reference() -> bool {
     assert_eq!(hypercall!(Version, op, &mut text[..]), Ok(0));
     !text.windows(8).any(|part| part == b"paravane")
 }
+
+/// How many processors the machine has.
+pub(crate) fn physical_processors() -> u32 {
+    let mut content = Payload::ZERO;
+    assert_eq!(sysctl(SysctlOp::PhysInfo, &mut content), Ok(0));
+    content.read::<guest_abi::sysctl::PhysInfo>().nr_cpus
+}

@@ -2,7 +2,8 @@
 //! time that has passed; and for each vCPU what it has run, and what it waited for its turn, which its guest takes as stolen.
 
 use super::super::prelude::*;
-use super::{physical_processors, sleep_ms};
+use super::sleep_ms;
+use crate::control::physical_processors;
 use crate::clock::{self, MS};
 use crate::control::{DATA, Guest, info, sysctl};
 use guest_abi::payload::Payload;

@@ -31,15 +31,15 @@ pub(crate) mod shutdown;
 pub(crate) mod suspend;
 pub(crate) mod table_stores;
 pub(crate) mod unknown;
+pub(crate) mod zombie_audit;
 
 use super::prelude::*;
 use crate::clock::{self, MS};
-use crate::control::{Guest, domctl, sysctl};
+use crate::control::{Guest, domctl};
 use guest_abi::domctl::DomctlOp;
 use guest_abi::domctl_vcpu::{Scheduler, SchedulerCommand, SchedulerCredit, SchedulerOp};
 use guest_abi::payload::Payload;
 use guest_abi::sched_op::{Poll, SchedOp};
-use guest_abi::sysctl::SysctlOp;
 use zerocopy::FromZeros;
 
 user_code!(counts_alone, "2: inc qword ptr [rsi + 8 * rdi]", "jmp 2b");
@@ -85,11 +85,4 @@ fn sleep_ms(ms: u64) {
         };
         assert_eq!(hypercall!(SchedOp, SchedOp::Poll.number(), &poll), Ok(0));
     }
-}
-
-/// How many processors the machine has.
-fn physical_processors() -> u32 {
-    let mut content = Payload::ZERO;
-    assert_eq!(sysctl(SysctlOp::PhysInfo, &mut content), Ok(0));
-    content.read::<guest_abi::sysctl::PhysInfo>().nr_cpus
 }

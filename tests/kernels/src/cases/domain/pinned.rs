@@ -2,7 +2,8 @@
 //! another. One that may run everywhere moves to an idle processor that it is to prefer.
 
 use super::super::prelude::*;
-use super::{physical_processors, sleep_ms, spinning};
+use super::{sleep_ms, spinning};
+use crate::control::physical_processors;
 use crate::control::{Guest, control, domctl};
 use core::sync::atomic::{AtomicU64, Ordering};
 use guest_abi::bitmap::Bitmap;

@@ -2,7 +2,8 @@
 //! does on an idle machine; and who waits for a time is woken then.
 
 use super::super::prelude::*;
-use super::{physical_processors, sleep_ms, spinning};
+use super::{sleep_ms, spinning};
+use crate::control::physical_processors;
 use crate::clock::{self, MS};
 use crate::control::{DATA, FRAMES, Guest, L1};
 use crate::memory::{KERNEL_RW, entry};
