@@ -496,6 +496,7 @@ cases! {
     "preempt/user-root" = preempt::user_root, by_instructions(());
 
     "processor/avx-per-vcpu" = processor::avx_per_vcpu, on_many(());
+    "processor/breakpoint-held" = processor::breakpoint_held;
     "processor/breakpoint-in-argument" = processor::breakpoint_in_argument;
     "processor/breakpoint-in-kernel" = processor::breakpoint_in_kernel;
     "processor/breakpoint-in-user" = processor::breakpoint_in_user;

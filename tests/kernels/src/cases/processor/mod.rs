@@ -1,6 +1,7 @@
 //! Floating-point and debug registers.
 
 pub(crate) mod avx_per_vcpu;
+pub(crate) mod breakpoint_held;
 pub(crate) mod breakpoint_in_argument;
 pub(crate) mod breakpoint_in_kernel;
 pub(crate) mod breakpoint_in_user;
