@@ -74,6 +74,7 @@ mod hostile;
 mod idle;
 #[cfg(all(test, not(loom)))]
 mod long_run;
+mod owed;
 mod pick;
 #[cfg(all(test, not(loom)))]
 mod properties;
@@ -102,6 +103,7 @@ use crate::sync::{LockGuard, rank};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use idle::CpuMask;
+use owed::Owed;
 use queue::{Cpu, Queue};
 use unit::Place;
 
@@ -155,8 +157,8 @@ pub struct Credit<V> {
     has_parked: CpuMask,
     /// Where charges of those are that may run everywhere.
     free_level: AtomicU64,
-    /// What one of them is owed at most, in charges.
-    most_owed: AtomicU64,
+    /// What one of them is owed at most.
+    owed: Owed,
     slice_ns: AtomicU64,
     ratelimit_ns: AtomicU64,
     migration_delay_ns: AtomicU64,
@@ -192,7 +194,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             idle: CpuMask::new(nr_cpus)?,
             has_parked: CpuMask::new(nr_cpus)?,
             free_level: AtomicU64::new(0),
-            most_owed: AtomicU64::new(u64::MAX),
+            owed: Owed::new(nr_cpus),
             slice_ns: AtomicU64::new(parameters.slice_ns),
             ratelimit_ns: AtomicU64::new(parameters.ratelimit_ns),
             migration_delay_ns: AtomicU64::new(parameters.migration_delay_ns),

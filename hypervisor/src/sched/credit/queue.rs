@@ -488,14 +488,19 @@ impl<V: SchedVcpu<Unit>> Queue<V> {
         any
     }
 
-    /// Brings charges of somebody that comes from elsewhere, or was away, to where they are here.
-    pub(super) fn admit(&self, unit: &Unit, level: u64) {
+    /// Brings charges of somebody that comes from elsewhere, or was away, to where they are here: at most `most_below` below the
+    /// level, which is [`BOUND_NS`] of its running or more.
+    pub(super) fn admit(&self, unit: &Unit, level: u64, most_below: u64) {
+        let bound = unit.share.charge(BOUND_NS);
         match unit.take_entry() {
             Entry::AsItIs => {}
-            Entry::Fresh => unit.charged.store(level, Ordering::Relaxed),
+            Entry::Fresh => {
+                let more = most_below.saturating_sub(bound);
+                let charged = level.wrapping_sub(more);
+                unit.charged.store(charged, Ordering::Relaxed);
+            }
             Entry::Bounded => {
-                let bound = unit.share.charge(BOUND_NS);
-                let charged = later(unit.charged(), level.wrapping_sub(bound));
+                let charged = later(unit.charged(), level.wrapping_sub(most_below));
                 let charged = earlier(charged, level.wrapping_add(bound));
                 unit.charged.store(charged, Ordering::Relaxed);
             }

@@ -11,13 +11,6 @@ use crate::sched::SchedVcpu;
 use crate::sched::cpu_set::CpuId;
 use crate::sync::atomic::Ordering;
 
-/// What a vCPU is owed at most that may run everywhere: so much of the running of whoever is charged least for that among those that
-/// run, in ns. More and more is owed to one whose weight entitles it to more than a whole processor, which can't be had; its equals
-/// that come wait for that long.
-const MOST_OWED_NS: u64 = 2_000_000_000;
-/// By this part of itself it grows at every look of a processor while only others run that are charged more.
-const OWED_GROWTH: u64 = 256;
-
 /// Charges so far apart are brought closer, whatever they are owed for: if they grew apart for ever, at some time less would be more.
 const FARTHEST: u64 = 1 << 60;
 
@@ -110,13 +103,14 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 return;
             }
         }
-        let most_owed = self.most_owed_beside(unit);
+        let most_owed = self.owed.note_running(&unit.share, self.allowed_ns());
         let level = self.free_level.load(Ordering::Relaxed);
         let charged = unit.charged();
         let waits = |(_, peer): (CpuId, &Cpu<V>)| peer.nr_movable.load(Ordering::Relaxed) != 0;
         match queue.first_charged() {
             Some(first) => {
                 let bound = level.wrapping_sub(most_owed);
+                self.owed.note_full(&unit.share, is_before(charged, bound));
                 let charged = later(charged, bound);
                 unit.charged.store(charged, Ordering::Relaxed);
                 let here = later(level, earlier(charged, first));
@@ -127,6 +121,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                     return;
                 }
                 let bound = level.wrapping_sub(most_owed);
+                self.owed.note_full(&unit.share, is_before(charged, bound));
                 unit.charged.store(later(charged, bound), Ordering::Relaxed);
             }
             None => {
@@ -135,15 +130,6 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 self.free_level.store(together, Ordering::Relaxed);
             }
         }
-    }
-
-    /// What is owed at most, in charges; `unit` runs.
-    fn most_owed_beside(&self, unit: &Unit) -> u64 {
-        let own = unit.share.charge(MOST_OWED_NS);
-        let least = self.most_owed.load(Ordering::Relaxed);
-        let owed = own.min(least.saturating_add(least / OWED_GROWTH + 1));
-        self.most_owed.store(owed, Ordering::Relaxed);
-        owed
     }
 
     /// Ends what one that is pinned is owed, or owes, before its charges and others' are half of all numbers apart, which takes

@@ -3,8 +3,8 @@
 
 use super::super::prelude::*;
 use super::sleep_ms;
-use crate::control::physical_processors;
 use crate::clock::{self, MS};
+use crate::control::physical_processors;
 use crate::control::{DATA, Guest, info, sysctl};
 use guest_abi::payload::Payload;
 use guest_abi::sysctl::SysctlOp;
