@@ -3,7 +3,7 @@
 
 use super::Parameters;
 use super::properties::{SECOND, hogs};
-use super::simulator::{Behaviour, Domain, MS, Machine};
+use super::simulator::{Behaviour, Counted, Domain, MS, Machine};
 use crate::sched::cpu_set::{CpuId, CpuSet};
 
 fn alone(behaviour: Behaviour, set: CpuSet) -> Domain {
@@ -21,22 +21,14 @@ fn workers(count: u64) -> impl Iterator<Item = Domain> {
     })
 }
 
-struct Cost {
-    picks: u64,
-    all: usize,
-    mean: f64,
-    most: usize,
-}
-
-fn cost(cpus: u32, domains: &[Domain]) -> Cost {
+fn run(cpus: u32, domains: &[Domain]) -> Machine {
     let mut machine = Machine::new(cpus, domains, Parameters::DEFAULT, 1);
     machine.run_until(20 * SECOND);
-    Cost {
-        picks: machine.picks,
-        all: machine.steps,
-        mean: machine.steps as f64 / machine.picks as f64,
-        most: machine.most_steps,
-    }
+    machine
+}
+
+fn cost(cpus: u32, domains: &[Domain]) -> Counted {
+    run(cpus, domains).picks
 }
 
 /// Not one step more, however many sleep.
@@ -47,8 +39,8 @@ fn who_sleeps_costs_nothing() {
     let few = cost(4, &domains);
     domains.extend((0..2000).map(|_| alone(Behaviour::Sleeps, CpuSet::ALL)));
     let many = cost(4, &domains);
-    assert_eq!((few.picks, few.all), (many.picks, many.all));
-    assert!(few.all > 10_000, "{}", few.all);
+    assert_eq!(few, many);
+    assert!(few.steps > 10_000, "{}", few.steps);
 }
 
 /// On one processor, where they all wait in one queue. On average it is the logarithm of their number; at most, that number
@@ -70,9 +62,16 @@ fn who_waits_costs_at_most_its_place_in_one_queue() {
         let (free, with_bound) = (cost(1, &mixed(count)), cost(1, &bound(count)));
         println!(
             "{count} wait: {:.1} steps, at most {}; with one that is bound {:.1}, at most {}",
-            free.mean, free.most, with_bound.mean, with_bound.most
+            free.mean(),
+            free.most,
+            with_bound.mean(),
+            with_bound.most
         );
-        assert!(free.mean <= 8.0 + 2.0 * log, "{count}: {:.1}", free.mean);
+        assert!(
+            free.mean() <= 8.0 + 2.0 * log,
+            "{count}: {:.1}",
+            free.mean()
+        );
         assert!(free.most as u64 <= 40 + 2 * count, "{count}: {}", free.most);
         assert!(
             with_bound.most as u64 <= 40 + 3 * count,
@@ -91,12 +90,13 @@ fn processors_cost_a_look_each() {
         let cost = cost(cpus, &domains);
         println!(
             "{cpus} processors: {:.1} steps, at most {}",
-            cost.mean, cost.most
+            cost.mean(),
+            cost.most
         );
         assert!(
-            cost.mean <= 12.0 + 5.0 * f64::from(cpus),
+            cost.mean() <= 12.0 + 5.0 * f64::from(cpus),
             "{cpus}: {:.1}",
-            cost.mean
+            cost.mean()
         );
         assert!(
             cost.most <= 60 + 10 * cpus as usize,
@@ -129,10 +129,40 @@ fn a_parked_crowd_costs_little() {
         let cost = cost(2, &domains);
         println!(
             "cap {cap}: {} picks, {:.1} steps, at most {}",
-            cost.picks, cost.mean, cost.most
+            cost.calls,
+            cost.mean(),
+            cost.most
         );
-        assert!(cost.picks <= 20 * 40_000, "cap {cap}: {}", cost.picks);
-        assert!(cost.mean <= 40.0, "cap {cap}: {:.1}", cost.mean);
+        assert!(cost.calls <= 20 * 40_000, "cap {cap}: {}", cost.calls);
+        assert!(cost.mean() <= 40.0, "cap {cap}: {:.1}", cost.mean());
         assert!(cost.most <= 600, "cap {cap}: {}", cost.most);
+    }
+}
+
+/// Who is woken finds its place among those that are boosted, or that wait, and a processor that is to look; who is put away finds
+/// one among those that wait. Where each processor has as many, that is a pass over its queue at most.
+#[test]
+fn who_is_woken_or_put_away_costs_a_place_in_a_queue() {
+    for (cpus, count) in [(1, 8), (1, 128), (1, 512), (16, 512), (64, 512)] {
+        let mut domains: Vec<_> = (0..count - 4).map(|_| hogs(256, 1)).collect();
+        domains.extend(workers(4));
+        let machine = run(cpus, &domains);
+        let (wakes, ends) = (machine.wakes, machine.ends);
+        println!(
+            "{count} on {cpus}: woken {:.1} steps, at most {}; put away {:.1}, at most {}",
+            wakes.mean(),
+            wakes.most,
+            ends.mean(),
+            ends.most
+        );
+        let (log, most) = (
+            (count as f64).log2(),
+            60 + 2 * cpus as usize + count / cpus as usize,
+        );
+        for counted in [wakes, ends] {
+            assert!(counted.calls > 500, "{}", counted.calls);
+            assert!(counted.mean() <= 8.0 + 2.0 * log, "{:.1}", counted.mean());
+            assert!(counted.most <= most, "{} of {most}", counted.most);
+        }
     }
 }

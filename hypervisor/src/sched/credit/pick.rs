@@ -257,7 +257,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             level = later(level, self.free_level.load(Ordering::Relaxed));
         }
         unit.charge_for_others();
-        queue.admit(unit, level, self.owed.most_below(unit));
+        queue.admit(unit, level, &self.owed);
         let is_boosted = !is_before(level, unit.charged());
         unit.is_boosted.store(is_boosted, Ordering::Relaxed);
         queue.is_running_boosted = is_boosted;

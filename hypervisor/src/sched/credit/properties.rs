@@ -98,7 +98,7 @@ pub(super) fn check_shares(
 pub(super) fn check_waits(machine: &Machine, what: &str, part: impl Fn(usize) -> f64) {
     for (account, &owner) in machine.accounts.iter().zip(&machine.owner) {
         let part = part(owner);
-        let bound = (1000.0 + 100.0 / part) * MS as f64;
+        let bound = (100.0 + 100.0 / part) * MS as f64;
         assert!(
             account.longest_wait_ns as f64 <= bound,
             "{what}: a vCPU of domain {owner} with {part:.3} of a processor waited for {} ms",
@@ -274,7 +274,7 @@ pub(super) fn mixed_scenario_on(seed: u64, cpus: u32, nr_vcpus: u64) {
     for vcpu in 0..domains.len() {
         machine.set_soft_affinity(vcpu, some_affinity(&mut random, cpus));
     }
-    machine.run_until(3 * SECOND);
+    machine.run_until(20 * SECOND);
     machine.note_who_waits();
     assert!(
         machine.worst_idle_ns <= TICK_NS,
@@ -304,21 +304,29 @@ pub(super) fn who_is_woken_on(seed: u64, cpus: u32, nr_hogs: u64) {
     let mut domains: Vec<_> = (0..nr_hogs)
         .map(|_| hogs(random.range(128, 512) as u16, 1))
         .collect();
-    let run_ns = random.range(MS / 20, MS / 2);
-    let wait_ns = 40 * run_ns;
-    let woken = domains.len();
-    domains.push(hogs(256, 1));
-    domains[woken].vcpus[0].0 = Behaviour::Works { run_ns, wait_ns };
+    // Those that are woken at the same moment may wait for each other besides.
+    let nr_woken = random.range(1, u64::from(cpus).min(4));
+    let nr_limits = nr_woken.min(2);
+    for _ in 0..nr_woken {
+        let run_ns = random.range(MS / 20, MS / 2);
+        let mut woken = hogs(256, 1);
+        woken.vcpus[0].0 = Behaviour::Works {
+            run_ns,
+            wait_ns: 40 * run_ns,
+        };
+        domains.push(woken);
+    }
     let mut machine = Machine::new(cpus, &domains, Parameters::DEFAULT, seed);
     machine.run_until(5 * SECOND);
-    let latencies = &machine.accounts[woken].latencies_ns;
-    assert!(latencies.len() > 100, "seed {seed}");
-    let worst = latencies.iter().skip(10).max().expect("some");
-    assert!(
-        *worst <= Parameters::DEFAULT.ratelimit_ns + MS / 100,
-        "seed {seed}: {} µs",
-        worst / 1000
-    );
+    for account in machine.accounts.iter().skip(nr_hogs as usize) {
+        assert!(account.latencies_ns.len() > 100, "seed {seed}");
+        let worst = account.latencies_ns.iter().skip(10).max().expect("some");
+        assert!(
+            *worst <= nr_limits * Parameters::DEFAULT.ratelimit_ns + MS / 100,
+            "seed {seed}, {nr_woken} woken: {} µs",
+            worst / 1000
+        );
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+use super::owed::Owed;
 use super::share::Grant;
 use super::steps;
 use super::unit::{Entry, Place, Unit};
@@ -488,22 +489,15 @@ impl<V: SchedVcpu<Unit>> Queue<V> {
         any
     }
 
-    /// Brings charges of somebody that comes from elsewhere, or was away, to where they are here: at most `most_below` below the
-    /// level, which is [`BOUND_NS`] of its running or more.
-    pub(super) fn admit(&self, unit: &Unit, level: u64, most_below: u64) {
-        let bound = unit.share.charge(BOUND_NS);
-        match unit.take_entry() {
-            Entry::AsItIs => {}
-            Entry::Fresh => {
-                let more = most_below.saturating_sub(bound);
-                let charged = level.wrapping_sub(more);
-                unit.charged.store(charged, Ordering::Relaxed);
-            }
-            Entry::Bounded => {
-                let charged = later(unit.charged(), level.wrapping_sub(most_below));
-                let charged = earlier(charged, level.wrapping_add(bound));
-                unit.charged.store(charged, Ordering::Relaxed);
-            }
-        }
+    /// Brings charges of somebody that comes from elsewhere, or was away, to where they are here.
+    pub(super) fn admit(&self, unit: &Unit, level: u64, owed: &Owed) {
+        let bound = || unit.share.charge(BOUND_NS);
+        let lowest = || level.wrapping_sub(owed.most_below(unit));
+        let charged = match unit.take_entry() {
+            Entry::AsItIs => return,
+            Entry::Fresh => lowest().wrapping_add(bound()),
+            Entry::Bounded => earlier(later(unit.charged(), lowest()), level.wrapping_add(bound())),
+        };
+        unit.charged.store(charged, Ordering::Relaxed);
     }
 }

@@ -8,7 +8,7 @@ use super::{Credit, Parameters, Share, steps};
 use crate::sched::cpu_set::{CpuId, CpuSet};
 use crate::sched::run_state::Change;
 use crate::sched::test_vcpu::TestVcpu;
-use crate::sched::{Pick, Poke, Scheduler};
+use crate::sched::{Pick, Poke, SchedVcpu, Scheduler};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -61,6 +61,8 @@ pub(super) struct Account {
     pub(super) ran_ns: u64,
     /// Since when it wants to run and does not.
     waits_since_ns: Option<u64>,
+    /// When it was seen parked last.
+    parked_ns: u64,
     pub(super) longest_wait_ns: u64,
     /// How long it took to run after each time it was woken.
     pub(super) latencies_ns: Vec<u64>,
@@ -70,6 +72,29 @@ pub(super) struct Account {
     /// The processor that it ran on last, and how often that was another one than before.
     last: Option<CpuId>,
     pub(super) moves: u64,
+}
+
+/// What calls of one kind have done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Counted {
+    pub(super) calls: u64,
+    /// All their steps, and the most that one took.
+    pub(super) steps: usize,
+    pub(super) most: usize,
+}
+
+impl Counted {
+    /// One more, which has done what this thread has done since `steps::take` was called last.
+    fn note(&mut self) {
+        let counted = steps::take().all;
+        self.calls += 1;
+        self.steps += counted;
+        self.most = self.most.max(counted);
+    }
+
+    pub(super) fn mean(&self) -> f64 {
+        self.steps as f64 / self.calls as f64
+    }
 }
 
 impl Account {
@@ -104,6 +129,8 @@ pub(super) struct Machine {
     /// The domain of each vCPU.
     pub(super) owner: Vec<usize>,
     pub(super) accounts: Vec<Account>,
+    /// Those that may be parked.
+    capped: Vec<usize>,
     running: Vec<Option<(TestVcpu, u64)>>,
     idle_since_ns: Vec<Option<u64>>,
     pub(super) busy_ns: u64,
@@ -114,10 +141,12 @@ pub(super) struct Machine {
     random: Random,
     /// The longest that somebody has waited while a processor that may run it was idle.
     pub(super) worst_idle_ns: u64,
-    pub(super) picks: u64,
-    /// What decisions have done, and the most that one did.
-    pub(super) steps: usize,
-    pub(super) most_steps: usize,
+    /// Decisions.
+    pub(super) picks: Counted,
+    /// Those that were woken.
+    pub(super) wakes: Counted,
+    /// Those that were put away and wanted to run on.
+    pub(super) ends: Counted,
     /// Interrupts that are lost, of a thousand: a mistake that checks have to find.
     pub(super) lost_interrupts: u64,
 }
@@ -135,6 +164,7 @@ impl Machine {
             vcpus: Vec::new(),
             owner: Vec::new(),
             accounts: Vec::new(),
+            capped: Vec::new(),
             running: vec![None; nr_cpus as usize],
             idle_since_ns: vec![Some(0); nr_cpus as usize],
             busy_ns: 0,
@@ -144,9 +174,9 @@ impl Machine {
             now_ns: 0,
             random: Random(seed),
             worst_idle_ns: 0,
-            picks: 0,
-            steps: 0,
-            most_steps: 0,
+            picks: Counted::default(),
+            wakes: Counted::default(),
+            ends: Counted::default(),
             lost_interrupts: 0,
         };
         for (index, domain) in domains.iter().enumerate() {
@@ -160,11 +190,15 @@ impl Machine {
             for (behaviour, affinity) in &domain.vcpus {
                 let vcpu = TestVcpu::of(machine.vcpus.len(), share.clone());
                 machine.scheduler.add(&vcpu, *affinity).expect("on line");
+                if domain.cap != 0 {
+                    machine.capped.push(machine.vcpus.len());
+                }
                 machine.vcpus.push((vcpu, *behaviour));
                 machine.owner.push(index);
                 machine.accounts.push(Account {
                     ran_ns: 0,
                     waits_since_ns: None,
+                    parked_ns: 0,
                     longest_wait_ns: 0,
                     latencies_ns: Vec::new(),
                     woken_ns: None,
@@ -289,7 +323,9 @@ impl Machine {
         };
         let it = self.vcpus[vcpu].0.clone();
         if it.0.run.unblock() == Change::BecameRunnable {
+            let _ = steps::take();
             let poke = self.scheduler.wake(&it, self.now_ns);
+            self.wakes.note();
             // Half of them are woken by what runs on the processor that is poked: that looks when there is something to decide.
             match poke.0.filter(|_| vcpu.is_multiple_of(2)) {
                 Some(cpu) if self.scheduler.settled_until(cpu) > self.now_ns => {
@@ -379,14 +415,12 @@ impl Machine {
 
     fn pick(&mut self, cpu: usize) {
         self.note_run(cpu);
-        self.picks += 1;
+        self.note_parked();
         let id = CpuId(cpu as u32);
         let current = self.running[cpu].clone().map(|(vcpu, _)| vcpu);
         let _ = steps::take();
         let decision = self.scheduler.pick_next(id, self.now_ns, current.as_ref());
-        let counted = steps::take().all;
-        self.steps += counted;
-        self.most_steps = self.most_steps.max(counted);
+        self.picks.note();
         self.poke(decision.poke);
         self.timers[cpu] = decision.until_ns.unwrap_or(u64::MAX);
         if let Some(until_ns) = decision.until_ns {
@@ -401,7 +435,7 @@ impl Machine {
         if let Some(vcpu) = &next {
             let number = vcpu.0.id;
             assert!(self.domains[self.owner[number]].vcpus_may(number, self, id));
-            self.note_idle(cpu, number);
+            self.note_idle(cpu);
             let now_ns = self.now_ns;
             let account = &mut self.accounts[number];
             account.moves += u64::from(account.last.is_some_and(|last| last != id));
@@ -425,36 +459,44 @@ impl Machine {
             if old.0.run.is_runnable() {
                 account.waits_since_ns = Some(since_ns);
             }
+            let _ = steps::take();
             let poke = self.scheduler.descheduled(id, &old, since_ns);
+            self.ends.note();
             self.poke(poke);
         }
     }
 
-    /// A processor takes a vCPU up: for how long has that waited while one was idle? Parked ones wait on purpose.
-    fn note_idle(&mut self, _cpu: usize, vcpu: usize) {
-        let Some(waits_since_ns) = self.accounts[vcpu].waits_since_ns else {
+    /// Who is parked now waits on purpose.
+    fn note_parked(&mut self) {
+        for &vcpu in &self.capped {
+            if self.vcpus[vcpu].0.unit().is_parked() {
+                self.accounts[vcpu].parked_ns = self.now_ns;
+            }
+        }
+    }
+
+    /// An idle processor takes somebody up: for how long had that one, or another that may run there, waited beside it?
+    fn note_idle(&mut self, cpu: usize) {
+        let Some(idle_since_ns) = self.idle_since_ns[cpu] else {
             return;
         };
-        if self.domains[self.owner[vcpu]].cap != 0 {
-            return;
-        }
-        let affinity = self.scheduler.affinity(&self.vcpus[vcpu].0);
-        for (cpu, idle_since_ns) in self.idle_since_ns.iter().enumerate() {
-            if let Some(idle_since_ns) = idle_since_ns
-                && affinity.contains(CpuId(cpu as u32))
+        for (vcpu, account) in self.vcpus.iter().zip(&self.accounts) {
+            let may_run = || self.scheduler.affinity(&vcpu.0).contains(CpuId(cpu as u32));
+            if let Some(since_ns) = account.waits_since_ns
+                && may_run()
             {
-                let both_ns = self.now_ns - (*idle_since_ns).max(waits_since_ns);
-                self.worst_idle_ns = self.worst_idle_ns.max(both_ns);
+                let since_ns = since_ns.max(account.parked_ns).max(idle_since_ns);
+                self.worst_idle_ns = self.worst_idle_ns.max(self.now_ns - since_ns);
             }
         }
     }
 
     /// Whoever waits now, too.
     pub(super) fn note_who_waits(&mut self) {
-        for vcpu in 0..self.vcpus.len() {
-            self.note_idle(0, vcpu);
-            if let Some(since_ns) = self.accounts[vcpu].waits_since_ns {
-                let account = &mut self.accounts[vcpu];
+        self.note_parked();
+        (0..self.running.len()).for_each(|cpu| self.note_idle(cpu));
+        for account in &mut self.accounts {
+            if let Some(since_ns) = account.waits_since_ns {
                 account.longest_wait_ns = account.longest_wait_ns.max(self.now_ns - since_ns);
             }
         }

@@ -95,6 +95,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
 
     /// Keeps charges together where nobody contends, and bounds what those that may run everywhere are owed where somebody
     /// does.
+    #[inline(never)]
     pub(super) fn follow_level(&self, queue: &Queue<V>, cpu: CpuId, unit: &Unit) {
         let is_free = unit.is_free();
         if !is_free {

@@ -122,6 +122,11 @@ impl Unit {
         }
     }
 
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn is_parked(&self) -> bool {
+        self.place() == Place::Parked
+    }
+
     pub(super) fn set_place(&self, place: Place) {
         self.place.store(place as u8, Ordering::Relaxed);
     }

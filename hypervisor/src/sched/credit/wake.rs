@@ -102,7 +102,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 }
                 unit.comes_from_elsewhere();
             }
-            queue.admit(unit, level, self.owed.most_below(unit));
+            queue.admit(unit, level, &self.owed);
             let is_boosted = is_woken && Queue::<V>::is_under(unit, level);
             let is_crowded = queue.nr_boosted() > 0 || queue.is_running_boosted;
             if is_boosted
