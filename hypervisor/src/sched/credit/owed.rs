@@ -37,13 +37,13 @@ pub(super) struct Owed {
 }
 
 impl Owed {
-    pub(super) const fn new(nr_cpus: u32) -> Self {
+    pub(super) fn new(nr_cpus: u32) -> Self {
         Self {
             least: AtomicU64::new(u64::MAX),
             dearest: AtomicU64::new(0),
             most: AtomicU64::new(u64::MAX),
             full: AtomicU64::new(0),
-            nr_cpus: nr_cpus as u64,
+            nr_cpus: u64::from(nr_cpus),
         }
     }
 
