@@ -15,8 +15,6 @@ pub(super) const GUEST_PROMPT: &str = r"guest# $";
 pub(super) const GUEST_LIMIT: Duration = Duration::from_secs(200);
 /// What a guest writes before it is started again, all asked for and else.
 const WRITTEN_MIB: (u32, u32) = (64, 4);
-/// Virtual processors of a guest that has several.
-const SMP: u32 = 4;
 /// Waits until there is no guest.
 const GONE: &str = "while xm domid demo 2>/dev/null; do sleep 1; done";
 /// Ctrl-], which leaves a console.
@@ -35,14 +33,14 @@ pub fn cases(extent: Extent) -> Vec<Case> {
     let mut cases = vec![
         case("shell", 1, |shell| {
             refusals(shell)?;
-            shell_works(shell, 1)
+            shell_works(shell, 1)?;
+            shell.output("xm destroy demo")?;
+            nothing_is_left(shell)
         }),
-        case("shell-smp", 2, |shell| shell_works(shell, SMP)),
         case("life", 2, life),
         case("dies", 1, dies),
         case("compute", COMPUTE_PROCESSORS, compute),
         case("reboot", 2, move |shell| reboot(shell, mib)).idle(),
-        case("killed-daemons", 2, killed_daemons),
         Case::new("guests/other-version", other_version),
     ];
     if extent == Extent::WholeProduct {
@@ -96,74 +94,27 @@ pub(super) fn leave(shell: &mut Shell) -> Result<(), Verdict> {
 }
 
 /// The guest's shell works on all its processors, and the console can be left and taken up again.
-fn shell_works(shell: &mut Shell, vcpus: u32) -> Result<(), Verdict> {
+pub(super) fn shell_works(shell: &mut Shell, vcpus: u32) -> Result<(), Verdict> {
     create(shell, &format!("vcpus={vcpus}"))?;
     shell.send("echo there are $(nproc)\n")?;
     shell.must_say(&format!("^there are {vcpus}$"))?;
     shell.send("cat /sys/hypervisor/type\n")?;
     shell.must_say("^xen$")?;
-    if vcpus == SMP {
-        follows(shell)?;
-    }
     leave(shell)?;
-    if vcpus == SMP {
-        vcpus_come_and_go(shell)?;
-    }
     shell.must_print(
         "xm list demo | awk 'NR == 2 { print NF, $1, $3, $4 }'",
         &format!("6 demo 128 {vcpus}"),
     )?;
     shell.must_print("xm vcpu-list demo | wc -l", &(vcpus + 1).to_string())?;
+    to_console(shell)?;
+    leave(shell)
+}
+
+/// Takes up the console of the demonstration guest, whose shell waits.
+pub(super) fn to_console(shell: &mut Shell) -> Result<(), Verdict> {
     shell.send("xm console demo\n")?;
     shell.send("\n")?;
-    shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
-    leave(shell)?;
-    shell.output("xm destroy demo")?;
-    if vcpus == SMP {
-        create(shell, &format!("vcpus={SMP} vcpu_avail=3"))?;
-        shell.send("echo of all there are $(nproc)\n")?;
-        shell.must_say("^of all there are 2$")?;
-        leave(shell)?;
-        shell.output("xm destroy demo")?;
-    }
-    nothing_is_left(shell)
-}
-
-/// The guest, on whose console one is, says when it has two processors, then when it has all again. What it is given it has to
-/// take up itself, as programs of a whole system do.
-fn follows(shell: &mut Shell) -> Result<(), Verdict> {
-    shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
-    for line in [
-        "up() { for f in $(ls -d $C/cpu[23]); do echo 1 >$f/online; done; }",
-        "w() { until [ $(nproc) = $1 ]; do sleep 1; $2; done; echo now-$1; }",
-        "C=/sys/devices/system/cpu",
-        &format!("{{ w 2; w {SMP} up; }} 2>/dev/null &"),
-    ] {
-        shell.send(&format!("{line}\n"))?;
-        shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
-    }
-    Ok(())
-}
-
-/// `xm vcpu-set` takes virtual processors from a guest and gives them back, and the first domain's, too.
-fn vcpus_come_and_go(shell: &mut Shell) -> Result<(), Verdict> {
-    shell.output("L=/var/log/xen/console/guest-demo.log")?;
-    shell.output("down() { xm vcpu-list demo|awk '$4==\"-\"'|wc -l; }")?;
-    for (count, down) in [(2, SMP - 2), (SMP, 0)] {
-        shell.output(&format!("xm vcpu-set demo {count}"))?;
-        let wait = format!("until grep -q now-{count} $L; do sleep 1; done");
-        shell.output_within(&wait, GUEST_LIMIT)?;
-        shell.must_print("down", &down.to_string())?;
-    }
-    shell.output("O=/sys/devices/system/cpu/cpu1/online")?;
-    for (count, more) in [(1, ""), (2, "echo 1 >$O;")] {
-        shell.output(&format!("xm vcpu-set Domain-0 {count}"))?;
-        let wait = format!("until [ $(nproc) = {count} ];do sleep 1;{more}done");
-        shell.output_within(&wait, GUEST_LIMIT)?;
-        let listed = "xm list|awk '$2==0{print $4}'";
-        shell.must_print(listed, &count.to_string())?;
-    }
-    Ok(())
+    shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)
 }
 
 pub(super) fn nothing_is_left(shell: &mut Shell) -> Result<(), Verdict> {
@@ -537,67 +488,3 @@ fn other_version(context: &Context<'_>) -> Verdict {
 }
 
 const OTHER_VERSION: &str = "is refused: these tools and the hypervisor are of different interface versions; install tools that belong to the running hypervisor";
-
-/// What a guest does that counts aloud.
-const COUNTS: &str = "i=0; while sleep 1; do i=$((i+1)); echo count-$i; done &";
-/// The numbers in a guest's log.
-const COUNTED: &str = "l() { tr -d '\\r' <guest-$1.log | grep -o 'count-[0-9][0-9]*$'; }";
-/// Those of them that are not where they should be: each is there once, one after the other.
-const MISPLACED: &str = "m() { l $1 | cut -c 7- | awk '$1 != NR' | wc -l; }";
-
-/// Daemons are killed and started again while one guest counts aloud and another is paused. Both go on, and nothing that they
-/// say is lost: neither to who looks at their consoles afterwards, nor in their logs.
-fn killed_daemons(shell: &mut Shell) -> Result<(), Verdict> {
-    let names = ["demo", "still"];
-    for name in names {
-        shell.send(&format!("xm create -c demo name={name}\n"))?;
-        shell.must_say_within(&format!("^Started domain {name} "), GUEST_LIMIT)?;
-        shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
-        shell.send(&format!("{COUNTS}\n"))?;
-        shell.must_say("^count-2$")?;
-        leave(shell)?;
-    }
-    shell.output("xm pause still; cd /var/log/xen/console")?;
-    for function in [COUNTED, MISPLACED, "n() { l $1 | wc -l; }"] {
-        shell.output(function)?;
-    }
-    let before = shell.output("n still")?;
-    for killed in [
-        "kill -9 $(cat /run/xend.pid) && xend start",
-        "kill -9 $(cat /run/xenstored.pid) && xenstored",
-        "kill -9 $(cat /run/xenconsoled.pid); sleep 3; xenconsoled --log=guest",
-    ] {
-        shell.output("a=$(n demo)")?;
-        shell.output(killed)?;
-        goes_on(shell, "demo")?;
-        shell.must_print("xm list demo | wc -l", "2")?;
-        shell.must_print("xm list still | awk 'NR == 2 { print $5 }'", "--p---")?;
-        shell.must_print("xenstore-read /local/domain/$(xm domid demo)/name", "demo")?;
-    }
-    let after = shell.output("n still")?;
-    must_be_same(
-        "lines of the paused guest",
-        &before.concat(),
-        &after.concat(),
-    )?;
-    shell.output("a=$(n still); xm unpause still")?;
-    goes_on(shell, "still")?;
-    for name in names {
-        shell.send(&format!("xm console {name}\n"))?;
-        shell.must_say("^count-[0-9]+$")?;
-        // It is the same shell.
-        shell.send("kill $!; echo still-$i-there\n")?;
-        shell.must_say("^still-0-there$")?;
-        leave(shell)?;
-        shell.must_print(&format!("m {name}"), "0")?;
-        shell.output_within(&format!("xm shutdown -w {name}"), GUEST_LIMIT)?;
-    }
-    shell.output("cd /")?;
-    nothing_is_left(shell)
-}
-
-/// A guest's log gets longer than it was.
-fn goes_on(shell: &mut Shell, name: &str) -> Result<(), Verdict> {
-    let waits = format!("until [ $(n {name}) -gt $((a + 2)) ]; do sleep 1; done");
-    shell.output_within(&waits, GUEST_LIMIT).map(drop)
-}

@@ -1,0 +1,6 @@
+//! The daemon and the client programs as they are called, on a socket of their own.
+
+mod clients;
+mod consoles;
+mod daemon;
+mod serving;
