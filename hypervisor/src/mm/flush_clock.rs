@@ -16,7 +16,8 @@
 //! Stamps have 32 bits and are compared within half of that range, so no processor that runs a guest may
 //! be credited with a flush of 2^31 readings ago. A guest that only computes never flushes while
 //! another advances the clock as fast as it can. Once every 2^28 readings [`Begun::is_lap`] says that all
-//! are to be asked. Stamps that frames remember may be as old as they like: one that seems to lie in
+//! that run one are to be asked. One that runs none is not asked, for however long: when it takes up a guest again it is credited
+//! with a present reading first ([`Processor::enter_guest`]), as nothing of a guest's has come to it since it flushed. Stamps that frames remember may be as old as they like: one that seems to lie in
 //! the future costs a flush that was not needed. Two of those can't be compared with each other: which is the
 //! later is told by their ages ([`FlushStamp::later`]).
 
@@ -64,10 +65,9 @@ pub struct Processor {
 
 impl FlushClock {
     const_unless_modelled! {
-        /// A clock that nobody has read yet.
-        #[expect(clippy::new_without_default, reason = "one for the machine, made by name")]
-        pub fn new() -> Self {
-            Self(AtomicU32::new(1))
+        /// A clock that nobody has read yet, and that begins with `first`.
+        pub fn new(first: u32) -> Self {
+            Self(AtomicU32::new(first))
         }
     }
 
@@ -118,10 +118,15 @@ impl Processor {
 
     /// A root of `domain` is going to be loaded. Followed by a flush, then by [`Self::left_guest`].
     #[inline]
-    pub fn enter_guest(&self, domain: DomId) {
+    pub fn enter_guest(&self, clock: &FlushClock, domain: DomId) {
+        let before = self.guest.load(Ordering::Relaxed);
+        if before == 0 {
+            // No guest's translations have come here since the last one left, which may be longer ago than stamps can be compared.
+            // Before anybody sees that there is one again.
+            self.flushed.store(clock.stamp().0, Ordering::SeqCst);
+        }
         // First: who looks meanwhile looks at the other one first, and finds the old domain in one of the two.
-        self.leaving
-            .store(self.guest.load(Ordering::Relaxed), Ordering::SeqCst);
+        self.leaving.store(before, Ordering::SeqCst);
         self.guest.store(u32::from(domain.0) + 1, Ordering::SeqCst);
         model_fence();
     }
@@ -177,8 +182,8 @@ mod tests {
 
     #[test]
     fn a_stamp_read_during_a_flush_is_not_covered_by_it() {
-        let (clock, processor) = (FlushClock::new(), Processor::new());
-        processor.enter_guest(DomId(1));
+        let (clock, processor) = (FlushClock::new(1), Processor::new());
+        processor.enter_guest(&clock, DomId(1));
         let before = clock.stamp();
         let begun = clock.begin();
         let during = clock.stamp();
@@ -196,8 +201,8 @@ mod tests {
 
     #[test]
     fn a_flush_that_ends_inside_another_counts() {
-        let (clock, processor) = (FlushClock::new(), Processor::new());
-        processor.enter_guest(DomId(1));
+        let (clock, processor) = (FlushClock::new(1), Processor::new());
+        processor.enter_guest(&clock, DomId(1));
         let outer = clock.begin();
         let between = clock.stamp();
         processor.end(clock.begin());
@@ -207,9 +212,9 @@ mod tests {
 
     #[test]
     fn without_a_guest_nobody_is_suspect() {
-        let (clock, processor) = (FlushClock::new(), Processor::new());
+        let (clock, processor) = (FlushClock::new(1), Processor::new());
         assert!(!processor.is_suspect(clock.stamp()));
-        processor.enter_guest(DomId(0));
+        processor.enter_guest(&clock, DomId(0));
         assert!(processor.is_suspect(clock.stamp()));
         assert!(processor.runs(DomId(0)) && !processor.runs(DomId(1)));
         processor.end(clock.begin());
@@ -219,10 +224,10 @@ mod tests {
 
     #[test]
     fn a_domain_is_left_when_the_flush_is_over() {
-        let (clock, processor) = (FlushClock::new(), Processor::new());
-        processor.enter_guest(DomId(1));
+        let (clock, processor) = (FlushClock::new(1), Processor::new());
+        processor.enter_guest(&clock, DomId(1));
         processor.left_guest();
-        processor.enter_guest(DomId(2));
+        processor.enter_guest(&clock, DomId(2));
         assert!(processor.runs(DomId(1)) && processor.runs(DomId(2)));
         processor.end(clock.begin());
         assert!(processor.runs(DomId(1)));
@@ -230,15 +235,44 @@ mod tests {
         assert!(!processor.runs(DomId(1)) && processor.runs(DomId(2)));
     }
 
+    /// Others flush while a processor runs no guest, or has not run one yet, so often that the clock has gone half round, or
+    /// nearly round. It is suspect as soon as it may take up translations again.
+    #[test]
+    fn who_ran_no_guest_for_long_is_suspect_when_it_does() {
+        for idle in [0, 1, LAP, 1 << 31, (1 << 31) + 10, 3 << 30, u32::MAX - 9] {
+            for has_run in [false, true] {
+                let (clock, processor) = (FlushClock::new(1), Processor::new());
+                if has_run {
+                    processor.enter_guest(&clock, DomId(1));
+                    processor.end(clock.begin());
+                    processor.left_guest();
+                    processor.end(clock.begin());
+                    processor.leave_guest();
+                }
+                clock.0.fetch_add(idle, Ordering::Relaxed);
+                processor.enter_guest(&clock, DomId(1));
+                let entering = clock.stamp();
+                assert!(processor.is_suspect(entering), "{idle:#x}, entering");
+                processor.end(clock.begin());
+                processor.left_guest();
+                assert!(!processor.is_suspect(entering), "{idle:#x}, flushed");
+                assert!(processor.is_suspect(clock.stamp()), "{idle:#x}, running");
+                processor.end(clock.begin());
+                assert!(processor.is_suspect(clock.stamp()), "{idle:#x}, later");
+            }
+        }
+    }
+
     #[test]
     fn everybody_is_asked_long_before_the_clock_has_gone_half_round() {
-        let clock = FlushClock::new();
+        let clock = FlushClock::new(1);
         clock.0.store(LAP - 2, Ordering::Relaxed);
         let laps: Vec<_> = (0..4).map(|_| clock.begin().is_lap()).collect();
         assert_eq!(laps, [false, true, false, false]);
         // A processor that answers each lap is never taken for one that has flushed when it has not.
         let processor = Processor::new();
-        processor.enter_guest(DomId(1));
+        clock.0.store(u32::MAX - 1, Ordering::Relaxed);
+        processor.enter_guest(&clock, DomId(1));
         for lap in 0..64_u32 {
             clock
                 .0
@@ -277,7 +311,7 @@ mod loom_models {
 
     fn machine() -> Arc<Machine> {
         Arc::new(Machine {
-            clock: FlushClock::new(),
+            clock: FlushClock::new(1),
             guest: Processor::new(),
             entries: [AtomicU32::new(MAPPED), AtomicU32::new(MAPPED)],
             is_reused: [AtomicBool::new(false), AtomicBool::new(false)],
@@ -334,7 +368,7 @@ mod loom_models {
             let other = Arc::clone(&machine);
             let taker = thread::spawn(move || reuse(&other, 0));
             let mut buffers = Buffers([None; 2]);
-            machine.guest.enter_guest(DomId(1));
+            machine.guest.enter_guest(&machine.clock, DomId(1));
             buffers.flush(&machine);
             buffers.use_entry(&machine, 0);
             buffers.interrupt(&machine);
@@ -359,7 +393,7 @@ mod loom_models {
                 })
                 .collect();
             let mut buffers = Buffers([None; 2]);
-            machine.guest.enter_guest(DomId(1));
+            machine.guest.enter_guest(&machine.clock, DomId(1));
             buffers.flush(&machine);
             buffers.use_entry(&machine, 0);
             buffers.use_entry(&machine, 1);
