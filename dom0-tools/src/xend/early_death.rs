@@ -21,8 +21,8 @@ const MOST: Duration = Duration::from_secs(10);
 const IDLE_LOOKS: u32 = 4;
 const FIRST_GLANCE: Duration = Duration::from_millis(5);
 const LONGEST_GLANCE: Duration = Duration::from_millis(40);
-/// Lines of a dead guest's output that are shown.
-const LAST_LINES: usize = 12;
+/// Lines of a dead guest's output that are shown: behind what Linux dies of it shows how it came there.
+const LAST_LINES: usize = 24;
 
 impl Xend {
     /// A domain that was just started, and whose lock the caller has, must not crash at once. What is done about it then is
@@ -84,10 +84,10 @@ impl Xend {
     }
 }
 
-/// The last lines of a guest's output, as they are shown behind a sentence.
-pub(super) fn last_words(output: &[u8]) -> String {
+/// The last lines of a guest's output.
+pub(super) fn last_lines(output: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(output);
-    let lines: Vec<_> = text
+    let mut lines: Vec<_> = text
         .lines()
         .map(|line| {
             line.trim_end_matches('\r')
@@ -95,14 +95,15 @@ pub(super) fn last_words(output: &[u8]) -> String {
         })
         .filter(|line| !line.trim().is_empty())
         .collect();
+    lines.drain(..lines.len().saturating_sub(LAST_LINES));
+    lines
+}
+
+/// The same, as they are shown behind a sentence.
+pub(super) fn last_words(lines: &[String]) -> String {
     if lines.is_empty() {
         return " It has printed nothing.".to_owned();
     }
-    let start = lines.len().saturating_sub(LAST_LINES);
-    let last: String = lines
-        .iter()
-        .skip(start)
-        .map(|line| format!("\n    {line}"))
-        .collect();
+    let last: String = lines.iter().map(|line| format!("\n    {line}")).collect();
     format!(" Its last words:{last}")
 }

@@ -2,7 +2,7 @@
 
 use super::Xend;
 use super::create::now;
-use super::early_death::last_words;
+use super::early_death::{last_lines, last_words};
 use super::lifecycle::{Decision, Dump, reason_name};
 use super::protocol::{Fault, Response};
 use super::record::{Phase, Record};
@@ -81,12 +81,16 @@ impl Xend {
                 .last_output(info.domain, Mfn(record.console_mfn)),
             _ => Ok(Vec::new()),
         };
-        let output = output.unwrap_or_default();
+        let lines = last_lines(&output.unwrap_or_default());
+        // Who looks at no console finds them here.
+        for line in &lines {
+            log::info!("{}: it said: {line}", record.config.name);
+        }
         let view = EndView {
             reason: reason_name(reason).to_owned(),
             seconds: (now() - record.start_time).max(0.0),
             then: what_becomes(record, decision, dump),
-            last_words: last_words(&output),
+            last_words: last_words(&lines),
         };
         self.ends().note(info.domain.0, view);
     }

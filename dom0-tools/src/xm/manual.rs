@@ -50,6 +50,7 @@ pub fn of_xm() -> String {
         ".SH GUESTS THAT CRASH\n\
          .B xm create\nfails, with the guest's last lines, if the guest crashes before its kernel has asked the store something\n\
          or stands idle; with\n.B \\-c\nat whatever time the guest crashes while its console is shown.\n\
+         One that crashes later, while nobody looks, has been started: the exit status is 0, and\n.B xm log\nhas its end and its last lines.\n\
          What its configuration says in\n.I on_crash\nis done all the same:\n\
          with\n.I preserve\nthe guest is kept as it is, with\n.I coredump\\-destroy\nor\n.I coredump\\-restart\n\
          its core is in /var/xen/dump, and else nothing is left of it.\n\

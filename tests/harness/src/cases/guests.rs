@@ -196,11 +196,15 @@ fn dies(shell: &mut Shell) -> Result<(), Verdict> {
     shell.must_print("ls /var/xen/dump/demo | wc -l", "1")?;
     shell.output("rm -r /var/xen/dump/demo")?;
     nothing_is_left(shell)?;
-    // Nobody looks at this one, and the log has what becomes of it.
-    shell.output(&format!("{dead} -q"))?;
+    // Nobody looks at this one: it was started, and the log has what becomes of it and what it died of.
+    shell.output("n() { grep -c \"demo: it said: .*$VFS\" /var/log/xen/xend.log; }")?;
+    shell.output("VFS='Kernel panic - not syncing: VFS'")?;
+    shell.must_print("n", "3")?;
+    shell.must_print(&format!("{dead} -q; echo = $?"), "= 0")?;
     shell.output_within(GONE, GUEST_LIMIT)?;
     shell.output("cd /var/log/xen")?;
     shell.must_print("grep -c 'ended: crash; Refuse' xend.log; cd /", "2")?;
+    shell.must_print("n", "4")?;
     nothing_is_left(shell)?;
     without_a_store(shell)
 }
