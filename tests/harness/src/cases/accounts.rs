@@ -1,6 +1,7 @@
 //! What `xentop` tells while domains compute: their time and that of idle processors is all the time there was, `xm
 //! list` tells the same of them, and with what their kernels tell as stolen and idle it is all of a guest's time.
 
+use super::guests::{GUEST_LIMIT, GUEST_PROMPT, leave};
 use super::guests_devices::in_guest;
 use super::pattern;
 use super::shell::Shell;
@@ -17,6 +18,10 @@ const MOST_OFF: f64 = 0.01;
 const MOST_BETWEEN: f64 = 20.0;
 /// Columns of the table behind that of virtual processors.
 const BEHIND_VCPUS: usize = 10;
+/// Between two looks at percents, in seconds; and by how many of them they may differ: `xm list` looks a little before and
+/// after `xentop`.
+const PERCENT_DELAY: u32 = 10;
+const MOST_OFF_PERCENT: f64 = 3.0;
 /// Of a guest that computes beside others, at least so much time is stolen, or nothing is seen of it.
 const LEAST_STOLEN: f64 = 0.1;
 /// `xm list` tells tenths of a second.
@@ -98,6 +103,48 @@ pub(super) fn are_those_of_xm(shell: &mut Shell) -> Result<(), Verdict> {
     Ok(())
 }
 
+/// What `xentop` tells of these domains in percent, each with what it has run by `xm list` meanwhile, and both with how much
+/// of the first domain's time that was: they run as steadily as they are made to.
+pub(super) fn percents_are_those_of_xm(shell: &mut Shell, names: &[&str]) -> Result<(), Verdict> {
+    let ran = "xm list --json | awk '/\"name\"/{n=$2}/cpu_seconds/{print n,$2}'";
+    shell.output(&format!("ran() {{ {ran} | tr -d '\",'; }}"))?;
+    shell.output("up() { cut -d' ' -f1 /proc/uptime; }")?;
+    let top = format!("xentop -b -i 2 -d {PERCENT_DELAY} >/tmp/top");
+    let lines = shell.output_within(&format!("up; ran; {top}; up; ran"), LIMIT)?;
+    let table = shell.output("cat /tmp/top")?;
+    for name in names {
+        let told = percent_of(&table, name);
+        let ran = percent_ran(&lines, name);
+        let (Some(told), Some(ran)) = (told, ran) else {
+            return Err(Verdict::Fail(format!("of {name}: {lines:?}, {table:?}")));
+        };
+        if (told - ran).abs() > MOST_OFF_PERCENT {
+            return Err(Verdict::Fail(format!(
+                "xentop tells {told} % of {name}, which has run {ran:.1} %"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The last that a table tells of a domain.
+fn percent_of(table: &[String], name: &str) -> Option<f64> {
+    let rows = table.iter().map(|line| line.split_whitespace());
+    let mut own = rows.filter_map(|mut words| (words.next()? == name).then_some(words));
+    own.next_back()?.nth(2)?.parse().ok()
+}
+
+/// Of what is printed before and after: the time, and name and seconds of each domain.
+fn percent_ran(lines: &[String], name: &str) -> Option<f64> {
+    let times: Vec<f64> = lines.iter().filter_map(|line| line.parse().ok()).collect();
+    let seconds = |line: &String| line.strip_prefix(name)?.trim().parse::<f64>().ok();
+    let ran: Vec<f64> = lines.iter().filter_map(seconds).collect();
+    match (times.as_slice(), ran.as_slice()) {
+        (&[began, ended], &[before, after]) => Some(100.0 * (after - before) / (ended - began)),
+        _ => None,
+    }
+}
+
 /// What a domain of one virtual processor has run, in seconds, by `xentop` and by `xm list`, while it does nothing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ran {
@@ -166,44 +213,57 @@ impl Told {
         }
     }
 
-    /// Whether with what the domain has run this is all there was.
-    fn is_all_there_was(self, ran: Ran) -> bool {
-        let sum = ran.top + self.stolen + self.idle;
-        (sum - self.uptime).abs() <= MOST_OFF * self.uptime
+    /// All there was but what it was idle and what was stolen.
+    fn rest(self) -> f64 {
+        self.uptime - self.idle - self.stolen
+    }
+
+    /// Whether with what the domain has run this is all there was. It has run as long as is told of the time within its two
+    /// looks at least, and at most as long as is told of the time around them.
+    fn is_all_there_was(self, around: Self, ran: Ran) -> bool {
+        let off = MOST_OFF * self.uptime;
+        ran.top >= self.rest() - off
+            && ran.top <= around.rest() + off
             && (ran.xm - ran.top).abs() <= TENTHS_S
             && self.stolen >= LEAST_STOLEN * self.uptime
     }
 }
 
-/// Makes a guest's shell, on whose console one is, ready for [`TELL`].
+/// Makes a guest's shell, on whose console one is, ready for [`TELL`], and has it tell for the first time.
 pub(super) fn prepare_to_tell(shell: &mut Shell) -> Result<(), Verdict> {
     let look = "look() { read up x </proc/uptime; read x of </proc/stat; }";
-    in_guest(shell, look).map(drop)
+    in_guest(shell, look)?;
+    in_guest(shell, TELL).map(drop)
 }
 
-/// A guest has told of its time at the beginning and at the end of some work, and did nothing before and since. What it
-/// had run before, what it told as stolen and idle, and what it has run now are one account.
+/// A guest has told of its time before one looked at what it had run, and at the beginning and at the end of some work. It
+/// tells once more. What was stolen from it, what it was idle, and what it has run are one account: work and all that was
+/// typed to have it done.
 pub(super) fn are_those_of_guest(
     shell: &mut Shell,
     name: &str,
     before: Ran,
 ) -> Result<(), Verdict> {
     let now = Ran::look(shell, name)?;
+    shell.send(&format!("xm console {name}\n\n"))?;
+    shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
+    in_guest(shell, TELL)?;
+    leave(shell)?;
     let lines = shell.output(&format!("grep -o 't1 .*' guest-{name}.log"))?;
     let told: Vec<_> = lines.iter().filter_map(|line| Told::of(line)).collect();
-    let &[began, ended] = told.as_slice() else {
+    let &[first, began, ended, last] = told.as_slice() else {
         return Err(Verdict::Fail(format!("{name} tells {lines:?}")));
     };
-    let told = ended.since(began);
+    let (told, around) = (ended.since(began), last.since(first));
     let ran = Ran {
         top: now.top - before.top,
         xm: now.xm - before.xm,
     };
-    if told.is_all_there_was(ran) {
+    if told.is_all_there_was(around, ran) {
         return Ok(());
     }
     Err(Verdict::Fail(format!(
-        "{name} tells {told:?} of what is {ran:?}"
+        "{name} tells {told:?}, and {around:?} of the time around it, of what is {ran:?}"
     )))
 }
 
@@ -222,6 +282,19 @@ mod tests {
         let added = used_and_there(&first, &second, 2);
         assert!(matches!(added, Ok((used, there)) if used == 200.0 && there == 200.0));
         assert!(used_and_there(&first, "", 2).is_err());
+    }
+
+    #[test]
+    fn percents_are_read() {
+        let lines = |text: &str| -> Vec<String> { text.lines().map(str::to_owned).collect() };
+        let top = lines(
+            "NAME\n  a --b--r  1  0.0  5\n  ab --b--r  1  9.0  5\nNAME\n  a --b--r  3  21.5  5",
+        );
+        assert_eq!(percent_of(&top, "a"), Some(21.5));
+        assert_eq!(percent_of(&top, "b"), None);
+        let listed = lines("100.0\na 5.5\nab 1.0\n110.0\na 8.0\nab 1.0");
+        assert_eq!(percent_ran(&listed, "a"), Some(25.0));
+        assert_eq!(percent_ran(&listed[..4], "a"), None);
     }
 
     #[test]
@@ -249,17 +322,23 @@ mod tests {
         };
         let told = ended.since(began);
         let ran = |top: f64, xm: f64| Ran { top, xm };
-        assert!(told.is_all_there_was(ran(4.45, 4.5)), "{told:?}");
-        // Too much of all, and not what `xm list` tells.
-        assert!(!told.is_all_there_was(ran(4.6, 4.6)));
-        assert!(!told.is_all_there_was(ran(4.4, 4.6)));
-        assert!(!told.is_all_there_was(ran(4.45, 4.7)));
+        let around = Told {
+            uptime: 10.3,
+            ..told
+        };
+        assert!(told.is_all_there_was(around, ran(4.45, 4.5)), "{told:?}");
+        assert!(told.is_all_there_was(around, ran(4.75, 4.8)));
+        // Too little, too much, and not what `xm list` tells.
+        assert!(!told.is_all_there_was(around, ran(4.2, 4.2)));
+        assert!(!told.is_all_there_was(around, ran(4.85, 4.85)));
+        assert!(!told.is_all_there_was(told, ran(4.55, 4.55)));
+        assert!(!told.is_all_there_was(around, ran(4.45, 4.7)));
         let all_idle = Told {
             idle: told.idle + told.stolen,
             stolen: 0.0,
             ..told
         };
-        assert!(!all_idle.is_all_there_was(ran(4.45, 4.5)));
+        assert!(!all_idle.is_all_there_was(all_idle, ran(4.45, 4.5)));
         assert_eq!(Told::of("t1 10.50 100 0 50 800 0 0 0"), None);
         assert_eq!(Told::of("t1 10.50 100 0 x 800 0 0 0 1"), None);
     }

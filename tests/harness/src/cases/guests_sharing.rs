@@ -2,6 +2,7 @@
 //! say, and how the first domain's tools answer meanwhile.
 
 use super::Extent;
+use super::accounts;
 use super::guests_many::{case, number};
 use super::shell::Shell;
 use crate::suite::Case;
@@ -113,6 +114,7 @@ fn shares(shell: &mut Shell) -> Result<String, Verdict> {
     }
     let after = read(shell)?;
     let [light, heavy, capped, passed] = std::array::from_fn(|i| after[i] - before[i]);
+    accounts::percents_are_those_of_xm(shell, &["light", "heavy", "capped"])?;
     shell.output("for n in light heavy capped;do xm destroy $n;done")?;
     let cap = capped / passed * 100.0;
     let said = format!(
