@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 /// Longer than anything takes on a machine that is busy with much else.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A daemon in a directory of its own.
-pub struct Daemon {
+pub(crate) struct Daemon {
     /// Its own.
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// It runs in the foreground.
-    pub process: Child,
+    pub(crate) process: Child,
 }
 
 impl Daemon {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("xenstored-test-{}-{number}", std::process::id());
@@ -30,7 +30,7 @@ impl Daemon {
         Self { directory, process }
     }
 
-    pub fn command(directory: &Path) -> Command {
+    pub(crate) fn command(directory: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xenstored"));
         command
             .args(["--no-hypervisor", "--pid-file"])
@@ -41,7 +41,7 @@ impl Daemon {
         command
     }
 
-    pub fn spawn(directory: &Path) -> Child {
+    pub(crate) fn spawn(directory: &Path) -> Child {
         let process = Self::command(directory).arg("--no-fork").spawn().unwrap();
         let started = Instant::now();
         while UnixStream::connect(directory.join("socket")).is_err() {
@@ -51,7 +51,7 @@ impl Daemon {
         process
     }
 
-    pub fn restart(&mut self, signal: &str) {
+    pub(crate) fn restart(&mut self, signal: &str) {
         let number = self.process.id().to_string();
         let killed = Command::new("kill").args([signal, &number]).status();
         assert!(killed.unwrap().success());
@@ -59,7 +59,7 @@ impl Daemon {
         self.process = Self::spawn(&self.directory);
     }
 
-    pub fn client(&self, line: &str) -> Command {
+    pub(crate) fn client(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xenstore"));
         command
             .args(line.split(' ').filter(|word| !word.is_empty()))
@@ -67,12 +67,12 @@ impl Daemon {
         command
     }
 
-    pub fn output(&self, line: &str) -> Output {
+    pub(crate) fn output(&self, line: &str) -> Output {
         self.client(line).output().unwrap()
     }
 
     /// The standard output of a command that succeeds and complains of nothing.
-    pub fn run(&self, line: &str) -> String {
+    pub(crate) fn run(&self, line: &str) -> String {
         let output = self.output(line);
         let complaint = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{line}: {complaint}");
@@ -81,19 +81,19 @@ impl Daemon {
     }
 
     /// What a command complains of that fails with status 1 and prints nothing.
-    pub fn refused(&self, line: &str) -> String {
+    pub(crate) fn refused(&self, line: &str) -> String {
         let output = self.output(line);
         assert_eq!(output.status.code(), Some(1), "{line}");
         assert_eq!(output.stdout, b"", "{line}");
         String::from_utf8(output.stderr).unwrap()
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.join("log")).unwrap()
     }
 
     /// KiB of memory that the daemon has.
-    pub fn memory_kib(&self) -> u64 {
+    pub(crate) fn memory_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
         let number = line.unwrap().split_whitespace().nth(1);

@@ -16,10 +16,13 @@
 //! Stamps have 32 bits and are compared within half of that range, so no processor that runs a guest may
 //! be credited with a flush of 2^31 readings ago. A guest that only computes never flushes while
 //! another advances the clock as fast as it can. Once every 2^28 readings [`Begun::is_lap`] says that all
-//! that run one are to be asked. One that runs none is not asked, for however long: when it takes up a guest again it is credited
-//! with a present reading first ([`Processor::enter_guest`]), as nothing of a guest's has come to it since it flushed. Stamps that frames remember may be as old as they like: one that seems to lie in
-//! the future costs a flush that was not needed. Two of those can't be compared with each other: which is the
-//! later is told by their ages ([`FlushStamp::later`]).
+//! that run one are to be asked. One that runs none is not asked, for however long: when it takes up a guest again
+//! it is credited with a present reading first ([`Processor::enter_guest`]), as nothing of a guest's has come to it
+//! since it flushed.
+//!
+//! Stamps that frames remember may be as old as they like: one that seems to lie in the future costs a flush that was
+//! not needed. Two of those can't be compared with each other: which is the later is told by their ages
+//! ([`FlushStamp::later`]).
 
 #![forbid(unsafe_code)]
 

@@ -1,12 +1,10 @@
 //! Ends of domains, what is done then, and what a daemon finds that another has left.
 
-use super::{age, create, end, is_nothing_left};
+use super::{age, create, end, is_destroyed, is_nothing_left};
 use crate::config::domain::Action;
 use crate::xend::create::Start;
 use crate::xend::machine::Machine;
-use crate::xend::protocol::{Request, Response};
 use crate::xend::record::{self, Record};
-use crate::xend::server::answer;
 use crate::xend::testing::{World, config};
 
 #[test]
@@ -71,16 +69,7 @@ fn what_is_preserved_stays_until_it_is_destroyed() {
     let domid = xend.resolve("etch").unwrap().domid.unwrap();
     end(&world, &xend, domid, 3);
     assert_eq!(xend.resolve("etch").unwrap().state, "----c-");
-    assert_eq!(
-        answer(
-            &xend,
-            Request::Destroy {
-                domain: "etch".into()
-            }
-        ),
-        Response::Done
-    );
-    is_nothing_left(&world, &xend);
+    is_destroyed(&world, &xend);
 }
 
 #[test]

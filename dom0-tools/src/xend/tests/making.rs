@@ -1,6 +1,6 @@
 //! How domains are made, what is refused, and what is done to those that run.
 
-use super::{age, create, end, is_nothing_left};
+use super::{age, create, end, is_destroyed, is_nothing_left};
 use crate::config::domain::DomainConfig;
 use crate::xend::create::Start;
 use crate::xend::domains::state_of;
@@ -68,16 +68,7 @@ fn a_create_that_fails_at_any_step_leaves_nothing() {
     // Files, creation, set-up, building, some nodes, introduction, unpausing.
     assert!(step > 20, "{step}");
     world.state().refuse_at = None;
-    assert_eq!(
-        answer(
-            &xend,
-            Request::Destroy {
-                domain: "etch".into()
-            }
-        ),
-        Response::Done
-    );
-    is_nothing_left(&world, &xend);
+    is_destroyed(&world, &xend);
 }
 
 #[test]

@@ -6,7 +6,8 @@ mod making;
 
 use super::Xend;
 use super::create::Start;
-use super::protocol::{Fault, Response};
+use super::protocol::{Fault, Request, Response};
+use super::server::answer;
 use super::testing::{World, config};
 
 fn create(xend: &Xend, name: &str) -> Result<u16, Fault> {
@@ -35,6 +36,13 @@ fn end(world: &World, xend: &Xend, domid: u16, reason: u32) {
         .config
         .uuid;
     xend.see_to_end(uuid, domid);
+}
+
+/// The only domain, which is `etch`, is destroyed, and nothing of it is left.
+fn is_destroyed(world: &World, xend: &Xend) {
+    let domain = "etch".into();
+    assert_eq!(answer(xend, Request::Destroy { domain }), Response::Done);
+    is_nothing_left(world, xend);
 }
 
 fn is_nothing_left(world: &World, xend: &Xend) {

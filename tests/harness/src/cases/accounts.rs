@@ -219,11 +219,12 @@ impl Told {
     }
 
     /// Whether with what the domain has run this is all there was. It has run as long as is told of the time within its two
-    /// looks at least, and at most as long as is told of the time around them.
+    /// looks at least, and as long as is told of the time around them, in which it did little else.
     fn is_all_there_was(self, around: Self, ran: Ran) -> bool {
         let off = MOST_OFF * self.uptime;
         ran.top >= self.rest() - off
             && ran.top <= around.rest() + off
+            && ran.top >= around.rest() - MOST_OFF * around.uptime
             && (ran.xm - ran.top).abs() <= TENTHS_S
             && self.stolen >= LEAST_STOLEN * self.uptime
     }
@@ -326,13 +327,14 @@ mod tests {
             uptime: 10.3,
             ..told
         };
-        assert!(told.is_all_there_was(around, ran(4.45, 4.5)), "{told:?}");
+        assert!(told.is_all_there_was(around, ran(4.62, 4.7)), "{told:?}");
         assert!(told.is_all_there_was(around, ran(4.75, 4.8)));
         // Too little, too much, and not what `xm list` tells.
         assert!(!told.is_all_there_was(around, ran(4.2, 4.2)));
+        assert!(!told.is_all_there_was(around, ran(4.5, 4.5)));
         assert!(!told.is_all_there_was(around, ran(4.85, 4.85)));
         assert!(!told.is_all_there_was(told, ran(4.55, 4.55)));
-        assert!(!told.is_all_there_was(around, ran(4.45, 4.7)));
+        assert!(!told.is_all_there_was(around, ran(4.62, 4.8)));
         let all_idle = Told {
             idle: told.idle + told.stolen,
             stolen: 0.0,

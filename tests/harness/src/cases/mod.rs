@@ -30,6 +30,7 @@ pub mod guests_speed;
 pub mod guests_vcpus;
 mod kernel_log;
 pub mod kernels;
+mod kernels_known;
 pub mod keys;
 pub mod machines;
 mod manual;

@@ -4,8 +4,7 @@
 use super::super::prelude::*;
 use super::sleep_ms;
 use crate::clock::{self, MS};
-use crate::control::physical_processors;
-use crate::control::{DATA, Guest, info, sysctl};
+use crate::control::{DATA, Guest, info, physical_processors, sysctl};
 use guest_abi::payload::Payload;
 use guest_abi::sysctl::SysctlOp;
 use guest_abi::sysctl_cpu::CpuIdleTimes;

@@ -3,8 +3,7 @@
 
 use super::super::prelude::*;
 use super::{sleep_ms, spinning};
-use crate::control::physical_processors;
-use crate::control::{Guest, control, domctl};
+use crate::control::{Guest, control, domctl, physical_processors};
 use core::sync::atomic::{AtomicU64, Ordering};
 use guest_abi::bitmap::Bitmap;
 use guest_abi::domctl::DomctlOp;

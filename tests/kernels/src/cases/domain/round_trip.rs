@@ -4,8 +4,7 @@
 use super::super::prelude::*;
 use super::{sleep_ms, spinning};
 use crate::clock::{self, MS};
-use crate::control::physical_processors;
-use crate::control::{DATA, FRAMES, Guest, L1};
+use crate::control::{DATA, FRAMES, Guest, L1, physical_processors};
 use crate::memory::{KERNEL_RW, entry};
 use guest_abi::sched_op::{Poll, SchedOp};
 
