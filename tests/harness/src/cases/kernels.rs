@@ -242,26 +242,25 @@ fn judge(
         0 => None,
         bytes => Some(ram_disk(bytes).map_err(Verdict::NoVerdict)?),
     };
-    let mut run = match hypervisor {
+    let medium = match hypervisor {
         Hypervisor::Paravane => {
-            let mut recipe = Recipe::new(image, options.clone());
+            let mut recipe = Recipe::new(image, options);
             recipe.modules.push((module, line));
             recipe
                 .modules
                 .extend(ram_disk.map(|file| (file, String::new())));
-            context.boot(&qemu, &machine, &recipe)?
+            Medium::Disc(context.iso(&recipe)?)
         }
-        Hypervisor::Reference => {
-            let medium = Medium::Direct {
-                image: image.into(),
-                options: options.clone(),
-                module,
-                line,
-                ram_disk,
-            };
-            context.boot_from(&qemu, &machine, &medium)?
-        }
+        Hypervisor::Reference => Medium::Direct {
+            image: image.into(),
+            options,
+            module,
+            line,
+            ram_disk,
+        },
     };
+    let boot = || context.boot_from(&qemu, &machine, &medium);
+    let mut run = boot()?;
 
     let said =
         Regex::new(r"(VERDICT: (PASS|FAIL|SKIP) \S+?|EXPECT \w+ \S+|Hardware Dom0 \w+|(PANIC|Panic) on CPU.*)(: .*)?$")
@@ -289,25 +288,21 @@ fn judge(
         if case.ram_disk != 0 {
             taken_over(&run)?;
         }
-        audited(&mut run, 0)?;
+        audited(&mut run)?;
     }
     if case.ending == Ending::AnythingAgain && !verdict.is_failure() {
-        return again(
-            &mut run,
-            hypervisor,
-            case,
-            Duration::from_secs(seconds.into()),
-        );
+        drop(run);
+        return again(boot, hypervisor, Duration::from_secs(seconds.into()));
     }
     Ok(verdict)
 }
 
-/// Boots the machine anew after each end of its domain, until what came between the line that tells of the end and that end has
-/// taken long enough.
+/// Boots machines, one after another's end of its domain, until what came between the line that tells of the end and that end has
+/// taken long enough. Each is a new one: what a first domain has written to the clock's memory is there after a reset, and may keep
+/// the firmware from booting.
 fn again(
-    run: &mut Run,
+    boot: impl Fn() -> Result<Run, Verdict>,
     hypervisor: Hypervisor,
-    case: &catalogue::Case,
     wanted: Duration,
 ) -> Result<Verdict, Verdict> {
     /// Nobody waits for ever for kernels that end at once.
@@ -315,18 +310,13 @@ fn again(
     let expect = super::pattern(r"EXPECT ANYTHING|(?i:panic on cpu)")?;
     let mut spent = Duration::ZERO;
     for booted in 2..=MOST {
-        // Off, it is stopped as well.
-        for command in ["system_reset", "cont"] {
-            run.command_monitor(command)
-                .map_err(|error| Verdict::NoVerdict(format!("QEMU's monitor: {error}")))?;
-        }
-        let first = run.lines().len();
+        let mut run = boot()?;
         let begin = run
             .wait_for(&expect, VERDICT_LIMIT)
             .map_err(|missing| no_line("the next boot's hostile kernel", &missing))?;
         let verdict = match begin.text.to_lowercase().contains("panic on cpu") {
             true => Verdict::Fail(format!("the hypervisor died: '{}'", begin.text)),
-            false => ended(run, hypervisor, case.ending)?,
+            false => ended(&mut run, hypervisor, Ending::AnythingAgain)?,
         };
         if verdict.is_failure() {
             return Ok(verdict);
@@ -334,7 +324,7 @@ fn again(
         let end = run.lines().last().map_or(begin.at, |line| line.at);
         spent += end.saturating_sub(begin.at).min(LONGEST_HARM);
         if hypervisor == Hypervisor::Paravane {
-            audited(run, first)?;
+            audited(&mut run)?;
         }
         if spent >= wanted {
             let seconds = spent.as_secs_f32();
@@ -383,12 +373,12 @@ fn taken_over(run: &Run) -> Result<(), Verdict> {
     }
 }
 
-/// Whether the books of memory were right when the domain had ended, by what is said from line `from` on.
-fn audited(run: &mut Run, from: usize) -> Result<(), Verdict> {
+/// Whether the books of memory were right when the domain had ended.
+fn audited(run: &mut Run) -> Result<(), Verdict> {
     const MARK: &str = "Frame audit: ";
     let last = super::pattern(r"Frame audit: (\d+ findings|not done)|PANIC on CPU")?;
     let said = |run: &Run| {
-        let mut lines = run.lines().iter().skip(from);
+        let mut lines = run.lines().iter();
         lines.find(|line| last.is_match(&line.text)).cloned()
     };
     let line = match said(run) {
@@ -400,7 +390,7 @@ fn audited(run: &mut Run, from: usize) -> Result<(), Verdict> {
     if line.text.contains("Frame audit: 0 findings") {
         return Ok(());
     }
-    let lines = run.lines().iter().skip(from);
+    let lines = run.lines().iter();
     let mut findings = lines.filter(|line| line.text.contains(MARK));
     let first = findings.next().map_or("", |line| line.text.trim_end());
     Err(Verdict::Fail(format!(
