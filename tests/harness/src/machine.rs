@@ -218,6 +218,32 @@ impl Medium {
 }
 
 impl Machine {
+    /// This one with its time going by instructions and nothing else, so that it is the same however busy the host is: each takes two to
+    /// the power of `shift` ns, and nobody waits for time that is left. Several processors take turns, so what one does takes longer
+    /// while others are not idle. [`Qemu::that_counts`] runs it.
+    #[must_use]
+    pub fn by_instructions(mut self, shift: u32) -> Self {
+        self.threads = Threads::One;
+        self.extra
+            .extend(["-icount".into(), format!("shift={shift},sleep=off")]);
+        if self.processors > 1 {
+            // One thread emulates them all, each for its part of the time to the next timer's end, which may be milliseconds. This is
+            // a timer of some 2000 instructions: nothing is connected to the network whose packets it keeps.
+            self.extra.extend([
+                "-netdev".into(),
+                "user,id=nothing,restrict=on".into(),
+                "-object".into(),
+                format!(
+                    "filter-buffer,id=turns,netdev=nothing,interval={}",
+                    2 << shift
+                ),
+            ]);
+            // Those that share time fairly read it for the timer of an x2APIC where they have forbidden themselves to, and end.
+            self.cpu += ",-x2apic";
+        }
+        self
+    }
+
     /// QEMU's arguments: this machine, booting from `medium`, with its serial line on standard input and output and
     /// its monitor on the socket `monitor`.
     pub fn arguments(&self, medium: &Medium, monitor: &Path) -> Vec<OsString> {

@@ -16,6 +16,8 @@ pub struct Qemu {
 const FIRST_WITH_X2APIC: (u32, u32) = (9, 0);
 /// The first version that gives a software interrupt that a gate refuses the gate's number as error code, not twice it.
 const FIRST_WITH_RIGHT_INTERRUPTS: (u32, u32) = (8, 0);
+/// The first version that divides the time to the next timer's end, where it counts instructions, among the processors.
+const FIRST_WITH_FAIR_TURNS: (u32, u32) = (8, 1);
 
 impl Qemu {
     /// The QEMU of this name or path, if it starts.
@@ -47,6 +49,15 @@ impl Qemu {
             FIRST_WITH_RIGHT_INTERRUPTS,
             "gives INT n its right error code",
         )
+    }
+
+    /// One for [`Machine::by_instructions`](crate::machine::Machine::by_instructions), of so many processors: several have to take
+    /// turns.
+    pub fn that_counts(processors: u32) -> Result<Self, String> {
+        match processors {
+            1 => Self::installed(),
+            _ => Self::from_version(FIRST_WITH_FAIR_TURNS, "shares counted time fairly"),
+        }
     }
 
     /// One of this version or a later one: the installed one, the one that the environment's `NEWER_QEMU` names, or

@@ -401,7 +401,9 @@ cases! {
     "domain/privileged-calls" = domain::privileged_calls;
     "domain/privileges" = domain::privileges;
     "domain/round-trip" = domain::round_trip, under("sched=credit");
+    "domain/round-trip-exact" = domain::round_trip, by_instructions(()), on_many(()), under("sched=credit");
     "domain/shares" = domain::shares, on_many(()), under("sched=credit");
+    "domain/shares-exact" = domain::shares, by_instructions(()), on_many(()), under("sched=credit");
     "domain/shutdown" = domain::shutdown, on_many(());
     "domain/suspend" = domain::suspend, on_many(());
     "domain/table-stores" = domain::table_stores;

@@ -26,6 +26,7 @@ const CREDIT: &str = " sched=credit";
 const WAKE_UPS: Comparison = Comparison {
     subject: Subject {
         test: "domain/round-trip",
+        processors: 1,
         options: CREDIT,
         reference_may_fail: false,
     },
@@ -42,6 +43,7 @@ const WAKE_UPS: Comparison = Comparison {
 const SHARES: Comparison = Comparison {
     subject: Subject {
         test: "domain/shares",
+        processors: 1,
         options: CREDIT,
         reference_may_fail: true,
     },
@@ -52,6 +54,7 @@ const SHARES: Comparison = Comparison {
 const CAPS: Comparison = Comparison {
     subject: Subject {
         test: "domain/cap",
+        processors: 1,
         options: CREDIT,
         reference_may_fail: true,
     },
@@ -61,15 +64,36 @@ const CAPS: Comparison = Comparison {
     more: (0, 3),
 };
 
+/// The same on two processors. Counted time is shared there among those that are busy, an emulated one that sets its timer has more of
+/// it than others, and one that waits for another one waits for its turn: beside others, what is two processors' work, here, takes longer than
+/// what is one's, there.
+const WAKE_UPS_ON_TWO: Comparison = Comparison {
+    subject: Subject {
+        processors: 2,
+        ..WAKE_UPS.subject
+    },
+    more: (60, 0),
+    ..WAKE_UPS
+};
+const SHARES_ON_TWO: Comparison = Comparison {
+    subject: Subject {
+        processors: 2,
+        ..SHARES.subject
+    },
+    ..SHARES
+};
+
 /// How long a guest takes to answer an event, and how late the first domain is woken, beside others that always want to run.
 pub(super) fn wake_ups() -> Case {
     case("costs/wake-ups-beside-others", WAKE_UPS)
 }
 
-/// How far shares and caps are from what was asked for. It takes minutes.
-pub(super) fn sharing() -> [Case; 2] {
+/// How far shares and caps are from what was asked for, and what two processors do. It takes minutes.
+pub(super) fn sharing() -> [Case; 4] {
     [
+        case("costs/wake-ups-beside-others-2cpu", WAKE_UPS_ON_TWO),
         case("costs/shares-beside-reference", SHARES),
+        case("costs/shares-beside-reference-2cpu", SHARES_ON_TWO),
         case("costs/caps-beside-reference", CAPS),
     ]
 }

@@ -23,6 +23,8 @@ const TABLE: &str = "docs/PERFORMANCE.md";
 pub(super) struct Subject {
     /// The kernel's case.
     pub(super) test: &'static str,
+    /// Of the machine.
+    pub(super) processors: u32,
     /// More options of the hypervisor.
     pub(super) options: &'static str,
     /// Whether the reference may fail in the end, having measured: what the kernel asks of us is more than it does.
@@ -31,6 +33,7 @@ pub(super) struct Subject {
 
 const SERVICES: Subject = Subject {
     test: MEASUREMENTS[0].name,
+    processors: 1,
     options: " sched=credit",
     reference_may_fail: false,
 };
@@ -148,12 +151,13 @@ pub(super) fn measure(
     hypervisor: Hypervisor,
     subject: Subject,
 ) -> Result<Vec<(String, u64)>, Verdict> {
-    let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
+    let qemu = Qemu::that_counts(subject.processors).map_err(Verdict::Skipped)?;
     let machine = Machine {
-        extra: vec!["-icount".into(), "shift=0,sleep=off".into()],
+        processors: subject.processors,
         ..Machine::default()
     };
-    let line = format!("test={}", subject.test);
+    let machine = machine.by_instructions(0);
+    let line = format!("test={} processors={}", subject.test, subject.processors);
     let module = PathBuf::from("build/kernels").join(Kernel::Plain.file_name());
     let image = hypervisor.image();
     let options = format!("{}{}", hypervisor.options(), subject.options);

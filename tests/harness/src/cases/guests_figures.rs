@@ -105,19 +105,12 @@ fn compare(context: &Context<'_>) -> Result<Verdict, Verdict> {
 fn measure(context: &Context<'_>, hypervisor: Hypervisor) -> Result<[Figure; NR_STEPS], Verdict> {
     let drive = format!("file={DISK},if=none,id=figures,format=raw,snapshot=on");
     let machine = Machine {
-        extra: [
-            "-drive",
-            &drive,
-            "-device",
-            "virtio-blk-pci,drive=figures",
-            // Its clock counts instructions, a nanosecond each.
-            "-icount",
-            "shift=0,sleep=off",
-        ]
-        .map(String::from)
-        .to_vec(),
+        extra: ["-drive", &drive, "-device", "virtio-blk-pci,drive=figures"]
+            .map(String::from)
+            .to_vec(),
         ..Machine::default()
-    };
+    }
+    .by_instructions(0);
     let boot = Boot {
         hypervisor,
         words: " rdinit=/stock-init",

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-const INITRD: &str = "build/tiny-guests/initrd";
+pub(super) const INITRD: &str = "build/tiny-guests/initrd";
 /// Guests that come and go, all asked for and else.
 const CYCLES: (u32, u32) = (200, 16);
 /// Guests with disks and networks that come and go, where all is asked for: each takes many times as long.
@@ -97,24 +97,34 @@ fn case_on(
 }
 
 fn boot(context: &Context<'_>, extra: Vec<String>) -> Result<Shell, Verdict> {
-    let made = Command::new("tests/tiny-guests")
-        .output()
-        .map_err(|error| Verdict::NoVerdict(format!("tests/tiny-guests: {error}")))?;
-    if !made.status.success() {
-        let why = String::from_utf8_lossy(&made.stderr).trim().to_string();
-        return Err(Verdict::Skipped(why));
-    }
-    let machine = Machine {
-        board: Board::Q35,
-        processors: 2,
-        extra,
-        ..Machine::default()
-    };
+    make()?;
+    let machine = Machine { extra, ..machine() };
     Boot {
         initrd: Some(Path::new(INITRD)),
         ..Boot::of(&machine)
     }
     .shell(context)
+}
+
+/// Makes what is booted.
+pub(super) fn make() -> Result<(), Verdict> {
+    let made = Command::new("tests/tiny-guests")
+        .output()
+        .map_err(|error| Verdict::NoVerdict(format!("tests/tiny-guests: {error}")))?;
+    if made.status.success() {
+        return Ok(());
+    }
+    let why = String::from_utf8_lossy(&made.stderr).trim().to_string();
+    Err(Verdict::Skipped(why))
+}
+
+/// What it is booted on.
+pub(super) fn machine() -> Machine {
+    Machine {
+        board: Board::Q35,
+        processors: 2,
+        ..Machine::default()
+    }
 }
 
 /// Guests come and go, tools and `xend` are killed meanwhile: what is left is what was there.

@@ -3,11 +3,16 @@
 
 use super::Extent;
 use super::accounts;
-use super::guests_many::{case, number};
-use super::shell::Shell;
-use crate::suite::Case;
+use super::guests_many::{INITRD, case, machine, make, number};
+use super::kernels::Hypervisor;
+use super::shell::{Boot, Shell};
+use crate::suite::{Case, Context};
 use crate::verdict::Verdict;
+use std::path::Path;
 use std::time::Duration;
+
+/// The reference's tools, with the same guests.
+const STOCK_INITRD: &str = "build/tiny-guests/stock-initrd";
 
 /// Guests that compute, beside the first domain, on two processors.
 const HOGS: u32 = 16;
@@ -26,35 +31,20 @@ const CAP_PERCENT: f64 = 2.0;
 /// All cases. What tiny kernels show of weights and caps is shown always; this takes minutes.
 pub fn cases(extent: Extent) -> Vec<Case> {
     match extent {
-        Extent::WholeProduct => vec![case("hogs", hogs), case("configured-shares", shares)],
+        Extent::WholeProduct => vec![
+            case("hogs", hogs),
+            case("configured-shares", shares),
+            Case::new("guests/hogs-beside-reference", |context| {
+                hogs_beside_reference(context).unwrap_or_else(|verdict| verdict)
+            }),
+        ],
         Extent::AllPairs => Vec::new(),
     }
 }
 
 /// The first domain's tools answer while every processor is wanted by many.
 fn hogs(shell: &mut Shell) -> Result<String, Verdict> {
-    shell.output("t() { time -p xm list 2>&1 >/dev/null;}")?;
-    let alone = median_of_list(shell)?;
-    // They begin together: who creates the last would have to share with all others.
-    let create = "xm create -qp tiny name=hog$i extra=\"$h\"";
-    shell.output("h='test=guest/hog end=domain'")?;
-    shell.output_within(
-        &format!("for i in $(seq {HOGS});do {create}||break;done"),
-        CREATE_LIMIT,
-    )?;
-    shell.output_within(
-        &format!("for i in $(seq {HOGS});do xm unpause hog$i||break;done"),
-        CREATE_LIMIT,
-    )?;
-    shell.must_print("xm list | grep -c '^hog.* [-r]-----'", &HOGS.to_string())?;
-    let beside = median_of_list(shell)?;
-    // They have all run meanwhile.
-    let idle = "xm list | awk '/^hog/ && $6 < 0.1' | wc -l";
-    shell.must_print(idle, "0")?;
-    shell.output_within(
-        &format!("for i in $(seq {HOGS});do xm destroy hog$i||break;done"),
-        CREATE_LIMIT,
-    )?;
+    let [alone, beside] = time_list(shell, "xm")?;
     let said = format!(
         "xm list takes {beside:.2} s beside {HOGS} guests that compute, {alone:.2} s alone"
     );
@@ -62,6 +52,74 @@ fn hogs(shell: &mut Shell) -> Result<String, Verdict> {
         return Err(Verdict::TooSlow(said));
     }
     Ok(said)
+}
+
+/// They do so no later than the reference's on the reference, one after the other on the same machine.
+fn hogs_beside_reference(context: &Context<'_>) -> Result<Verdict, Verdict> {
+    make()?;
+    if !Path::new(STOCK_INITRD).exists() {
+        return Err(Verdict::Skipped(format!(
+            "there is no {STOCK_INITRD}: tests/stock-tools makes what it is made of"
+        )));
+    }
+    let machine = machine();
+    let boot = Boot {
+        initrd: Some(Path::new(INITRD)),
+        ..Boot::of(&machine)
+    };
+    let ours = time_list(&mut boot.shell(context)?, "xm")?;
+    let boot = Boot {
+        hypervisor: Hypervisor::Reference,
+        options: " sched=credit",
+        words: " rdinit=/stock-init",
+        initrd: Some(Path::new(STOCK_INITRD)),
+        ..Boot::of(&machine)
+    };
+    let reference = time_list(&mut boot.shell(context)?, "xl")?;
+    let said = format!(
+        "beside {HOGS} guests that compute xm list takes {:.2} s, alone {:.2} s; on the reference xl list {:.2} s and {:.2} s",
+        ours[1], ours[0], reference[1], reference[0]
+    );
+    Ok(if ours[1] <= reference[1] {
+        Verdict::Pass(said)
+    } else {
+        Verdict::TooSlow(said)
+    })
+}
+
+/// How long `tool list` takes alone, and beside the guests that compute, in seconds by the clock.
+fn time_list(shell: &mut Shell, tool: &str) -> Result<[f64; 2], Verdict> {
+    shell.output(&format!("t() {{ time -p {tool} list 2>&1 >/dev/null;}}"))?;
+    let alone = median_of_list(shell)?;
+    // The last word on each counts, for either tool.
+    shell.output("h='extra=\"test=guest/hog end=domain\"'")?;
+    shell.output("c() { cat /etc/xen/tiny;echo name=\\\"hog$1\\\";echo \"$h\";}")?;
+    // They begin together: who creates the last would have to share with all others.
+    shell.output_within(
+        &format!(
+            "for i in $(seq {HOGS});do c $i >/tmp/h;{tool} create -qp /tmp/h||break;done 2>/tmp/e;cat /tmp/e"
+        ),
+        CREATE_LIMIT,
+    )?;
+    shell.output_within(
+        &format!("for i in $(seq {HOGS});do {tool} unpause hog$i||break;done"),
+        CREATE_LIMIT,
+    )?;
+    shell.must_print(
+        &format!("{tool} list | grep -c '^hog.* [-r]-----'"),
+        &HOGS.to_string(),
+    )?;
+    let beside = median_of_list(shell)?;
+    // They have all run meanwhile.
+    shell.must_print(
+        &format!("{tool} list | awk '/^hog/ && $6 < 0.1' | wc -l"),
+        "0",
+    )?;
+    shell.output_within(
+        &format!("for i in $(seq {HOGS});do {tool} destroy hog$i||break;done"),
+        CREATE_LIMIT,
+    )?;
+    Ok([alone, beside])
 }
 
 /// Seconds by the clock.

@@ -32,8 +32,8 @@ const VERDICT_LIMIT: Duration = Duration::from_secs(90);
 const EXIT_LIMIT: Duration = Duration::from_secs(10);
 /// How long cases run that take their time, where all of it is asked for.
 const LONG_S: u32 = 60;
-/// Each instruction takes 4 ns, and nobody waits for time that is left.
-const COUNTING: [&str; 2] = ["-icount", "shift=2,sleep=off"];
+/// Where instructions are counted, each takes two to this power, in ns.
+const COUNTED_SHIFT: u32 = 2;
 /// For a domain that nobody knows the end of.
 const LOST_LIMIT: Duration = Duration::from_secs(30);
 /// What such a domain's harm counts for at most.
@@ -136,11 +136,7 @@ pub fn on_test_image() -> (Vec<Case>, Vec<Case>) {
 fn cases_of(list: &'static [catalogue::Case], hypervisor: Hypervisor, extent: Extent) -> Vec<Case> {
     let mut cases = Vec::new();
     for case in list {
-        // Where time goes by instructions, the processors take turns on one thread of the emulator; with two of them, the reference
-        // hears some of its timers 90 ms late, when the other's turn has ended.
-        let takes_turns = case.counts_instructions && hypervisor == Hypervisor::Reference;
         let counts: &[u32] = match (extent, case.is_about_processors) {
-            (Extent::WholeProduct, _) if takes_turns => &FEWEST_PROCESSORS,
             (Extent::WholeProduct, _) => &PROCESSORS,
             (Extent::AllPairs, true) => &FEW_PROCESSORS,
             (Extent::AllPairs, false) => &FEWEST_PROCESSORS,
@@ -174,13 +170,10 @@ fn judge(
 ) -> Result<Verdict, Verdict> {
     let installed = || Qemu::installed().map_err(Verdict::NoVerdict);
     let qemu = match case.wants_right_interrupts {
+        _ if case.counts_instructions => Qemu::that_counts(processors).map_err(Verdict::Skipped)?,
         // Without one, the kernel finds out and says so.
         true => Qemu::with_right_interrupts().or_else(|_| installed())?,
         false => installed()?,
-    };
-    let by_instructions: &[&str] = match case.counts_instructions {
-        true => &COUNTING,
-        false => &[],
     };
     let usual = Machine::default();
     let machine = Machine {
@@ -197,10 +190,13 @@ fn judge(
             .devices
             .iter()
             .flat_map(|device| ["-device", device])
-            .chain(by_instructions.iter().copied())
             .map(String::from)
             .collect(),
         ..usual
+    };
+    let machine = match case.counts_instructions {
+        true => machine.by_instructions(COUNTED_SHIFT),
+        false => machine,
     };
     let module = PathBuf::from("build/kernels").join(case.kernel.file_name());
     // On our own image the hypervisor has the last word: the audit.

@@ -28,11 +28,10 @@ fn messages_are_held_back(context: &Context<'_>) -> Result<Verdict, Verdict> {
     const SAID: &str = "messages of 0000:00:06.0: more than 200 within 1 ms: masked for 1 ms";
     let qemu = Qemu::installed().map_err(Verdict::NoVerdict)?;
     let machine = Machine {
-        extra: ["-icount", "shift=0,sleep=off", "-device", "edu,addr=6"]
-            .map(Into::into)
-            .to_vec(),
+        extra: ["-device", "edu,addr=6"].map(Into::into).to_vec(),
         ..Machine::default()
-    };
+    }
+    .by_instructions(0);
     let options = "console=com1 loglvl=all noreboot dom0_mem=64M frame_audit";
     let mut recipe = Recipe::new(IMAGE, options.to_string());
     let module = PathBuf::from("build/kernels").join(Kernel::Plain.file_name());
