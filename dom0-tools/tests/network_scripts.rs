@@ -183,6 +183,62 @@ fn bridges_without_a_card_and_those_of_others() {
 }
 
 #[test]
+fn a_bridge_of_guests_has_no_address_but_its_own() {
+    prints(
+        "
+        v6() { ip -o -6 addr show dev xenbr0 | wc -l; }
+        run network-bridge start netdev=none bridge=xenbr0
+        addresses xenbr0; v6; cat /proc/sys/net/ipv6/conf/xenbr0/accept_ra
+        run network-bridge stop netdev=none bridge=xenbr0
+        run network-bridge start netdev=none bridge=xenbr0 address=10.9.0.1/24
+        addresses xenbr0; routes
+        run network-bridge stop netdev=none bridge=xenbr0
+        routes; ls /run/xen-hotplug
+        run network-bridge start netdev=none bridge=xenbr0 address=10.9.0.256/24 2>/run/said || echo status $?
+        cat /run/said | cut -d: -f1-2; ls /run/xen-hotplug; ls /sys/class/net | grep xenbr || true
+        card eth0
+        run network-bridge start netdev=eth0 address=10.9.0.1/24 || echo status $?
+        ",
+        &[
+            "0",
+            "0",
+            "10.9.0.1/24",
+            "10.9.0.0/24 dev xenbr0 proto kernel scope link src 10.9.0.1",
+            "status 1",
+            "network-bridge: ip addr add 10.9.0.256/24 dev xenbr0",
+            "status 1",
+            "error: network-bridge: address=10.9.0.1/24: the bridge has those of eth0; with netdev=none it has its own",
+        ],
+    );
+}
+
+#[test]
+fn a_bridge_of_guests_that_others_use_is_theirs() {
+    for (used, is_left) in [
+        ("true", false),
+        ("ip addr add 10.6.0.1/24 dev xenbr0", true),
+        ("card eth0; ip link set eth0 master xenbr0", true),
+        ("ip addr del 10.9.0.1/24 dev xenbr0", true),
+    ] {
+        let commands = format!(
+            "
+            run network-bridge start netdev=none bridge=xenbr0 address=10.9.0.1/24
+            {used}
+            run network-bridge stop netdev=none bridge=xenbr0
+            ls /sys/class/net | grep xenbr || true
+            ls /run/xen-hotplug
+            run network-bridge stop netdev=none bridge=xenbr0
+            "
+        );
+        let left: &[&str] = match is_left {
+            true => &["xenbr0 has become others', and stays", "xenbr0"],
+            false => &[],
+        };
+        prints(&commands, left);
+    }
+}
+
+#[test]
 fn a_guest_is_plugged_into_its_bridge() {
     prints(
         "

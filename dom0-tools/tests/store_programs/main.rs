@@ -3,4 +3,5 @@
 mod clients;
 mod consoles;
 mod daemon;
+mod hotplug_cleanup;
 mod serving;

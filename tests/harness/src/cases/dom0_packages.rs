@@ -52,6 +52,43 @@ pub(super) fn packages() -> Result<Vec<PathBuf>, Verdict> {
         .collect()
 }
 
+/// A network card in a slot of its own, on a network whose router is 192.168.1.1: Debian calls it enp1s0.
+pub(super) fn card() -> Vec<String> {
+    let words = [
+        ["-netdev", "user,id=net,net=192.168.1.0/24,host=192.168.1.1"],
+        ["-device", "pcie-root-port,id=behind,chassis=1"],
+        ["-device", "virtio-net-pci,netdev=net,bus=behind,romfile="],
+    ];
+    words.concat().into_iter().map(str::to_owned).collect()
+}
+
+/// The machine's own network: an address and a way by the card.
+const OWN_NETWORK: &str = "cat >/etc/network/interfaces.d/card <<END
+auto enp1s0
+iface enp1s0 inet static
+    address 192.168.1.10/24
+    gateway 192.168.1.1
+END
+ifup enp1s0";
+/// What is known of it.
+const NETWORK: &str = "network() { ip -o -4 addr show dev enp1s0 | awk '{ print $2, $4 }'; ip route | sed 's/ *$//'; \
+     ls -d /sys/class/net/enp1s0/master 2>&1; }";
+
+/// The bridge of guests is there, without a card or an address, and so many guests on it; the machine's own network is what
+/// it was.
+fn bridge_is_apart(shell: &mut Shell, guests: u32) -> Result<(), Verdict> {
+    shell.must_print("ls /sys/class/net/xenbr0/brif | wc -l", &guests.to_string())?;
+    shell.must_print("ls /sys/class/net/xenbr0/brif | grep -vc ^vif; true", "0")?;
+    shell.must_print("ip -o addr show dev xenbr0 | wc -l", "0")?;
+    network_is_as_it_was(shell)
+}
+
+fn network_is_as_it_was(shell: &mut Shell) -> Result<(), Verdict> {
+    shell.output(NETWORK)?;
+    shell.output("network | diff - own-network")?;
+    shell.output("ping -c 2 192.168.1.1 >ping").map(drop)
+}
+
 fn are_installed(context: &Context<'_>) -> Result<Verdict, Verdict> {
     let blocks = commands_of(MANUAL, SECTION)?;
     let [install, look, first, purge] = blocks.as_slice() else {
@@ -65,9 +102,17 @@ fn are_installed(context: &Context<'_>) -> Result<Verdict, Verdict> {
         disc.modules.push((package, String::new()));
     }
     let disk = OwnDisk::new("packages.img")?;
-    let start = || disk.start_with(context, MEMORY_MIB, &disc, Vec::new());
+    let start = || disk.start_with(context, MEMORY_MIB, &disc, card());
 
     let mut plain = plain_debian(start()?)?;
+    type_block(
+        &mut plain,
+        &OWN_NETWORK.lines().map(str::to_owned).collect::<Vec<_>>(),
+    )?;
+    plain.output(NETWORK)?;
+    plain.output(
+        "network >own-network; grep -q '^default via 192.168.1.1 dev enp1s0' own-network",
+    )?;
     // As if they had been copied there.
     plain.output("mount -o ro /dev/sr0 /mnt")?;
     plain.output("cp /mnt/boot/module0 paravane-hypervisor.deb")?;
@@ -82,7 +127,9 @@ fn are_installed(context: &Context<'_>) -> Result<Verdict, Verdict> {
     must_be_first_domain(&mut shell)?;
     let seconds = shell.after.as_secs_f64();
     daemons_run(&mut shell)?;
+    bridge_is_apart(&mut shell, 0)?;
     guest_lives(&mut shell, first)?;
+    bridge_is_apart(&mut shell, 1)?;
     update_leaves_guests(&mut shell)?;
     type_each(&mut shell, purge)?;
     nothing_is_left(&mut shell)?;
@@ -123,7 +170,7 @@ fn daemons_run(shell: &mut Shell) -> Result<(), Verdict> {
     shell.must_print("test -s /var/log/xen/console/hypervisor.log; echo $?", "0")
 }
 
-/// The manual's guest comes to its shell, and sees its disk.
+/// The manual's guest comes to its shell, and sees its disk and its interface.
 pub(super) fn guest_lives(shell: &mut Shell, commands: &[String]) -> Result<(), Verdict> {
     type_block(shell, commands)?;
     shell.send("xm console first\n")?;
@@ -133,6 +180,9 @@ pub(super) fn guest_lives(shell: &mut Shell, commands: &[String]) -> Result<(), 
         .map_err(|missing| no_line("the guest's shell", &missing))?;
     shell.send("until cat /sys/block/xvda/size; do sleep 1; done\n")?;
     shell.must_say_within("131072$", COMMAND_LIMIT)?;
+    // And its interface, which is on the bridge.
+    shell.send("until cat /sys/class/net/e*/address; do sleep 1; done\n")?;
+    shell.must_say_within("^00:16:3e:", COMMAND_LIMIT)?;
     leave(shell)
 }
 
@@ -150,6 +200,7 @@ fn update_leaves_guests(shell: &mut Shell) -> Result<(), Verdict> {
         )));
     }
     shell.must_print("xm list | awk '$1 == \"first\" { print $2 }'", "1")?;
+    bridge_is_apart(shell, 1)?;
     // Its RAM disk has nothing that would shut it down.
     shell.output("xm destroy first").map(|_| ())
 }
@@ -158,6 +209,8 @@ fn update_leaves_guests(shell: &mut Shell) -> Result<(), Verdict> {
 fn nothing_is_left(shell: &mut Shell) -> Result<(), Verdict> {
     shell.must_print("grep -i paravane /boot/grub/grub.cfg | wc -l", "0")?;
     shell.must_print("pgrep -f 'sbin/xen[dsc]' | wc -l", "0")?;
+    shell.must_print("ip -o link show type bridge | wc -l", "0")?;
+    network_is_as_it_was(shell)?;
     let written = shell.output("ls -d /var/xen /var/*/xen* 2>/dev/null; true")?;
     if !written.is_empty() {
         return Err(Verdict::Fail(format!("the daemons have left {written:?}")));

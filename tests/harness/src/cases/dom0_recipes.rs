@@ -7,9 +7,9 @@ use super::dom0_disk::{
     COMMAND_LIMIT, MANUAL as INSTALLING, OwnDisk, log_in, must_be_first_domain, plain_debian,
     turn_off, type_block,
 };
-use super::dom0_packages::{SECTION as PACKAGES, guest_lives, packages, type_each};
+use super::dom0_packages::{SECTION as PACKAGES, card, guest_lives, packages, type_each};
 use super::guests::leave;
-use super::manual::commands_of;
+use super::manual::{blocks_of, recipe};
 use super::shell::Shell;
 use super::{IMAGE, no_line, pattern};
 use crate::iso::Recipe;
@@ -18,10 +18,11 @@ use crate::verdict::Verdict;
 use std::process::Command;
 use std::time::Duration;
 
-const MANUAL: &str = "docs/ADMIN.md";
-const BRIDGE: &str = "### A bridge";
+const ISOLATED: &str = "### The bridge that is there";
+const BRIDGE: &str = "### A bridge with a network card";
 const DEBIAN: &str = "### A Debian made by debootstrap";
 const VOLUMES: &str = "### Logical volumes";
+const IMAGES: &str = "### Images";
 const DISKS: &str = "### Several disks, and one for many guests";
 /// What the host makes of the first block of the second.
 const MAKER: &str = "tests/recipe-image";
@@ -55,7 +56,7 @@ fn make(program: &str, words: &[&str]) -> Result<(), Verdict> {
     Err(Verdict::Skipped(why))
 }
 
-/// The machine's second and third disk, and a card in a slot of its own, on a network whose router is 192.168.1.1.
+/// The machine's second and third disk, and a card.
 fn devices() -> Result<Vec<String>, Verdict> {
     make(MAKER, &[])?;
     for image in [EMPTY, SRV] {
@@ -71,33 +72,18 @@ fn devices() -> Result<Vec<String>, Verdict> {
         words.push("-drive".to_string());
         words.push(format!("if=ide,index={index},format=raw,file={image}"));
     }
-    for (option, value) in [
-        ("-netdev", "user,id=net,net=192.168.1.0/24,host=192.168.1.1"),
-        ("-device", "pcie-root-port,id=behind,chassis=1"),
-        ("-device", "virtio-net-pci,netdev=net,bus=behind,romfile="),
-    ] {
-        words.extend([option.to_string(), value.to_string()]);
-    }
+    words.extend(card());
     Ok(words)
 }
 
-/// The blocks of a recipe, which must be so many.
-fn recipe<const NR: usize>(manual: &str, heading: &str) -> Result<[Vec<String>; NR], Verdict> {
-    let blocks = commands_of(manual, heading)?;
-    let found = blocks.len();
-    blocks.try_into().map_err(|_| {
-        Verdict::Fail(format!(
-            "{manual} has {found} blocks of commands in '{heading}' instead of {NR}"
-        ))
-    })
-}
-
 fn are_followed(context: &Context<'_>) -> Result<Verdict, Verdict> {
-    let [install, _look, first, _purge] = recipe(INSTALLING, PACKAGES)?;
-    let [interface, _in_configuration, _in_guest] = recipe(MANUAL, BRIDGE)?;
-    let [_made_on_the_host, guest] = recipe(MANUAL, DEBIAN)?;
-    let [volumes, growing] = recipe(MANUAL, VOLUMES)?;
-    let [disks, mounts, shared] = recipe(MANUAL, DISKS)?;
+    let [install, _look, first, _purge] = blocks_of(INSTALLING, PACKAGES)?;
+    let [address, _in_guest] = recipe(ISOLATED)?;
+    let [interface, at_once] = recipe(BRIDGE)?;
+    let [_made_on_the_host, guest] = recipe(DEBIAN)?;
+    let [volumes, growing] = recipe(VOLUMES)?;
+    let [disks, mounts, shared] = recipe(DISKS)?;
+    let [images, served] = recipe(IMAGES)?;
     let mut disc = Recipe::new(IMAGE, "");
     for package in packages()? {
         disc.modules.push((package, String::new()));
@@ -116,10 +102,17 @@ fn are_followed(context: &Context<'_>) -> Result<Verdict, Verdict> {
     must_be_first_domain(&mut shell)?;
     shell.output("stty columns 250; mount /dev/sdc /srv")?;
 
-    // What the file is to have.
-    let lines: String = interface.iter().map(|line| format!("{line}\n")).collect();
-    let file = format!("cat >>/etc/network/interfaces <<END\n{lines}END\n");
-    type_block(&mut shell, &[file, "ifup xenbr0".to_string()])?;
+    // What the tools make by themselves.
+    type_block(&mut shell, &address)?;
+    let addresses = "ip -o -4 addr show dev xenbr0 | awk '{ print $4 }'";
+    shell.must_print(addresses, "10.9.0.1/24")?;
+    type_block(&mut shell, &interface)?;
+    type_block(&mut shell, &at_once)?;
+    let address = pattern(r"^192\.168\.1\.\d+/24$")?;
+    let lines = shell.output(addresses)?;
+    if lines.len() != 1 || !address.is_match(&lines.concat()) {
+        return Err(Verdict::Fail(format!("xenbr0 has the addresses {lines:?}")));
+    }
     shell.must_print(
         "basename $(readlink /sys/class/net/enp1s0/master)",
         "xenbr0",
@@ -155,21 +148,47 @@ fn are_followed(context: &Context<'_>) -> Result<Verdict, Verdict> {
     type_block(&mut shell, &shared)?;
     shell.send("xm console first\n\n")?;
     shell.must_ask(r"\(initramfs\) $", COMMAND_LIMIT)?;
+    // What is typed ahead is answered behind the prompt.
     shell.send("until [ -e /sys/block/xvdb/size ]; do sleep 1; done; cd /sys/block/xvdb\n")?;
     shell.send("echo is $(cat ro size)\n")?;
-    shell.must_say_within("^is 1 131072$", COMMAND_LIMIT)?;
+    shell.must_say_within(r"\bis 1 131072$", COMMAND_LIMIT)?;
     leave(&mut shell)?;
     shell.must_print(
         "xm block-attach first file:/srv/common.img xvdc w 2>&1 | grep -c 'is mounted in a guest domain'",
         "1",
     )?;
     shell.output("xm destroy first")?;
+    have_images(&mut shell, &images, &served)?;
     shell.output_within("xm shutdown -w web; vgchange -an vg0", COMMAND_LIMIT)?;
     turn_off(&mut shell, "systemctl poweroff")?;
     shell.must_be_healthy()?;
     Ok(Verdict::Pass(
         "a guest by debootstrap, on a bridge with a card, from a file and from a volume that has grown, with two more disks, one of them for another guest, too".into(),
     ))
+}
+
+/// The guest has images in other layouts than a raw one, and what is served by the protocol of network block devices.
+fn have_images(shell: &mut Shell, images: &[String], served: &[String]) -> Result<(), Verdict> {
+    let base = shell
+        .output("md5sum /srv/common.img | cut -d' ' -f1")?
+        .concat();
+    type_block(shell, images)?;
+    type_block(shell, served)?;
+    in_guest(shell, |shell| {
+        in_web(shell, "until [ -b /dev/xvdf ]; do sleep 1; done")?;
+        in_web(shell, "[ $(cat /sys/block/xvdd/size) = 20971520 ]")?;
+        in_web(shell, &format!("md5sum /dev/xvdf | grep -q ^{base}"))?;
+        in_web(
+            shell,
+            "mount /dev/xvde /srv && echo changed >/srv/new && umount /srv",
+        )?;
+        in_web(shell, "! echo >/dev/xvdf")
+    })?;
+    shell.must_print("md5sum /srv/common.img | cut -d' ' -f1", &base)?;
+    // It was told to stay.
+    shell
+        .output("xm block-detach web xvdf; pkill -f bind=127.0.0.1")
+        .map(drop)
 }
 
 /// Its root is the disk that it was given, and it reaches the router.

@@ -5,13 +5,13 @@ use super::guests::{GUEST_LIMIT, GUEST_PROMPT, case, leave};
 use super::guests_devices::{
     TRANSFER_LIMIT, create_of, in_guest, must_be_same, no_device_is_left, prepare, sum_of,
 };
-use super::manual::commands_of;
+use super::manual::recipe;
 use super::shell::Shell;
 use crate::suite::Case;
 use crate::verdict::Verdict;
 
-const MANUAL: &str = "docs/ADMIN.md";
 const GATEWAY: &str = "### A guest as gateway between two bridges";
+const ROUTED: &str = "### A guest that is routed";
 const HIDDEN: &str = "### Guests behind the first domain's address";
 /// What guests send to each other, in bytes.
 const SENT: u64 = 8 << 20;
@@ -46,22 +46,13 @@ fn gateway(shell: &mut Shell) -> Result<(), Verdict> {
     shell.output("stty columns 250")?;
     shell.output("state() { ls /sys/class/net /sys/bus/xen-backend/devices; }")?;
     shell.output("state >/tmp/before")?;
-    let blocks = commands_of(MANUAL, GATEWAY)?;
-    let [first, in_guests @ ..] = blocks.as_slice() else {
-        return Err(Verdict::Fail(format!("{MANUAL} has no '{GATEWAY}'")));
-    };
+    let [first, in_guests @ ..] = recipe::<4>(GATEWAY)?;
     let lines: String = first.iter().map(|line| format!("{line}\n")).collect();
     shell.output("set -e")?;
     shell.send(&lines)?;
     shell.output_within("set +e", GUEST_LIMIT * 3)?;
     let guests = ["gateway", "left", "right"];
-    if in_guests.len() != guests.len() {
-        return Err(Verdict::Fail(format!(
-            "'{GATEWAY}' has commands for {} guests",
-            in_guests.len()
-        )));
-    }
-    for (guest, commands) in guests.iter().zip(in_guests) {
+    for (guest, commands) in guests.iter().zip(&in_guests) {
         enter(shell, guest)?;
         in_guest(shell, "stty columns 250")?;
         for command in commands {
@@ -115,12 +106,13 @@ fn gateway(shell: &mut Shell) -> Result<(), Verdict> {
 /// What is for the guest is routed to it.
 fn route(shell: &mut Shell) -> Result<(), Verdict> {
     prepare(shell)?;
-    shell.output("with routed \"vif=['script=vif-route,ip=10.8.0.2']\"")?;
+    let [configuration, commands] = recipe(ROUTED)?;
+    shell.output(&format!("with routed \"{}\"", configuration.join(";")))?;
     create_of(shell, "routed")?;
-    in_guest(shell, "ip addr add 10.8.0.2/24 dev eth0")?;
-    in_guest(shell, "ip link set eth0 up")?;
-    // The way to the first domain's address on its bridge; it answers for all others.
-    in_guest(shell, "ip route add 10.9.0.0/24 dev eth0")?;
+    for command in &commands {
+        in_guest(shell, command)?;
+    }
+    // The first domain's address on its bridge.
     in_guest(shell, "ping -c 3 10.9.0.1 >/tmp/ping")?;
     // From another address nothing is taken.
     in_guest(shell, "ip addr add 10.8.1.2/24 dev eth0")?;
@@ -141,13 +133,10 @@ fn route(shell: &mut Shell) -> Result<(), Verdict> {
 /// The manual's guest whose router is the first domain, and one whose address is made of its number.
 fn own_network(shell: &mut Shell) -> Result<(), Verdict> {
     prepare(shell)?;
-    let blocks = commands_of(MANUAL, HIDDEN)?;
-    let [configuration, commands] = blocks.as_slice() else {
-        return Err(Verdict::Fail(format!("{MANUAL} has no '{HIDDEN}'")));
-    };
+    let [configuration, commands] = recipe(HIDDEN)?;
     shell.output(&format!("with nat \"{}\"", configuration.join(";")))?;
     create_of(shell, "nat")?;
-    for command in commands {
+    for command in &commands {
         in_guest(shell, command)?;
     }
     // The router's own address, and one of its others.

@@ -2,6 +2,9 @@
 
 use crate::verdict::Verdict;
 
+/// The cook-book.
+pub(super) const ADMIN: &str = "docs/ADMIN.md";
+
 /// The indented blocks of a section, which has this heading, up to the next one that is not below it.
 pub(super) fn commands_in(manual: &str, heading: &str) -> Vec<Vec<String>> {
     let level = |line: &str| {
@@ -38,6 +41,25 @@ pub(super) fn commands_of(path: &str, heading: &str) -> Result<Vec<Vec<String>>,
     let manual = std::fs::read_to_string(path)
         .map_err(|error| Verdict::NoVerdict(format!("{path}: {error}")))?;
     Ok(commands_in(&manual, heading))
+}
+
+/// The blocks of a recipe of the cook-book, which must be so many.
+pub(super) fn recipe<const NR: usize>(heading: &str) -> Result<[Vec<String>; NR], Verdict> {
+    blocks_of(ADMIN, heading)
+}
+
+/// As [`recipe`], of a manual.
+pub(super) fn blocks_of<const NR: usize>(
+    manual: &str,
+    heading: &str,
+) -> Result<[Vec<String>; NR], Verdict> {
+    let blocks = commands_of(manual, heading)?;
+    let found = blocks.len();
+    blocks.try_into().map_err(|_| {
+        Verdict::Fail(format!(
+            "{manual} has {found} blocks of commands in '{heading}' instead of {NR}"
+        ))
+    })
 }
 
 #[cfg(test)]
