@@ -157,15 +157,19 @@ impl Connection {
     ) -> Result<(), E> {
         let mut done = 0;
         for some in payloads.chunks(AT_ONCE) {
-            let first = self.last_number;
             let mut requests = Vec::new();
+            let mut numbers = Vec::new();
             for payload in some {
-                requests.extend(self.encoded(message_type, 0, payload)?);
+                let request = self.encoded(message_type, 0, payload);
+                numbers.push(request.map(|request| {
+                    requests.extend(request);
+                    self.last_number
+                }));
             }
             self.stream.write_all(&requests).map_err(Failure::Io)?;
             let mut taken = Ok(());
-            for number in 1..=some.len() as u32 {
-                let answer = match self.answer(first.wrapping_add(number)) {
+            for number in numbers {
+                let answer = match number.and_then(|number| self.answer(number)) {
                     Err(failure @ (Failure::Io(_) | Failure::Protocol)) => {
                         return Err(failure.into());
                     }

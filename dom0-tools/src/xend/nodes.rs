@@ -3,7 +3,7 @@
 use super::protocol::Fault;
 use crate::client::connection::{Connection, Failure};
 use guest_abi::ids::{DomId, Mfn, Port};
-use guest_abi::store_wire::MessageType;
+use guest_abi::store_wire::{MAX_PAYLOAD, MessageType};
 
 /// A node that is made.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -120,6 +120,9 @@ fn fault(doing: &str, path: &str, failure: &Failure) -> Fault {
         Failure::Refused(_) => {
             Fault::Text(format!("{path} is not {doing} in the store: {failure}"))
         }
+        Failure::TooLong => Fault::Text(format!(
+            "{path} is not {doing} in the store: with its name it has more than {MAX_PAYLOAD} bytes; make it shorter"
+        )),
         _ => Fault::Text(format!(
             "the store does not answer: {failure}; is xenstored running?"
         )),
@@ -292,5 +295,9 @@ mod tests {
             );
         }
         assert!(told("EACCES").starts_with("/local/domain/3/name is not written in the store: "));
+        assert_eq!(
+            fault("written", "/vm/1/description", &Failure::TooLong).to_string(),
+            "/vm/1/description is not written in the store: with its name it has more than 4096 bytes; make it shorter"
+        );
     }
 }
