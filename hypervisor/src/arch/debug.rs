@@ -67,7 +67,13 @@ pub(super) fn take_hardware_status(context: &mut Context) {
 
 /// The guest that runs sets debug register `number`.
 pub(super) fn set(context: &mut Context, number: u32, value: u64) -> Result<(), DebugError> {
+    let before = context.debug;
     context.debug.set(number, value, context.cr4)?;
-    load(&context.debug);
+    if context.debug.is_active() {
+        load(&context.debug);
+    } else {
+        // Nobody would take the addresses away later: the guest has no breakpoints then.
+        unload(&before);
+    }
     Ok(())
 }

@@ -502,6 +502,7 @@ cases! {
     "processor/breakpoint-in-argument" = processor::breakpoint_in_argument;
     "processor/breakpoint-in-kernel" = processor::breakpoint_in_kernel;
     "processor/breakpoint-in-user" = processor::breakpoint_in_user;
+    "processor/breakpoint-left" = processor::breakpoint_left, on_many(());
     "processor/breakpoint-switched" = processor::breakpoint_switched;
     "processor/debug-per-vcpu" = processor::debug_per_vcpu, on_many(());
     "processor/debug-refusals" = processor::debug_refusals;

@@ -5,6 +5,7 @@ pub(crate) mod breakpoint_held;
 pub(crate) mod breakpoint_in_argument;
 pub(crate) mod breakpoint_in_kernel;
 pub(crate) mod breakpoint_in_user;
+pub(crate) mod breakpoint_left;
 pub(crate) mod breakpoint_switched;
 pub(crate) mod debug_per_vcpu;
 pub(crate) mod debug_refusals;
