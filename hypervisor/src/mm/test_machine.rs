@@ -64,6 +64,10 @@ pub(crate) struct TestMachine<'t> {
     /// Questions until the next yes; then it starts from `yield_every` again. 0: always no.
     questions: AtomicU64,
     yield_every: AtomicU64,
+    /// A root of a domain by which a processor walks whenever the clock is read.
+    eager: Mutex<Option<(usize, DomId, Mfn)>>,
+    /// What a processor sets in the next entry that is exchanged if it is as expected, just before.
+    touch: AtomicU64,
     /// How many units of work asked.
     pub(crate) asked: AtomicU64,
     pub(crate) flushes: AtomicU64,
@@ -95,6 +99,8 @@ impl<'t> TestMachine<'t> {
             ],
             questions: AtomicU64::new(0),
             yield_every: AtomicU64::new(0),
+            eager: Mutex::new(None),
+            touch: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
         }
@@ -110,6 +116,51 @@ impl<'t> TestMachine<'t> {
     pub(crate) fn yield_once(&self, nth: u64) {
         self.yield_every.store(0, Ordering::Relaxed);
         self.questions.store(nth, Ordering::Relaxed);
+    }
+
+    /// Whenever the clock is read from now on, `processor` flushes and then remembers all that it finds below `root`, a root of
+    /// `domain` in force: a use whose end is stamped before it has ended is one that it remembers, and that no flush is made
+    /// for.
+    pub(crate) fn walk_at_each_stamp(&self, processor: usize, domain: DomId, root: Mfn) {
+        *self.eager.lock().unwrap() = Some((processor, domain, root));
+    }
+
+    /// A flush, and a walk to everything below `root`.
+    fn flush_and_walk(&self, processor: usize, domain: DomId, root: Mfn) {
+        let mut fresh = Processor {
+            last_flush: self.clock.fetch_add(1, Ordering::SeqCst) + 1,
+            ran: [domain].into(),
+            ..Processor::default()
+        };
+        let mut tables = vec![(root, Type::L4)];
+        while let Some((table, typ)) = tables.pop() {
+            let Some(level) = typ.level() else { continue };
+            fresh.tables.insert((table, typ));
+            for slot in SLOTS {
+                let place = Slot::new(slot.into()).unwrap();
+                let entry = self.entry(table, slot);
+                if !pte::is_present(entry) || pte::is_hypervisor_slot(level, place) {
+                    continue;
+                }
+                let target = pte::mfn(entry);
+                match level.below() {
+                    Some(below) => tables.push((target, below.typ())),
+                    None => {
+                        let owner = self.table.get(target).and_then(|f| f.owner().domain());
+                        let translation =
+                            owner.map(|owner| (target, pte::is_writable(entry), owner));
+                        fresh.translations.extend(translation);
+                    }
+                }
+            }
+        }
+        self.processors.lock().unwrap()[processor] = fresh;
+    }
+
+    /// A processor sets these bits (accessed, dirty) in the next entry that somebody exchanges if it is as expected: after
+    /// that one has looked, and before the exchange.
+    pub(crate) fn touch_next(&self, bits: u64) {
+        self.touch.store(bits, Ordering::Relaxed);
     }
 
     pub(crate) fn allocate(&self, owner: DomId) -> Option<Mfn> {
@@ -244,6 +295,9 @@ impl PageTables for TestMachine<'_> {
 
     fn compare_exchange(&self, table: Mfn, slot: Slot, old: u64, new: u64) -> Result<(), u64> {
         let cell = self.cell(table, slot);
+        if pte::is_present(cell.load(Ordering::Relaxed)) {
+            cell.fetch_or(self.touch.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        }
         cell.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed)
             .map(|_| ())
     }
@@ -273,7 +327,12 @@ impl PageContents for TestMachine<'_> {
 
 impl Tlb for TestMachine<'_> {
     fn stamp(&self) -> FlushStamp {
-        FlushStamp(self.clock.load(Ordering::SeqCst))
+        let stamp = FlushStamp(self.clock.load(Ordering::SeqCst));
+        let eager = *self.eager.lock().unwrap();
+        if let Some((processor, domain, root)) = eager {
+            self.flush_and_walk(processor, domain, root);
+        }
+        stamp
     }
 
     fn flush_since(&self, suspects: Suspects, stamp: FlushStamp) {

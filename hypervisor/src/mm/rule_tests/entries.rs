@@ -313,6 +313,76 @@ fn parts_of_an_entry_are_stored_and_exchanged() {
     assert_eq!(lab.books(lab.page), (3, 1));
 }
 
+/// A processor sets accessed and dirty bits in an entry between a look at it and its exchange.
+#[test]
+fn an_exchange_that_a_processor_is_ahead_of_changes_nothing() {
+    lab!(lab);
+    let other = lab.machine.allocate(DOM1).unwrap();
+    lab.pin(lab.l1, Level::L1).unwrap();
+    let whole = EntryPart::new(0, 8).unwrap();
+    let page = lab.page.address();
+    let touched = pte::ACCESSED | pte::DIRTY;
+    for old in [page | RO, page | RW] {
+        for new in [
+            0,
+            page | RO,
+            page | RW,
+            page | RW | pte::NO_EXECUTE,
+            other.address() | RO,
+            other.address() | RW,
+        ] {
+            let _ = lab.set(lab.l1, 0, old).unwrap();
+            let before = [lab.page, other].map(|frame| lab.books(frame));
+            lab.machine.touch_next(touched);
+            let lock = &mut lab.domains[1].locked();
+            let outcome = lab
+                .mm
+                .emulate_compare_exchange(lock, lab.l1, whole, old, new);
+            assert_eq!(outcome, Ok(Exchange::Differs(old | touched)), "{new:#x}");
+            assert_eq!(lab.machine.entry(lab.l1, 0), old | touched);
+            let after = [lab.page, other].map(|frame| lab.books(frame));
+            assert_eq!(after, before, "{old:#x} {new:#x}");
+
+            // A plain store goes on from what it finds then.
+            lab.machine.touch_next(touched);
+            let lock = &mut lab.domains[1].locked();
+            let _ = lab.mm.emulate_store(lock, lab.l1, whole, new);
+            assert_eq!(lab.machine.entry(lab.l1, 0), new);
+            let _ = lab.set(lab.l1, 0, 0).unwrap();
+            assert_eq!(
+                [lab.page, other].map(|frame| lab.books(frame)),
+                [(1, 0), (1, 0)]
+            );
+            lab.machine.touch_next(0);
+        }
+    }
+}
+
+#[test]
+fn accessed_and_dirty_bits_that_come_at_the_last_moment_are_preserved() {
+    lab!(lab);
+    lab.pin(lab.l1, Level::L1).unwrap();
+    let touched = pte::ACCESSED | pte::DIRTY;
+    let request = |val| Request {
+        ptr: lab.l1.address() | 2,
+        val,
+    };
+    let page = lab.page.address();
+    for (bits, value) in [(touched, page | RO), (pte::ACCESSED, page | RW)] {
+        lab.machine.touch_next(bits);
+        let lock = &mut lab.domains[1].locked();
+        let _ = lab
+            .mm
+            .mmu_update_one(lock, Parties::alone(DOM1), request(value))
+            .unwrap();
+        assert_eq!(
+            lab.machine.entry(lab.l1, 0) & touched,
+            touched,
+            "of now and of before"
+        );
+    }
+}
+
 #[test]
 fn unknown_and_foreign_requests_on_the_machine_to_physical_table_are_refused() {
     lab!(lab);

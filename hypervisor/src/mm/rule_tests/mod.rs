@@ -15,7 +15,7 @@ use super::test_machine::{
     DOM0, DOM1, FORBIDDEN_DEVICE, FRAMES, RAM_END, READ_ONLY_DEVICE, TestMachine, frame_entries,
     hypervisor_entry,
 };
-use super::typ::{Level, Type, TypeWord};
+use super::typ::{GetWritable, Level, Type, TypeWord};
 use super::update::{AccessedDirty, Owed};
 use super::verify::{Outside, Tally};
 use guest_abi::errno::Errno;
@@ -238,6 +238,115 @@ fn a_change_of_type_is_flushed_once_and_only_when_it_must() {
     pin(&lab);
     assert!(!ran(0) && !ran(1));
     assert!(!lab.word(lab.l1).is_foreign());
+}
+
+/// In every way in which an entry changes: it is gone before the time is read at which what it refers to was last used.
+#[test]
+fn a_use_has_ended_when_its_end_is_stamped() {
+    type End = fn(&mut Lab<'_>);
+    fn store(lab: &mut Lab<'_>, value: u64) {
+        let part = EntryPart::new(0, 8).unwrap();
+        let lock = &mut lab.domains[1].locked();
+        lab.mm.emulate_store(lock, lab.l1, part, value).unwrap();
+    }
+    let of_a_page: [(&str, End); 6] = [
+        ("an update", |lab| _ = lab.set(lab.l1, 0, 0).unwrap()),
+        ("an update to reading", |lab| {
+            _ = lab.set(lab.l1, 0, lab.page.address() | RO).unwrap();
+        }),
+        ("a store", |lab| store(lab, 0)),
+        ("a store to reading", |lab| {
+            store(lab, lab.page.address() | RO)
+        }),
+        ("another page", |lab| {
+            let other = lab.machine.allocate(DOM1).unwrap();
+            _ = lab.set(lab.l1, 0, other.address() | RW).unwrap();
+        }),
+        ("a grant in its place", |lab| {
+            let other = lab.machine.allocate(DOM1).unwrap();
+            let entry = lab.mm.get_frame(other, DOM1).unwrap().remember().address() | RO;
+            let at = super::granted::place_at(lab.l1.address());
+            lab.mm
+                .install_granted(&mut lab.domains[1].locked(), at, entry)
+                .unwrap();
+        }),
+    ];
+    for (what, end) in of_a_page {
+        lab!(lab);
+        lab.pin(lab.l4, Level::L4).unwrap();
+        lab.machine.walk_at_each_stamp(0, DOM1, lab.l4);
+        end(&mut lab);
+        lab.mm
+            .pin(&mut lab.domains[1].locked(), lab.page, Level::L1)
+            .unwrap_or_else(|stop| panic!("{what}: {stop:?}"));
+        lab.machine.check_caches();
+    }
+    let of_a_table: [(&str, End); 3] = [
+        ("L2", |lab| _ = lab.set(lab.l2, 0, 0).unwrap()),
+        ("L3", |lab| _ = lab.set(lab.l3, 0, 0).unwrap()),
+        ("L4", |lab| _ = lab.set(lab.l4, 0, 0).unwrap()),
+    ];
+    for (what, end) in of_a_table {
+        lab!(lab);
+        lab.pin(lab.l4, Level::L4).unwrap();
+        lab.machine.walk_at_each_stamp(0, DOM1, lab.l4);
+        end(&mut lab);
+        for mfn in [lab.l1, lab.page] {
+            let page = lab.mm.get_writable_frame(mfn, DOM1, DOM1);
+            let page = page.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+            lab.machine.check_caches();
+            lab.mm.put_writable_frame(page);
+        }
+    }
+}
+
+/// The owner can write to it as well, before the other one, after it, or both.
+#[test]
+fn a_frame_that_another_one_could_write_to_is_flushed_there_whoever_else_could() {
+    for (is_first, is_last) in [(true, false), (false, true), (true, true)] {
+        lab!(lab);
+        let get = |user| lab.mm.get_writable_frame(lab.l1, DOM1, user).unwrap();
+        let first = is_first.then(|| get(DOM1));
+        let foreign = get(DOM0);
+        let last = is_last.then(|| get(DOM1));
+        assert!(lab.word(lab.l1).is_foreign());
+        // A processor that has never run the owner holds a translation by the other's tables.
+        let rng = &mut super::test_support::Rng::new(1);
+        lab.machine.walk(1, DOM0, (lab.l4, Type::None), rng, true);
+        lab.mm.put_writable_frame(foreign);
+        for own in [first, last].into_iter().flatten() {
+            lab.mm.put_writable_frame(own);
+        }
+        lab.pin(lab.l1, Level::L1).unwrap();
+        let processors = lab.machine.processors.lock().unwrap();
+        assert!(!processors[1].has_run(), "{is_first} {is_last}");
+    }
+}
+
+/// For every word that there can be.
+#[test]
+fn whoever_gets_a_writable_reference_marks_it_as_foreign_if_it_is_and_nobody_takes_the_mark_off() {
+    let mut nr_granted = 0;
+    for flags in 0..1 << 7 {
+        for count in [0, 1, 2, TypeWord::MAX_COUNT] {
+            let word = TypeWord(flags | count << 7 | 5 << 32);
+            for is_foreign in [false, true] {
+                let Ok(GetWritable::Granted(next) | GetWritable::Establish(next)) =
+                    word.get_writable(is_foreign)
+                else {
+                    continue;
+                };
+                nr_granted += 1;
+                assert_eq!(
+                    next.is_foreign(),
+                    is_foreign || word.is_foreign(),
+                    "{word:?}"
+                );
+                assert_eq!((next.typ(), next.count()), (Type::Writable, count + 1));
+            }
+        }
+    }
+    assert!(nr_granted > 100);
 }
 
 #[test]
