@@ -183,6 +183,8 @@ pub(super) unsafe fn set_up_processor() -> Result<(), Features> {
         | Cr0Flags::NUMERIC_ERROR
         | Cr0Flags::EXTENSION_TYPE
         | Cr0Flags::MONITOR_COPROCESSOR
+        // For guests: ring 0 is not checked.
+        | Cr0Flags::ALIGNMENT_MASK
         | Cr0Flags::PROTECTED_MODE_ENABLE;
     // SAFETY: every flag is for a feature that is there; the page tables are the caller's duty. EFER keeps
     // long mode, which is on; the PAT value is legal and no mapping uses an entry that it changes yet but
