@@ -17,6 +17,8 @@ pub(super) const INITRD: &str = "build/tiny-guests/initrd";
 const CYCLES: (u32, u32) = (200, 16);
 /// Guests with disks and networks that come and go, where all is asked for: each takes many times as long.
 const CYCLES_WITH_DEVICES: u32 = 100;
+/// Each cycle of so many has a guest with a stock kernel, too, which connects its devices and uses them.
+const STOCK: u32 = 10;
 /// Cycles after which lists that grow and stay have grown.
 const FIRST_CYCLES: u32 = 8;
 /// For a cycle, on a machine with much else to do.
@@ -47,7 +49,7 @@ pub fn cases(extent: Extent) -> Vec<Case> {
     };
     let mut cases = vec![
         case("come-and-go", move |shell| {
-            come_and_go(shell, cycles, FIRST_CYCLES)
+            come_and_go(shell, cycles, FIRST_CYCLES, 0)
         }),
         case("many", many),
         case("outputs", |shell| {
@@ -62,7 +64,7 @@ pub fn cases(extent: Extent) -> Vec<Case> {
             dom0_load::test_disk,
             |shell| {
                 give_devices(shell)?;
-                come_and_go(shell, CYCLES_WITH_DEVICES, 1)
+                come_and_go(shell, CYCLES_WITH_DEVICES, 1, CYCLES_WITH_DEVICES / STOCK)
             },
         ));
     }
@@ -127,8 +129,14 @@ pub(super) fn machine() -> Machine {
     }
 }
 
-/// Guests come and go, tools and `xend` are killed meanwhile: what is left is what was there.
-fn come_and_go(shell: &mut Shell, cycles: u32, first: u32) -> Result<String, Verdict> {
+/// Guests come and go, so many that use their devices among them; tools and `xend` are killed meanwhile: what is left is what
+/// was there.
+fn come_and_go(
+    shell: &mut Shell,
+    cycles: u32,
+    first: u32,
+    nr_stock: u32,
+) -> Result<String, Verdict> {
     shell.output_within(&format!("churn {first} 1"), CYCLE_LIMIT * (first + 3))?;
     shell.output("what-is-there > /tmp/before")?;
     for told in [
@@ -152,7 +160,7 @@ fn come_and_go(shell: &mut Shell, cycles: u32, first: u32) -> Result<String, Ver
         .find_iter(&said)
         .filter_map(|number| number.as_str().parse().ok())
         .collect();
-    let &[_, _, early, middle, end, _, daemons] = numbers.as_slice() else {
+    let &[_, _, early, middle, end, _, daemons, stock] = numbers.as_slice() else {
         return Err(Verdict::Fail(again(format!("churn says {said:?}"))));
     };
     // Of few cycles, chance may leave out a part of a tool's life.
@@ -162,21 +170,27 @@ fn come_and_go(shell: &mut Shell, cycles: u32, first: u32) -> Result<String, Ver
             "not killed at all times: {said}"
         ))));
     }
+    if stock != nr_stock {
+        return Err(Verdict::Fail(again(format!(
+            "{nr_stock} guests were to use their devices: {said}"
+        ))));
+    }
     Ok(again(format!("{cycles} guests came and went; {said}")))
 }
 
-/// Each guest has a disk whose image is served, one by a loop device, and an interface.
+/// Each guest has a disk whose image is served, one by a loop device, and an interface; so has one with a stock kernel.
 fn give_devices(shell: &mut Shell) -> Result<(), Verdict> {
     guests_images::install(shell)?;
     for command in [
         "truncate -s 4M base.img raw.img",
         "qemu-img create -q -f qcow2 -b base.img -F raw over.qcow2",
         "D=\"'tap:qcow2:/tmp/over.qcow2,xvda,w','file:/tmp/raw.img,xvdb,w'\"",
-        "echo \"disk=[$D]; vif=['bridge=xenbr0']\" >>/etc/xen/tiny",
+        "sed 's/\"demo\"/\"stock\"/' /etc/xen/demo >/etc/xen/stock",
+        "for f in tiny stock; do echo \"disk=[$D]; vif=['bridge=xenbr0']\" >>/etc/xen/$f; done",
     ] {
         shell.output(command)?;
     }
-    Ok(())
+    shell.output(&format!("export STOCK={STOCK}")).map(drop)
 }
 
 /// What decides what is killed when: what the environment says, else another one each time.
