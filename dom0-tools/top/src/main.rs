@@ -6,10 +6,12 @@ use clap::error::ErrorKind;
 use dom0_tools::command_line::xentop::XentopOptions;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use ratatui::Terminal;
 use ratatui::backend::TermionBackend;
+use ratatui::layout::Rect;
 use ratatui::termion::raw::IntoRawMode;
 use ratatui::termion::screen::IntoAlternateScreen;
+use ratatui::termion::terminal_size;
+use ratatui::{Terminal, TerminalOptions, Viewport};
 use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -105,7 +107,9 @@ fn show(mut host: Host, shown: Shown, options: &XentopOptions) -> io::Result<()>
     let first = look(&mut host, shown)?;
     let mut screen = Screen::new(shown, Order::default(), options.delay, first);
     let output = io::stdout().into_raw_mode()?.into_alternate_screen()?;
-    let mut terminal = Terminal::new(TermionBackend::new(output))?;
+    let viewport = viewport(terminal_size()?);
+    let mut terminal =
+        Terminal::with_options(TermionBackend::new(output), TerminalOptions { viewport })?;
     let mut looks = 1;
     loop {
         terminal.draw(|frame| screen.draw(frame))?;
@@ -130,6 +134,15 @@ fn show(mut host: Host, shown: Shown, options: &XentopOptions) -> io::Result<()>
     }
 }
 
+/// Where to draw on a terminal of so many columns and rows: a serial line does not know how many there are.
+fn viewport(size: (u16, u16)) -> Viewport {
+    let known = |number, usual| if number == 0 { usual } else { number };
+    match size {
+        (0, _) | (_, 0) => Viewport::Fixed(Rect::new(0, 0, known(size.0, 80), known(size.1, 24))),
+        _ => Viewport::Fullscreen,
+    }
+}
+
 /// What is typed before a moment; `None`: nothing is. The size of the screen may have changed if it is empty.
 fn typed(mut input: &io::Stdin, until: Instant) -> io::Result<Option<Vec<u8>>> {
     let left = until.saturating_duration_since(Instant::now());
@@ -147,5 +160,22 @@ fn typed(mut input: &io::Stdin, until: Instant) -> io::Result<Option<Vec<u8>>> {
         }
         Err(Errno::EINTR) => Ok(Some(Vec::new())),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_without_a_size_has_the_usual_one() {
+        for (size, usual) in [((0, 0), (80, 24)), ((132, 0), (132, 24))] {
+            let (width, height) = usual;
+            assert_eq!(
+                viewport(size),
+                Viewport::Fixed(Rect::new(0, 0, width, height))
+            );
+        }
+        assert_eq!(viewport((80, 50)), Viewport::Fullscreen);
     }
 }
