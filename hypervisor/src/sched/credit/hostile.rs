@@ -240,24 +240,39 @@ fn a_small_cap_keeps_no_processor_from_helping_others() {
     }
 }
 
-/// A guest whose vCPUs take turns, each waking the next, has no more than one whose only vCPU wants to run; the first domain beside
-/// it has what is its own.
+/// A guest whose vCPUs take turns, each waking the next, has no more than one has whose only vCPU wants to run, and all others have that.
 #[test]
 fn vcpus_that_take_turns_multiply_no_share() {
-    for seed in 0..scenarios(20) {
-        take_turns(seed, false, 1.03);
+    for seed in 0..scenarios(40) {
+        let parts = take_turns(seed, false);
+        let (ring, others) = parts.split_last().expect("a guest");
+        // Some slices of the time that is measured.
+        let are_fair = others.iter().all(|part| (0.98..=1.02).contains(part));
+        assert!(
+            *ring <= 1.02 && are_fair,
+            "seed {seed}: {parts:?} of their shares"
+        );
     }
 }
 
-/// Where all others are bound to a processor each it has a fifth more at most.
+/// Where all others are bound to a processor each, it depends on where those wait that are woken: everybody has what is its own within a tenth on
+/// nine of ten machines, and on average of many it is within 3 %.
 #[test]
 fn vcpus_that_take_turns_beside_those_that_are_bound_multiply_no_share() {
-    for seed in 0..scenarios(20) {
-        take_turns(seed, true, 1.2);
-    }
+    let nr_scenarios = scenarios(40);
+    let parts: Vec<_> = (0..nr_scenarios)
+        .map(|seed| take_turns(seed, true))
+        .collect();
+    let rings = parts.iter().map(|parts| parts[parts.len() - 1]);
+    let mean = rings.sum::<f64>() / nr_scenarios as f64;
+    assert!((0.97..=1.03).contains(&mean), "{mean} of its share");
+    let is_far = |parts: &&Vec<f64>| !parts.iter().all(|part| (0.9..=1.1).contains(part));
+    let nr_far = parts.iter().filter(is_far).count() as u64;
+    assert!(nr_far * 10 <= nr_scenarios, "{nr_far} of {nr_scenarios}");
 }
 
-fn take_turns(seed: u64, is_bound: bool, most: f64) {
+/// What each domain has in the long run, as a part of its share; the last is the one whose vCPUs take turns.
+fn take_turns(seed: u64, is_bound: bool) -> Vec<f64> {
     let mut random = Random(seed ^ 0x4189);
     let cpus = random.range(1, 4) as u32;
     let victims = cpus as usize * random.range(1, 3) as usize;
@@ -277,16 +292,15 @@ fn take_turns(seed: u64, is_bound: bool, most: f64) {
     }
     domains.push(ring);
     let mut machine = Machine::new(cpus, &domains, Parameters::DEFAULT, seed);
-    machine.run_until(2 * SECOND);
+    machine.run_until(5 * SECOND);
     let before = machine.domains_ran_ns();
-    let lasted_ns = 10 * SECOND;
+    let lasted_ns = 30 * SECOND;
     machine.run_until(machine.now_ns + lasted_ns);
     let ran = machine.domains_ran_ns();
-    let part = |domain: usize| (ran[domain] - before[domain]) as f64 / lasted_ns as f64;
-    let fair = f64::from(cpus) / domains.len() as f64;
-    let (ring, first) = (part(victims), part(0));
-    assert!(ring <= fair * most, "seed {seed}: {ring} of {fair}");
-    assert!(first >= fair * 0.97, "seed {seed}: {first} of {fair}");
+    let wanted = ideal(f64::from(cpus), &domains, |_| 1.0);
+    let part =
+        |domain: usize| (ran[domain] - before[domain]) as f64 / lasted_ns as f64 / wanted[domain];
+    (0..ran.len()).map(part).collect()
 }
 
 /// Two that yield, or wake each other, on a processor of their own: it takes those over that wait for another one and are owed more.

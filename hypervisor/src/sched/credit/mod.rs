@@ -24,8 +24,9 @@
 //! # Processors
 //! Each has a [queue], whose lock protects it; never two at once. Charges are compared across queues: when a slice
 //! ends, a processor takes a vCPU from elsewhere that is owed more than what it has itself, by a third of a slice of that vCPU's time.
-//! So shares are those of the whole machine, not of one queue. A processor without work takes any that may
-//! run there, first one that likes to.
+//! So shares are those of the whole machine, not of one queue. If a turn begins or
+//! ends just when it looks for such a one, it looks again soon, at a time that nobody foresees: those that wait may do so at all times but
+//! these. A processor without work takes any that may run there, first one that likes to.
 //!
 //! vCPUs that are bound to a processor, or to some, compare with each other only while somebody waits, so that their charges
 //! may fall behind those elsewhere, or get ahead of them, without end, and keep their proportions. Those that may run
@@ -34,7 +35,8 @@
 //! to a queue near that level, whatever the bound ones there have made of the queue's. One that comes to run where
 //! somebody bound competes is owed no more before that one than slices come to (60 ms, or two slices, of the
 //! running of either): so each of them keeps a bound one waiting for that once, however long that one had run alone before. A bound
-//! one is owed no more than that before whoever waits for its processor, or for another one and might run there.
+//! one is owed no more than that before whoever waits for another processor and might run there, and three times that before who waits for
+//! its own, which may owe something itself.
 //!
 //! A vCPU's *home* is the processor in whose queue it is, or whose it will be next. In which part of a queue it is, is noted with
 //! it, and protected by the lock of its home's queue. The home changes only while it is in none and that lock is held, so locking
@@ -385,6 +387,7 @@ impl<V: SchedVcpu<Unit>> Scheduler<V> for Credit<V> {
     fn descheduled(&self, _cpu: CpuId, vcpu: &V, now_ns: u64) -> Poke {
         let (run, unit) = (vcpu.run_state(), vcpu.unit());
         unit.return_grant(now_ns);
+        unit.end_running();
         if run.stop_running() {
             return self.enqueue(vcpu, now_ns);
         }

@@ -67,8 +67,9 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         let has_news = locked.queue.unpark(now_ns) | is_called;
         let looks = now_ns >= locked.queue.next_look_ns;
         if looks {
-            locked.queue.next_look_ns = now_ns.saturating_add(TICK_NS);
+            self.plan_look(&mut locked.queue, now_ns);
         }
+        locked.queue.was_contended |= current.is_some() && locked.queue.nr_waiting() != 0;
         let may_stay =
             current.is_some_and(|vcpu| self.keep(&mut locked.queue, cpu, now_ns, looks, vcpu));
         let unit = current.map(SchedVcpu::unit).filter(|_| may_stay);
@@ -203,6 +204,8 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         if !vcpu.run_state().is_runnable() {
             unit.return_grant(now_ns);
             unit.is_boosted.store(false, Ordering::Relaxed);
+            unit.end_running();
+            self.raise_free_level(queue, unit);
             self.stop_counting(unit, now_ns);
             return false;
         }
@@ -249,15 +252,14 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
 
     /// A vCPU is woken that its processor has kept while it waited.
     fn wake_in_place(&self, queue: &mut Queue<V>, unit: &Unit, now_ns: u64) {
-        unit.charged_ns.store(now_ns, Ordering::Relaxed);
-        unit.began_ns.store(now_ns, Ordering::Relaxed);
+        unit.begin_running(now_ns);
         let mut level = self.level_for_woken(queue, unit);
         self.begin_counting(unit, now_ns);
         if queue.nr_waiting() == 0 && !unit.is_bound() {
             level = later(level, self.free_level.load(Ordering::Relaxed));
         }
-        unit.charge_for_others();
-        queue.admit(unit, level, &self.owed);
+        let for_others = unit.charge_for_others(now_ns);
+        queue.admit(unit, level, for_others, &self.owed);
         let is_boosted = !is_before(level, unit.charged());
         unit.is_boosted.store(is_boosted, Ordering::Relaxed);
         queue.is_running_boosted = is_boosted;
@@ -265,6 +267,18 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         // As when it is taken out of a queue.
         if unit.share.cap() != 0 && unit.grant_ns().is_none() {
             unit.set_grant(Some(0));
+        }
+    }
+
+    /// The look that is due comes to nothing if a turn begins or ends now: then it is made up for.
+    #[cold]
+    #[inline(never)]
+    fn plan_look(&self, queue: &mut Queue<V>, now_ns: u64) {
+        queue.was_look_owed = queue.is_look_owed;
+        if self.cpus.len() > 1 {
+            queue.look_again(now_ns);
+        } else {
+            queue.has_looked(now_ns);
         }
     }
 
@@ -292,9 +306,11 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             return Turn::IsPreempted;
         }
         if now_ns >= queue.slice_end_ns {
+            queue.has_looked(now_ns);
             return Turn::Ends;
         }
-        if looks && !is_boosted && now_ns >= limit_ns {
+        if looks && !is_boosted && (now_ns >= limit_ns || queue.was_look_owed) {
+            queue.has_looked(now_ns);
             return Turn::MayHelp;
         }
         Turn::GoesOn
@@ -303,6 +319,9 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
     /// When the processor decides anew.
     fn until(&self, queue: &Queue<V>, now_ns: u64, unit: Option<&Unit>) -> u64 {
         let mut until_ns = now_ns.saturating_add(TICK_NS).min(queue.slice_end_ns);
+        if queue.is_look_owed {
+            until_ns = until_ns.min(queue.next_look_ns);
+        }
         if let Some(parked_ns) = queue.first_parked_ns() {
             until_ns = until_ns.min(parked_ns);
         }
@@ -388,8 +407,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
 
     /// The turn begins of a vCPU that was claimed for the processor of this queue. Says when that decides anew.
     fn begin_turn(&self, queue: &mut Queue<V>, now_ns: u64, unit: &Unit) -> u64 {
-        unit.charged_ns.store(now_ns, Ordering::Relaxed);
-        unit.began_ns.store(now_ns, Ordering::Relaxed);
+        unit.begin_running(now_ns);
         queue.is_running_boosted = unit.is_boosted.load(Ordering::Relaxed);
         self.begin_slice(queue, now_ns);
         queue.rise_to(unit.charged());
@@ -484,7 +502,6 @@ impl<V> Queue<V> {
 fn charge<V>(queue: &mut Queue<V>, unit: &Unit, now_ns: u64) {
     let ran_ns = now_ns.saturating_sub(unit.charged_ns.swap(now_ns, Ordering::Relaxed));
     unit.share.account(now_ns);
-    unit.share.note_ran(ran_ns);
     let charged = unit.charged().wrapping_add(unit.share.charge(ran_ns));
     unit.charged.store(charged, Ordering::Relaxed);
     if let Some(left_ns) = unit.grant_ns() {

@@ -10,8 +10,8 @@ extern crate alloc;
 
 use super::owed::Owed;
 use super::share::Grant;
-use super::steps;
 use super::unit::{Entry, Place, Unit};
+use super::{TICK_NS, steps};
 use crate::sched::SchedVcpu;
 use crate::sched::cpu_set::CpuId;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -23,6 +23,9 @@ pub(super) const BOUND_NS: u64 = 60_000_000;
 
 /// By how much more than the level is charged on average, in ns of a vCPU's running: half of a usual slice.
 const AVERAGE_NS: u64 = 15_000_000;
+
+/// Within so much a look is made up for.
+const LOOK_AGAIN_NS: u64 = 1_000_000;
 
 /// How many are parked at most, and how many go on, before the lock is released.
 pub(super) const BATCH: usize = 16;
@@ -77,6 +80,14 @@ pub(super) struct Queue<V> {
     pub(super) slice_end_ns: u64,
     /// When the processor looks next at what others have.
     pub(super) next_look_ns: u64,
+    /// Since the last look somebody has waited for the processor while it ran another one.
+    pub(super) was_contended: bool,
+    /// A look came to nothing, as a turn began or ended just then.
+    pub(super) is_look_owed: bool,
+    /// This one makes up for such a one.
+    pub(super) was_look_owed: bool,
+    /// Throws the time of the next one.
+    dice: u32,
     /// When it next looks for somebody elsewhere who is owed more, if no slice ends before.
     pub(super) next_relief_ns: u64,
     /// Before that none that is woken takes the place of the vCPU that runs.
@@ -130,6 +141,10 @@ impl<V> Cpu<V> {
                 level: 0,
                 slice_end_ns: 0,
                 next_look_ns: 0,
+                was_contended: false,
+                is_look_owed: false,
+                was_look_owed: false,
+                dice: 1,
                 next_relief_ns: 0,
                 may_go_ns: 0,
                 settled_ns: 0,
@@ -200,6 +215,24 @@ impl<V> Queue<V> {
             Among::Urgent => self.nr_boosted,
             Among::All => self.nr_waiting(),
         }
+    }
+
+    /// A look at what others have is made up for soon, at a time that nobody foresees: if turns begin and end in step with looks, those
+    /// that are owed more elsewhere may wait at all times but these.
+    pub(super) fn look_again(&mut self, now_ns: u64) {
+        self.dice = self
+            .dice
+            .wrapping_mul(1_664_525)
+            .wrapping_add(1_013_904_223);
+        self.is_look_owed = true;
+        self.next_look_ns =
+            now_ns.saturating_add(LOOK_AGAIN_NS / 16 * (1 + u64::from(self.dice >> 28)));
+    }
+
+    /// It has looked at what others have.
+    pub(super) fn has_looked(&mut self, now_ns: u64) {
+        self.is_look_owed = false;
+        self.next_look_ns = now_ns.saturating_add(TICK_NS);
     }
 
     /// How many wait.
@@ -489,14 +522,17 @@ impl<V: SchedVcpu<Unit>> Queue<V> {
         any
     }
 
-    /// Brings charges of somebody that comes from elsewhere, or was away, to where they are here.
-    pub(super) fn admit(&self, unit: &Unit, level: u64, owed: &Owed) {
+    /// Brings charges of somebody that comes from elsewhere, or was away, to where they are here. It has just been charged `for_others`.
+    pub(super) fn admit(&self, unit: &Unit, level: u64, for_others: u64, owed: &Owed) {
         let bound = || unit.share.charge(BOUND_NS);
         let lowest = || level.wrapping_sub(owed.most_below(unit));
         let charged = match unit.take_entry() {
             Entry::AsItIs => return,
             Entry::Fresh => lowest().wrapping_add(bound()),
-            Entry::Bounded => earlier(later(unit.charged(), lowest()), level.wrapping_add(bound())),
+            Entry::Bounded => {
+                let most = bound() + for_others.min(2 * bound());
+                earlier(later(unit.charged(), lowest()), level.wrapping_add(most))
+            }
         };
         unit.charged.store(charged, Ordering::Relaxed);
     }

@@ -42,8 +42,10 @@ const STALE_NS: u64 = 10 * ACCOUNTING_NS;
 /// The shortest grant, unless the cap is so low that there is never so much.
 const SHORTEST_GRANT_NS: u64 = 50_000;
 
-/// Bits of the number of vCPUs in [`Share::wanting`]; above them is a sum of times.
+/// Bits of the number of vCPUs in [`Share::wanting`] and [`Share::running`]; above them is a sum of times.
 const COUNT_BITS: u32 = 16;
+/// A sum of times is known but for multiples of this.
+const RAN_AGAIN_NS: u64 = 1 << (u64::BITS - COUNT_BITS);
 /// Fractional bits of an average number of vCPUs.
 const SPREAD_BITS: u32 = 8;
 /// Fractional bits of a price.
@@ -91,8 +93,8 @@ pub struct Share {
     spread: AtomicU32,
     /// What is charged for a nanosecond.
     price: AtomicU64,
-    /// For how long its vCPUs have run, together.
-    ran_ns: AtomicU64,
+    /// How many of its vCPUs run, and the sum of times when they stopped less those when they began, as in `wanting`.
+    running: AtomicU64,
     budget: Lock<Budget, { rank::SHARE }>,
 }
 
@@ -110,7 +112,7 @@ impl Share {
             most_wanting: AtomicU32::new(0),
             spread: AtomicU32::new(1 << SPREAD_BITS),
             price: AtomicU64::new(0),
-            ran_ns: AtomicU64::new(0),
+            running: AtomicU64::new(0),
             budget: Lock::new(Budget {
                 left_ns: 0,
                 filled_ns: 0,
@@ -184,20 +186,32 @@ impl Share {
         ((u128::from(ns) * u128::from(price)) >> PRICE_BITS) as u64
     }
 
-    /// One of its vCPUs has run for so long.
-    pub(super) fn note_ran(&self, ns: u64) {
-        self.ran_ns.fetch_add(ns, Ordering::Relaxed);
+    /// One of its vCPUs begins to run.
+    pub(super) fn begin_running(&self, now_ns: u64) {
+        let change = 0u64.wrapping_sub(now_ns) << COUNT_BITS | 1;
+        self.running.fetch_add(change, Ordering::Relaxed);
     }
 
-    /// For how long its vCPUs have run, together.
-    pub(super) fn ran_ns(&self) -> u64 {
-        self.ran_ns.load(Ordering::Relaxed)
+    /// One that ran has stopped.
+    pub(super) fn end_running(&self, then_ns: u64) {
+        let change = (then_ns << COUNT_BITS).wrapping_sub(1);
+        self.running.fetch_add(change, Ordering::Relaxed);
+    }
+
+    /// For how long its vCPUs have run, together, those included that run now, but for a multiple of [`RAN_AGAIN_NS`].
+    pub(super) fn ran_ns(&self, now_ns: u64) -> u64 {
+        let word = self.running.load(Ordering::Relaxed);
+        let count = word & ((1 << COUNT_BITS) - 1);
+        (word >> COUNT_BITS).wrapping_add(count.wrapping_mul(now_ns)) % RAN_AGAIN_NS
     }
 
     /// What is charged to one of its vCPUs that did not want to run while the others ran, since they had run for so long: what one
     /// alone would have been charged. What its domain has used is not saved by who was away.
-    pub(super) fn charge_of_others(&self, since_ran_ns: u64) -> u64 {
-        let ns = self.ran_ns().saturating_sub(since_ran_ns).min(MOST_AWAY_NS);
+    pub(super) fn charge_of_others(&self, since_ran_ns: u64, now_ns: u64) -> u64 {
+        let ns = self.ran_ns(now_ns).wrapping_sub(since_ran_ns) % RAN_AGAIN_NS;
+        // Slightly negative if processors' clocks differ.
+        let ns = if ns > RAN_AGAIN_NS / 2 { 0 } else { ns };
+        let ns = ns.min(MOST_AWAY_NS);
         (ns * USUAL_PRICE * u64::from(DEFAULT_WEIGHT)) / u64::from(self.weight())
     }
 
@@ -389,6 +403,30 @@ mod tests {
             (0..3).for_each(|_| share.begin(now + MS / 10));
             assert!(share.charge(MS) > 39 * usual / 10, "{}", share.charge(MS));
         }
+    }
+
+    #[test]
+    fn who_was_away_is_charged_for_those_that_run_on() {
+        let share = Share::new();
+        let usual = share.charge(MS);
+        // The sum of times is not of its first turn.
+        let now = RAN_AGAIN_NS - 3 * MS;
+        share.begin_running(0);
+        share.end_running(now);
+        let since = share.ran_ns(now);
+        share.begin_running(now + MS);
+        let charged = |at| share.charge_of_others(since, at);
+        assert_eq!(charged(now + MS), 0);
+        assert_eq!(charged(now + 6 * MS), 5 * usual);
+        share.begin_running(now + 6 * MS);
+        assert_eq!(charged(now + 7 * MS), 7 * usual);
+        share.end_running(now + 7 * MS);
+        share.end_running(now + 7 * MS);
+        assert_eq!(charged(now + 100 * MS), 7 * usual);
+        // By the clock of another processor it was a moment before.
+        let since = share.ran_ns(now);
+        share.begin_running(now + MS);
+        assert_eq!(share.charge_of_others(since, now), 0);
     }
 
     #[test]

@@ -371,8 +371,10 @@ impl Machine {
                 self.at(next_ns, Event::Wakes(vcpu));
             }
             Behaviour::Passes { to, .. } => {
-                // As one of its timers makes its processor do.
-                self.pick(cpu);
+                // As one of its timers makes its processor do, or by itself.
+                if vcpu.is_multiple_of(2) {
+                    self.pick(cpu);
+                }
                 if !self.is_on(vcpu, cpu) {
                     return;
                 }

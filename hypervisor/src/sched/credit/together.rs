@@ -14,6 +14,10 @@ use crate::sync::atomic::Ordering;
 /// Charges so far apart are brought closer, whatever they are owed for: if they grew apart for ever, at some time less would be more.
 const FARTHEST: u64 = 1 << 60;
 
+/// By so many times what is allowed one that waits may have been charged more: that much it may owe itself, as others of its domain have run
+/// while it was away, and it waits for that.
+const DEBT: u64 = 3;
+
 /// Charges of somebody, and by how much those of others that compete with it can be less.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Anchor {
@@ -58,7 +62,11 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         let anchor = if unit.is_free() {
             pinned.0
         } else {
-            queue.last_waiting().map(|unit| self.anchor(unit))
+            queue.last_waiting().map(|unit| {
+                let anchor = self.anchor(unit);
+                let allowed = anchor.allowed.saturating_mul(DEBT);
+                Anchor { allowed, ..anchor }
+            })
         };
         if let Some(anchor) = anchor {
             self.lift_to(unit, anchor);
@@ -96,8 +104,9 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
     /// Keeps charges together where nobody contends, and bounds what those that may run everywhere are owed where somebody
     /// does.
     #[inline(never)]
-    pub(super) fn follow_level(&self, queue: &Queue<V>, cpu: CpuId, unit: &Unit) {
+    pub(super) fn follow_level(&self, queue: &mut Queue<V>, cpu: CpuId, unit: &Unit) {
         let is_free = unit.is_free();
+        let was_contended = core::mem::take(&mut queue.was_contended);
         if !is_free {
             self.keep_comparable(unit);
             if !queue.waiters.is_empty() {
@@ -117,7 +126,8 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 let here = later(level, earlier(charged, first));
                 self.free_level.store(here, Ordering::Relaxed);
             }
-            None if self.others(cpu).any(waits) => {
+            // Who is woken just now is about to contend here.
+            None if queue.nr_waiting() != 0 || self.others(cpu).any(waits) => {
                 if !is_free {
                     return;
                 }
@@ -127,8 +137,26 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             }
             None => {
                 let together = later(charged, level);
-                unit.charged.store(together, Ordering::Relaxed);
                 self.free_level.store(together, Ordering::Relaxed);
+                if !is_free && was_contended {
+                    // Others come and go here, and what it is owed for that stays.
+                    return;
+                }
+                unit.charged.store(together, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The level follows one that may run everywhere and stops wanting to: it may never run when a processor looks at its accounts.
+    #[inline(never)]
+    pub(super) fn raise_free_level(&self, queue: &Queue<V>, unit: &Unit) {
+        if unit.is_free() {
+            let charged = unit.charged();
+            let here = queue
+                .first_charged()
+                .map_or(charged, |first| earlier(charged, first));
+            if is_before(self.free_level.load(Ordering::Relaxed), here) {
+                self.free_level.store(here, Ordering::Relaxed);
             }
         }
     }

@@ -60,6 +60,8 @@ pub struct Unit {
     pub(super) began_ns: AtomicU64,
     /// For how long its domain's vCPUs had run when it stopped wanting to.
     pub(super) away_since_ran_ns: AtomicU64,
+    /// Its domain's share counts it among those that run.
+    is_running_counted: AtomicBool,
     /// Its domain's share counts it among those that want to run.
     pub(super) is_counted: AtomicBool,
     /// It is counted among those, and may run everywhere, or might when that began.
@@ -96,6 +98,7 @@ impl Unit {
             charged_ns: AtomicU64::new(0),
             began_ns: AtomicU64::new(0),
             away_since_ran_ns: AtomicU64::new(0),
+            is_running_counted: AtomicBool::new(false),
             is_counted: AtomicBool::new(false),
             is_counted_free: AtomicBool::new(false),
             is_boosted: AtomicBool::new(false),
@@ -131,19 +134,45 @@ impl Unit {
         self.place.store(place as u8, Ordering::Relaxed);
     }
 
-    /// It wants to run again: it has not saved what the others of its domain have used meanwhile. The first domain's may: it means no
-    /// harm, and who works there, or waits for its devices, would wait for all guests' slices otherwise.
-    pub(super) fn charge_for_others(&self) {
-        if self.share.is_first() {
-            return;
+    /// It runs from now on.
+    pub(super) fn begin_running(&self, now_ns: u64) {
+        self.charged_ns.store(now_ns, Ordering::Relaxed);
+        self.began_ns.store(now_ns, Ordering::Relaxed);
+        if !self.is_running_counted.load(Ordering::Relaxed) {
+            self.is_running_counted.store(true, Ordering::Relaxed);
+            self.share.begin_running(now_ns);
         }
-        let ran_ns = self.share.ran_ns();
+    }
+
+    /// It has run until it was charged last.
+    pub(super) fn end_running(&self) {
+        if self.is_running_counted.load(Ordering::Relaxed) {
+            self.is_running_counted.store(false, Ordering::Relaxed);
+            let then_ns = self.charged_ns.load(Ordering::Relaxed);
+            self.share.end_running(then_ns);
+        }
+    }
+
+    /// It wants to run again: it has not saved what the others of its domain have used meanwhile. Returns that. The first domain's may:
+    /// it means no harm, and who works there, or waits for its devices, would wait for all guests' slices otherwise.
+    pub(super) fn charge_for_others(&self, now_ns: u64) -> u64 {
+        if self.share.is_first() {
+            0
+        } else {
+            self.charge_for_other_vcpus(now_ns)
+        }
+    }
+
+    #[inline(never)]
+    fn charge_for_other_vcpus(&self, now_ns: u64) -> u64 {
+        let ran_ns = self.share.ran_ns(now_ns);
         let since_ran_ns = self.away_since_ran_ns.swap(ran_ns, Ordering::Relaxed);
-        let others = self.share.charge_of_others(since_ran_ns);
+        let others = self.share.charge_of_others(since_ran_ns, now_ns);
         if others != 0 {
             let charged = self.charged().wrapping_add(others);
             self.charged.store(charged, Ordering::Relaxed);
         }
+        others
     }
 
     /// How it is brought in where it comes to next; after that it is in.

@@ -47,6 +47,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         let (run, unit) = (vcpu.run_state(), vcpu.unit());
         // The crowded processor that it has left for a calmer one.
         let mut crowded = None;
+        let mut for_others = 0;
         loop {
             let Some((home, mut locked)) = self.lock_home(vcpu) else {
                 return Poke(None);
@@ -91,7 +92,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 level = later(level, self.free_level.load(Ordering::Relaxed));
             }
             if is_woken {
-                unit.charge_for_others();
+                for_others += unit.charge_for_others(now_ns);
             }
             if let Some(crowded) = crowded.filter(|crowded| *crowded != home) {
                 // In the crowd it waits for a moment, here it would for a turn like others.
@@ -102,7 +103,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 }
                 unit.comes_from_elsewhere();
             }
-            queue.admit(unit, level, &self.owed);
+            queue.admit(unit, level, for_others, &self.owed);
             let is_boosted = is_woken && Queue::<V>::is_under(unit, level);
             let is_crowded = queue.nr_boosted() > 0 || queue.is_running_boosted;
             if is_boosted
@@ -186,8 +187,10 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
                 self.nr_free.fetch_sub(1, Ordering::Relaxed);
             }
             unit.share.end(now_ns);
-            unit.away_since_ran_ns
-                .store(unit.share.ran_ns(), Ordering::Relaxed);
+            if !unit.share.is_first() {
+                let ran_ns = unit.share.ran_ns(now_ns);
+                unit.away_since_ran_ns.store(ran_ns, Ordering::Relaxed);
+            }
             unit.comes_from_elsewhere();
         }
     }
