@@ -33,7 +33,7 @@ const NOT_ROOT: u8 = 4;
 const NOT_SERVING: u8 = 7;
 /// As shells have it.
 const NO_SCRIPT: u8 = 126;
-/// How long a daemon may take to stop.
+/// How long a daemon may take to stop, beside the script that takes the network back.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
@@ -109,10 +109,16 @@ fn stop(options: &XendOptions) -> io::Result<()> {
     let Some(pid) = signal(options, Signal::SIGTERM)? else {
         return Ok(());
     };
+    // Where they can't be read, the usual ones hold.
+    let settings = Settings::read().unwrap_or_default();
+    let patience = PATIENCE + settings.device_create_timeout();
     let began = Instant::now();
     while kill(pid, None).is_ok() {
-        if began.elapsed() > PATIENCE {
-            return Err(io::Error::other(format!("process {pid} does not stop")));
+        if began.elapsed() > patience {
+            return Err(io::Error::other(format!(
+                "process {pid} has not stopped within {} seconds; what it waits for is in its log",
+                patience.as_secs()
+            )));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
