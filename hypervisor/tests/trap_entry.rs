@@ -15,6 +15,11 @@ const GUEST_BEFORE_END: usize = 520;
 /// Where the exceptions with a stack of their own find it.
 const OWN_STACK_BEFORE_END: usize = 32 * 1024;
 
+/// A flat data segment of the kernel's that runs this test, in the place of the hypervisor's.
+const FLAT_SS: u16 = 0x2b;
+/// A data segment of this test's own, in the place of the null one: the first of an LDT, for ring 3.
+const SS_OF_EXCEPTIONS: u16 = 7;
+
 const _: () = {
     assert!(size_of::<Registers>() <= GUEST_BEFORE_END);
     // Where a processor begins to push, which is a multiple of 16.
@@ -37,6 +42,7 @@ global_asm!(
     SYSCALL32 = const entry::SYSCALL32,
     SYSENTER = const entry::SYSENTER,
     FLAGS_FIXED = const rflags::FIXED,
+    HYPERVISOR_SS = const FLAT_SS,
     FLAT_SS = const 0xe02b,
     FLAT_CS32 = const 0xe023,
     FLAT_CS64 = const 0xe033,
@@ -61,6 +67,8 @@ global_asm!(
     "mov rsp, [rdi + {STACK}]",
     "mov eax, ss",
     "push rax",
+    "mov ax, word ptr [rdi + {SS}]",
+    "mov ss, eax",
     "push r8",
     "push qword ptr [rdi + {RFLAGS}]",
     "push qword ptr [rdi + {CS}]",
@@ -129,6 +137,7 @@ global_asm!(
     CS = const offset_of!(Raised, cs),
     HAS_ERROR_CODE = const offset_of!(Raised, has_error_code),
     ERROR_CODE = const offset_of!(Raised, error_code),
+    SS = const offset_of!(Raised, ss),
     MARKS = const offset_of!(Raised, general),
     RSP_OFF = const offset_of!(Raised, rsp_off),
 );
@@ -150,6 +159,8 @@ struct Raised {
     cs: u64,
     has_error_code: u64,
     error_code: u64,
+    /// What the processor leaves in SS.
+    ss: u64,
     /// The general registers, in the order of `Registers`.
     general: [u64; GENERAL],
     /// By how much RSP is off after the return.
@@ -169,8 +180,8 @@ enum Callee {
     Exit,
 }
 
-/// What was called, the frame that was there, and where.
-static CALLS: Mutex<Vec<(Callee, Registers, u64)>> = Mutex::new(Vec::new());
+/// What was called, the frame that was there, where, and SS.
+static CALLS: Mutex<Vec<(Callee, Registers, u64, u64)>> = Mutex::new(Vec::new());
 /// The stubs' words are for one at a time.
 static TURN: Mutex<()> = Mutex::new(());
 /// A code segment of the hypervisor's is one of this ring 3 test again before the return.
@@ -185,7 +196,7 @@ fn called(by: Callee, frame: *mut Registers) {
     CALLS
         .lock()
         .unwrap()
-        .push((by, *frame, core::ptr::from_ref(frame) as u64));
+        .push((by, *frame, core::ptr::from_ref(frame) as u64, selectors().1));
     frame.cs |= CPL;
     frame.rflags &= !rflags::VM;
 }
@@ -221,6 +232,31 @@ fn selectors() -> (u64, u64) {
     (cs, ss)
 }
 
+/// Makes the segment that [`SS_OF_EXCEPTIONS`] names.
+fn make_segment() {
+    // Entry 0, base 0, all of 4 GiB: a 32-bit data segment that can be written, its limit in pages.
+    let descriptor: [u32; 4] = [0, 0, 0xf_ffff, 1 | 1 << 4];
+    const MODIFY_LDT: u64 = 154;
+    let result: i64;
+    // SAFETY: reads the descriptor. RCX and R11 are what the instruction changes.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            inout("rax") MODIFY_LDT => result,
+            in("rdi") 1,
+            in("rsi") &descriptor,
+            in("rdx") size_of_val(&descriptor),
+            out("rcx") _,
+            out("r11") _,
+        );
+    }
+    // It returns an int.
+    assert_eq!(
+        result as i32, 0,
+        "modify_ldt, for a segment that stands for the null one"
+    );
+}
+
 /// Raises `vector`; it comes with an error code if `pushes` says so.
 fn raise(vector: u32, pushes: bool, from: From) {
     let _turn = TURN.lock();
@@ -252,6 +288,10 @@ fn raise(vector: u32, pushes: bool, from: From) {
         },
         has_error_code: pushes.into(),
         error_code,
+        ss: match from {
+            From::Hypervisor => ss,
+            _ => u64::from(SS_OF_EXCEPTIONS),
+        },
         general: marks,
         rsp_off: 77,
     };
@@ -273,7 +313,7 @@ fn raise(vector: u32, pushes: bool, from: From) {
         _ => &[Callee::Guest],
     };
     assert_eq!(found, wanted, "{about}");
-    for (callee, frame, at) in calls.iter() {
+    for (callee, frame, at, ss_then) in calls.iter() {
         let general: [u64; GENERAL] = [
             frame.r15, frame.r14, frame.r13, frame.r12, frame.rbp, frame.rbx, frame.r11, frame.r10,
             frame.r9, frame.r8, frame.rax, frame.rcx, frame.rdx, frame.rsi, frame.rdi,
@@ -293,6 +333,10 @@ fn raise(vector: u32, pushes: bool, from: From) {
                 (raised.cs, raised.rflags),
                 "{about}"
             );
+        }
+        // Those that come from anywhere leave SS as it is, up to the way out to a guest.
+        if *callee != Callee::Hypervisor {
+            assert_eq!(*ss_then, u64::from(FLAT_SS), "{about}: SS meanwhile");
         }
         let is_at_guest = *at == guest;
         let belongs_there = !has_own_stack || matches!(callee, Callee::Guest | Callee::Exit);
@@ -315,6 +359,7 @@ const ERROR_CODES: [bool; 32] = {
 
 #[test]
 fn each_vector_is_entered_with_the_frame_that_a_processor_pushes() {
+    make_segment();
     for vector in 0..256 {
         let pushes = ERROR_CODES.get(vector as usize) == Some(&true);
         raise(vector, pushes, From::Guest);

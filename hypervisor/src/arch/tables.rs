@@ -13,7 +13,7 @@ use guest_abi::ids::Mfn;
 
 /// Ring-0 code, and the data selector behind it that SYSCALL loads.
 pub(super) const CODE: u16 = 0xe008;
-const DATA: u16 = 0xe010;
+pub(super) const DATA: u16 = 0xe010;
 const TASK: u16 = 0xe040;
 
 /// First of the hypervisor's GDT entries: page 14 of 16.
@@ -124,7 +124,7 @@ pub(super) unsafe fn load(cpu: u32, entry_stack: u64, interrupt_stacks: [u64; 4]
         base: traps::idt_address(),
     };
     // SAFETY: the tables are ours and complete before they are loaded. The code segment changes to an
-    // equal one by the far return; the null data selectors are what long mode wants.
+    // equal one by the far return; SS is flat (trap_entry.S, load_flat_ss), the other data selectors are null.
     unsafe {
         (*tables).descriptors.0 = descriptors;
         (*tables).tss.io_bitmap = size_of::<Tss>() as u16;
@@ -139,7 +139,7 @@ pub(super) unsafe fn load(cpu: u32, entry_stack: u64, interrupt_stacks: [u64; 4]
             "push {scratch}",
             "retfq",
             "2:",
-            "mov ss, {zero:e}",
+            "mov ss, {data:e}",
             "mov ds, {zero:e}",
             "mov es, {zero:e}",
             "mov fs, {zero:e}",
@@ -150,6 +150,7 @@ pub(super) unsafe fn load(cpu: u32, entry_stack: u64, interrupt_stacks: [u64; 4]
             idt = in(reg) &idt,
             code = in(reg) u64::from(CODE),
             task = in(reg) TASK,
+            data = in(reg) u32::from(DATA),
             zero = in(reg) 0u32,
             scratch = out(reg) _,
         );

@@ -76,6 +76,20 @@
     .endm
 
     /*
+     * Gives SS, which the processor makes null where it comes from ring 3, the hypervisor's flat segment, as SYSCALL
+     * does. The return by SYSRET sets the selector of SS, and on AMD's processors nothing else of it: with what a null
+     * SS is there, the guest's next instruction in 32-bit code that uses the stack would fault, if it has gone there
+     * from 64-bit code without loading SS. Such a return need not follow a SYSCALL: an interrupt may bring another
+     * vCPU, whose SYSCALL is long past, or come where SYSRET has just gone to. With this in each of the other ways in
+     * from ring 3 and at boot (tables.rs), SS is flat whenever a guest is returned to: what interrupts the hypervisor
+     * itself changes no SS, or puts it back. Changes ECX.
+     */
+    .macro load_flat_ss
+    mov ecx, {HYPERVISOR_SS}
+    mov ss, ecx
+    .endm
+
+    /*
      * Moves a guest's frame from the stack of an exception's own, in this processor's block, to where the
      * hardware would have put it without that, and RSP along.
      */
@@ -132,6 +146,7 @@ trap_common:
     /* Also of the hypervisor itself, which may have been copying from a guest; the return restores that. */
     forbid_user_pages
     unless_from_guest trap_from_hypervisor
+    load_flat_ss
     mov rdi, rsp
     xor ebp, ebp
     sub rsp, 8
@@ -153,6 +168,7 @@ trap_debug:
     push_general
     forbid_user_pages
     unless_from_guest trap_from_hypervisor
+    load_flat_ss
     frame_to_usual_stack
     mov rdi, rsp
     xor ebp, ebp
@@ -178,10 +194,12 @@ trap_on_own_stack:
     add rsp, 8
     unless_from_guest return_to_hypervisor
     frame_to_usual_stack
-    /* Until an IRET no further NMI would come, and a guest may be reached without one: an IRET to the next line. */
+    /*
+     * Until an IRET no further NMI would come, and a guest may be reached without one: an IRET to the next line. It
+     * loads SS, as load_flat_ss does.
+     */
     mov rax, rsp
-    mov ecx, ss
-    push rcx
+    push {HYPERVISOR_SS}
     push rax
     pushfq
     mov ecx, cs

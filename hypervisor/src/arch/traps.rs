@@ -77,6 +77,7 @@ global_asm!(
     SYSCALL32 = const entry::SYSCALL32,
     SYSENTER = const entry::SYSENTER,
     FLAGS_FIXED = const rflags::FIXED,
+    HYPERVISOR_SS = const tables::DATA,
     FLAT_SS = const FLAT_RING3_SS,
     FLAT_CS32 = const FLAT_RING3_CS32,
     FLAT_CS64 = const FLAT_RING3_CS64,
