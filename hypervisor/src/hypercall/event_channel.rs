@@ -6,7 +6,7 @@ use super::{Answer, Outcome, admit, read, subject, write};
 use crate::arch::guest::running::Guest;
 use crate::arch::scheduler;
 use crate::control::privilege;
-use crate::domain::Domains;
+use crate::domain::{Domain, Domains};
 use crate::event::{self, Progress};
 use guest_abi::errno::Errno;
 use guest_abi::event_channel::{
@@ -14,6 +14,7 @@ use guest_abi::event_channel::{
     Reset, Send, Status, Unmask, Virq,
 };
 use guest_abi::ids::{DomId, Port};
+use zerocopy::{Immutable, IntoBytes};
 
 /// A number of another domain that may be the caller's own in disguise.
 fn resolve(guest: &Guest<'_>, id: DomId) -> DomId {
@@ -58,6 +59,18 @@ fn reset(guest: &Guest<'_>, first: Port, argument: u64) -> Outcome {
     }
 }
 
+/// Tells the caller of a new port of `owner`. One that it can't be told of is closed again.
+fn tell<T: IntoBytes + Immutable>(
+    argument: u64,
+    answer: &T,
+    owner: &Domain,
+    port: Port,
+) -> Result<(), Errno> {
+    write(argument, answer).inspect_err(|_| {
+        let _ = event::close(&Domains, owner, port);
+    })
+}
+
 #[inline(never)]
 fn less_frequent(guest: &Guest<'_>, operation: u64, argument: u64) -> Answer {
     let operation = u32::try_from(operation)
@@ -71,13 +84,13 @@ fn less_frequent(guest: &Guest<'_>, operation: u64, argument: u64) -> Answer {
             let mut wish: AllocUnbound = read(argument)?;
             let owner = subject(guest, wish.dom, check)?;
             wish.port = event::alloc_unbound(&*owner, resolve(guest, wish.remote_dom))?;
-            write(argument, &wish)?;
+            tell(argument, &wish, &owner, wish.port)?;
         }
         EventChannelOp::BindInterdomain => {
             let mut wish: BindInterdomain = read(argument)?;
             let remote = resolve(guest, wish.remote_dom);
             wish.local_port = event::bind_interdomain(&Domains, domain, remote, wish.remote_port)?;
-            write(argument, &wish)?;
+            tell(argument, &wish, domain, wish.local_port)?;
         }
         EventChannelOp::BindVirq => {
             let mut wish: BindVirq = read(argument)?;
@@ -85,17 +98,17 @@ fn less_frequent(guest: &Guest<'_>, operation: u64, argument: u64) -> Answer {
                 admit(guest, privilege::virq(virq))?;
             }
             wish.port = event::bind_virq(domain, wish.virq, wish.vcpu)?;
-            write(argument, &wish)?;
+            tell(argument, &wish, domain, wish.port)?;
         }
         EventChannelOp::BindIpi => {
             let mut wish: BindIpi = read(argument)?;
             wish.port = event::bind_ipi(domain, wish.vcpu)?;
-            write(argument, &wish)?;
+            tell(argument, &wish, domain, wish.port)?;
         }
         EventChannelOp::BindPirq => {
             let mut wish: BindPirq = read(argument)?;
             wish.port = event::bind_pirq(domain, wish.pirq, wish.flags)?;
-            write(argument, &wish)?;
+            tell(argument, &wish, domain, wish.port)?;
         }
         EventChannelOp::Close => {
             let wish: Close = read(argument)?;

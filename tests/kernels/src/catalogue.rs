@@ -539,6 +539,7 @@ cases! {
     "event/reset" = event::reset;
     "event/many-ports" = event::many_ports;
     "event/no-arrays" = event::no_arrays;
+    "event/untold" = event::untold;
     "event/poll" = event::poll, on_many(());
 
     "hostile/everything" = hostile, ends(Ending::Anything), runs_for(12), on_many(());

@@ -188,7 +188,7 @@ fn take_frames(domain: &Domain, pages: u64, loaded: Option<&Loaded>) -> Result<F
     let mut pieces = Vec::new();
     let mut from = 0;
     if let Some(&Loaded { pfn, mfn, count }) = loaded {
-        allocate_frames(domain, &mut pieces, 0, pfn)?;
+        allocate_frames(domain, &mut pieces, (0, pfn), pages)?;
         domain.adopt_boot_frames(mfn, count);
         for index in 0..count {
             crate::arch::memory::Machine.set(Mfn(mfn.0 + index), pfn + index);
@@ -196,16 +196,16 @@ fn take_frames(domain: &Domain, pages: u64, loaded: Option<&Loaded>) -> Result<F
         pieces.push((pfn, mfn, count));
         from = pfn + count;
     }
-    allocate_frames(domain, &mut pieces, from, pages)?;
+    allocate_frames(domain, &mut pieces, (from, pages), pages)?;
     Ok(Frames(pieces))
 }
 
-/// Allocates frames for `from..to`, the largest pieces first.
+/// Allocates frames for those of the domain's `pages` from the first to below the second, the largest pieces first.
 fn allocate_frames(
     domain: &Domain,
     pieces: &mut Vec<(u64, Mfn, u64)>,
-    from: u64,
-    to: u64,
+    (from, to): (u64, u64),
+    pages: u64,
 ) -> Result<(), BuildError> {
     let mut pfn = from;
     let mut order = Order::MAX.get();
@@ -228,7 +228,7 @@ fn allocate_frames(
             }
             None if order == 0 => {
                 return Err(BuildError::NoMemory {
-                    wanted: to,
+                    wanted: pages,
                     got: pfn,
                 });
             }

@@ -14,5 +14,6 @@ pub(crate) mod reset;
 pub(crate) mod send_refusals;
 pub(crate) mod status;
 pub(crate) mod unmask_elsewhere;
+pub(crate) mod untold;
 pub(crate) mod upcall_mask;
 pub(crate) mod virq;
