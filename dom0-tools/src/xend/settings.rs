@@ -430,8 +430,12 @@ mod tests {
     fn the_file_that_is_installed_says_what_is_usual() {
         let text = include_str!("../../xend-config.sxp");
         let settings = read(text).unwrap();
-        // What keeps a person from giving the first domain less memory than it can live with.
-        let kept = [(FIRST_LEAST, "196"), (BALLOONS_FIRST, "yes")];
+        // What keeps a person from giving the first domain less memory than it can live with, and a bridge for guests on a fresh one.
+        let kept = [
+            (FIRST_LEAST, "196"),
+            (BALLOONS_FIRST, "yes"),
+            ("network-script", "network-bridge netdev=none bridge=xenbr0"),
+        ];
         let usual: Vec<_> = Settings::default()
             .all()
             .into_iter()
