@@ -99,13 +99,13 @@ impl BoundPirqs for Domain {
         if pirq >= self.pirqs.numbers.limit() {
             return Err(EventError::Invalid);
         }
-        let irq = self
-            .pirqs
-            .numbers
-            .irq(pirq)
-            .ok_or(EventError::NotPermitted)?;
         let owner = Domains.find(self.id()).ok_or(EventError::NoSuchDomain)?;
-        lines().bind(irq, owner, pirq, port.0, self.processor_of(VcpuId(0)))?;
+        let cpu = self.processor_of(VcpuId(0));
+        // The number is not taken away meanwhile: who does that frees the line afterwards.
+        self.pirqs
+            .numbers
+            .with_irq(pirq, |irq| lines().bind(irq, owner, pirq, port.0, cpu))
+            .ok_or(EventError::NotPermitted)??;
         Ok(())
     }
 

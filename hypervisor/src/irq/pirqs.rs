@@ -63,6 +63,14 @@ impl Pirqs {
         }
     }
 
+    /// Does `work` with the interrupt that `pirq` stands for. No number is taken away or given meanwhile.
+    pub fn with_irq<R>(&self, pirq: u32, work: impl FnOnce(Irq) -> R) -> Option<R> {
+        match self.map.lock().get(&pirq)? {
+            &Pirq::Mapped(irq) => Some(work(irq)),
+            Pirq::Reserved => None,
+        }
+    }
+
     /// All interrupts that have a number.
     pub fn for_each(&self, mut with: impl FnMut(u32, Irq)) {
         // By number, so that the lock is not held over the work.

@@ -7,6 +7,7 @@ use super::model::{Guest, LEVELS, MESSAGES, Machine};
 use super::pirqs::{Pirq, Pirqs};
 use super::throttle::{LONGEST_NS, MOST, WINDOW_NS};
 use super::vectors::{Route, Vectors};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const LEVEL: Irq = Irq(LEVELS.start);
 const EDGE: Irq = Irq(1);
@@ -299,4 +300,29 @@ fn numbers_of_lines_are_their_own_and_those_of_messages_lie_above() {
     }
     assert_eq!(pirqs.reserve(true), Err(IrqError::NoRoom));
     assert_eq!(pirqs.map_message(Irq(33), None), Err(IrqError::NoRoom));
+}
+
+#[test]
+fn a_number_that_is_worked_with_is_not_taken_away() {
+    let pirqs = Pirqs::new(8, 16);
+    assert_eq!(pirqs.map_line(Irq(5), Some(5)), Ok(5));
+    assert_eq!(pirqs.reserve(true), Ok(8));
+    let is_taken = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let worked = pirqs.with_irq(5, |irq| {
+            scope.spawn(|| {
+                assert_eq!(pirqs.unmap(5), Some(Pirq::Mapped(Irq(5))));
+                is_taken.store(true, Ordering::SeqCst);
+            });
+            for _ in 0..1000 {
+                std::thread::sleep(std::time::Duration::from_micros(10));
+                assert!(!is_taken.load(Ordering::SeqCst));
+            }
+            irq
+        });
+        assert_eq!(worked, Some(Irq(5)));
+    });
+    assert!(is_taken.into_inner());
+    assert_eq!(pirqs.with_irq(5, |_| ()), None);
+    assert_eq!(pirqs.with_irq(8, |_| ()), None);
 }

@@ -461,6 +461,7 @@ cases! {
     "irq/pci-devices" = irq::pci_devices;
     "irq/ports" = irq::ports;
     "irq/storm" = irq::storm, with(&["edu,addr=6"]), on_many(());
+    "irq/untold" = irq::untold;
 
     "segment/bases" = segment::bases;
     "segment/call-gates" = segment::call_gates;

@@ -15,6 +15,7 @@ use guest_abi::physdev::{
     Apic, Eoi, GetFreePirq, IrqStatus, IrqStatusQuery, IrqVector, MapPirq, MapPirqType,
     PirqEoiGmfn, SetupGsi, UnmapPirq,
 };
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 impl From<IrqError> for Errno {
     fn from(error: IrqError) -> Self {
@@ -107,9 +108,16 @@ pub(super) fn set_up_line(argument: u64) -> Result<(), Errno> {
     Ok(lines().set_up(gsi, signal)?)
 }
 
+/// What is asked for at `argument`, if the answer can be written there, so that nothing is kept that the caller doesn't hear of.
+fn read_to_answer<T: FromBytes + IntoBytes + Immutable>(argument: u64) -> Result<T, Errno> {
+    let wish = read(argument)?;
+    write(argument, &wish)?;
+    Ok(wish)
+}
+
 /// Keeps a number for an interrupt that is mapped later.
 pub(super) fn reserve(domain: &Domain, argument: u64) -> Result<(), Errno> {
-    let mut wish: GetFreePirq = read(argument)?;
+    let mut wish: GetFreePirq = read_to_answer(argument)?;
     let for_message = wish.map_type != MapPirqType::Gsi as i32;
     wish.pirq = domain.pirqs.numbers.reserve(for_message)?;
     write(argument, &wish)
@@ -127,7 +135,7 @@ fn subject(guest: &Guest<'_>, id: DomId) -> Result<Arc<Domain>, Errno> {
 
 /// Makes a source of interrupts a numbered interrupt of a domain.
 pub(super) fn map(guest: &Guest<'_>, argument: u64) -> Result<(), Errno> {
-    let mut wish: MapPirq = read(argument)?;
+    let mut wish: MapPirq = read_to_answer(argument)?;
     let domain = subject(guest, wish.domid)?;
     let wanted = u32::try_from(wish.pirq).ok();
     let pirq = match MapPirqType::try_from(wish.map_type) {

@@ -12,6 +12,7 @@ pub(crate) mod own_lines;
 pub(crate) mod pci_devices;
 pub(crate) mod ports;
 pub(crate) mod storm;
+pub(crate) mod untold;
 
 use super::prelude::*;
 use crate::pci::{Device, Registers};
