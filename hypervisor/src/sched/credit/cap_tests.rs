@@ -8,9 +8,9 @@ use super::simulator::{Domain, MS, Machine, Random};
 const LATE_NS: f64 = 4000.0;
 
 /// Domains whose caps allow each vCPU `vcpu_percent` of its time at most, and all together `machine_percent` of the machine; maybe
-/// beside others that always want to run. Over any 300 ms none runs for longer than its cap allows, and in the long run for
-/// `least` of that.
-fn cap_scenario(seed: u64, vcpu_percent: u64, machine_percent: u32, has_hogs: bool, least: f64) {
+/// beside others that always want to run. Over any 300 ms none runs for longer than its cap allows. Returns what each runs for in the
+/// long run of what its cap allows, of those whose weight gives them as much.
+fn cap_scenario(seed: u64, vcpu_percent: u64, machine_percent: u32, has_hogs: bool) -> Vec<f64> {
     let mut random = Random(seed ^ 0xca9);
     let cpus = random.range(1, 8) as u32;
     let mut domains = Vec::new();
@@ -55,26 +55,27 @@ fn cap_scenario(seed: u64, vcpu_percent: u64, machine_percent: u32, has_hogs: bo
                 ran / 1e6
             );
         }
-        let ran = (history.last().expect("many")[index] - start[index]) as f64;
-        let wanted = 10.0 * SECOND as f64 * cap;
-        if entitled[index] >= cap * 0.999 {
-            assert!(
-                ran >= wanted * least,
-                "seed {seed}: domain {index} with cap {} and {} vCPUs ran {:.3} s of {:.3} s",
-                domain.cap,
-                domain.vcpus.len(),
-                ran / 1e9,
-                wanted / 1e9
-            );
-        }
     }
+    let end = history.last().expect("many");
+    let of_cap = |index: usize| {
+        let cap = f64::from(domains[index].cap) / 100.0;
+        let ran = (end[index] - start[index]) as f64;
+        (entitled[index] >= cap * 0.999).then_some(ran / (10.0 * SECOND as f64 * cap))
+    };
+    (0..nr_capped).filter_map(of_cap).collect()
+}
+
+/// Whether caps are met within 2 %.
+fn are_met(of_caps: &[f64]) -> bool {
+    of_caps.iter().all(|&of_cap| of_cap >= 0.98)
 }
 
 /// A cap is met within 2 %, if the vCPUs have two fifths of their time to spare, and the machine a quarter.
 #[test]
 fn caps_are_kept_over_300_ms_and_met() {
     for seed in 0..scenarios(24) {
-        cap_scenario(seed, 60, 75, false, 0.98);
+        let of_caps = cap_scenario(seed, 60, 75, false);
+        assert!(are_met(&of_caps), "seed {seed}: {of_caps:?} of their caps");
     }
 }
 
@@ -82,16 +83,26 @@ fn caps_are_kept_over_300_ms_and_met() {
 #[test]
 fn caps_are_kept_and_met_beside_hogs() {
     for seed in 0..scenarios(24) {
-        cap_scenario(seed, 50, 60, true, 0.98);
+        let of_caps = cap_scenario(seed, 50, 60, true);
+        assert!(are_met(&of_caps), "seed {seed}: {of_caps:?} of their caps");
     }
 }
 
 /// Where there is less to spare, who has to wait for a processor can't make up for all of it later without running for longer in
-/// some 300 ms than its cap allows.
+/// some 300 ms than its cap allows: on one machine of a hundred it is met within 5 % only.
 #[test]
 fn caps_are_kept_and_nearly_met_on_a_crowded_machine() {
-    // In the one of this number vCPUs go on, and are parked again, in step with the looks of a processor.
-    for seed in (0..scenarios(24)).chain([119]) {
-        cap_scenario(seed, 60, 75, true, 0.9);
+    let nr_scenarios = scenarios(24);
+    // In this one vCPUs go on, and are parked again, in step with the looks of a processor.
+    const IN_STEP: u64 = 119;
+    let mut nr_missed = 0;
+    for seed in (0..nr_scenarios).chain([IN_STEP]) {
+        let of_caps = cap_scenario(seed, 60, 75, true);
+        let is_near = of_caps.iter().all(|&of_cap| of_cap >= 0.95);
+        assert!(is_near, "seed {seed}: {of_caps:?} of their caps");
+        if seed != IN_STEP && !are_met(&of_caps) {
+            nr_missed += 1;
+        }
     }
+    assert!(nr_missed * 100 <= nr_scenarios, "{nr_missed} were missed");
 }

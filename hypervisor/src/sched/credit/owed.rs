@@ -73,9 +73,8 @@ impl Owed {
         seen - seen / (FORGETTING * self.nr_cpus.max(1))
     }
 
-    /// How far below the level one may be that comes there, in charges.
-    pub(super) fn most_below(&self, unit: &Unit) -> u64 {
-        let bound = unit.share.charge(BOUND_NS);
+    /// How far below the level one may be that comes there, in charges; `bound` is [`BOUND_NS`] of it.
+    pub(super) fn most_below(&self, unit: &Unit, bound: u64) -> u64 {
         let full = self.full.load(Ordering::Relaxed);
         if unit.is_free() && bound <= full.saturating_add(full / EQUAL_PART) {
             bound.max(self.most.load(Ordering::Relaxed))

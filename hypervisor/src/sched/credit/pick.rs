@@ -66,14 +66,12 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         let is_called = locked.cpu.answer_call();
         let has_news = locked.queue.unpark(now_ns) | is_called;
         let looks = now_ns >= locked.queue.next_look_ns;
-        if looks {
-            self.plan_look(&mut locked.queue, now_ns);
-        }
+        let makes_up = looks && self.plan_look(&mut locked.queue, now_ns);
         locked.queue.was_contended |= current.is_some() && locked.queue.nr_waiting() != 0;
         let may_stay =
             current.is_some_and(|vcpu| self.keep(&mut locked.queue, cpu, now_ns, looks, vcpu));
         let unit = current.map(SchedVcpu::unit).filter(|_| may_stay);
-        let turn = self.turn(&mut locked.queue, now_ns, looks, unit);
+        let turn = self.turn(&mut locked.queue, now_ns, (looks, makes_up), unit);
         if turn == Turn::GoesOn {
             let until_ns = self.until(&locked.queue, now_ns, unit);
             drop(locked);
@@ -270,19 +268,28 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
         }
     }
 
-    /// The look that is due comes to nothing if a turn begins or ends now: then it is made up for.
+    /// The look that is due comes to nothing if a turn begins or ends now: then it is made up for. Says whether it makes up for such
+    /// a one itself.
     #[cold]
     #[inline(never)]
-    fn plan_look(&self, queue: &mut Queue<V>, now_ns: u64) {
-        queue.was_look_owed = queue.is_look_owed;
+    fn plan_look(&self, queue: &mut Queue<V>, now_ns: u64) -> bool {
+        let makes_up = queue.is_look_owed;
         if self.cpus.len() > 1 {
             queue.look_again(now_ns);
         } else {
             queue.has_looked(now_ns);
         }
+        makes_up
     }
 
-    fn turn(&self, queue: &mut Queue<V>, now_ns: u64, looks: bool, unit: Option<&Unit>) -> Turn {
+    /// `looks` says whether a look is due, and whether that makes up for one.
+    fn turn(
+        &self,
+        queue: &mut Queue<V>,
+        now_ns: u64,
+        (looks, makes_up): (bool, bool),
+        unit: Option<&Unit>,
+    ) -> Turn {
         let has_yielded = core::mem::take(&mut queue.has_yielded);
         let Some(unit) = unit else {
             queue.is_running_boosted = false;
@@ -309,7 +316,7 @@ impl<V: SchedVcpu<Unit>> Credit<V> {
             queue.has_looked(now_ns);
             return Turn::Ends;
         }
-        if looks && !is_boosted && (now_ns >= limit_ns || queue.was_look_owed) {
+        if looks && !is_boosted && (now_ns >= limit_ns || makes_up) {
             queue.has_looked(now_ns);
             return Turn::MayHelp;
         }

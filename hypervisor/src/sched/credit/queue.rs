@@ -21,6 +21,9 @@ use alloc::collections::VecDeque;
 /// How far the charges of who was away may lie from those of where it comes back to, in ns of its running.
 pub(super) const BOUND_NS: u64 = 60_000_000;
 
+/// So many times that one may be charged more who was away, for what others of its domain have run meanwhile.
+const MOST_FOR_OTHERS: u64 = 2;
+
 /// By how much more than the level is charged on average, in ns of a vCPU's running: half of a usual slice.
 const AVERAGE_NS: u64 = 15_000_000;
 
@@ -84,8 +87,6 @@ pub(super) struct Queue<V> {
     pub(super) was_contended: bool,
     /// A look came to nothing, as a turn began or ended just then.
     pub(super) is_look_owed: bool,
-    /// This one makes up for such a one.
-    pub(super) was_look_owed: bool,
     /// Throws the time of the next one.
     dice: u32,
     /// When it next looks for somebody elsewhere who is owed more, if no slice ends before.
@@ -143,7 +144,6 @@ impl<V> Cpu<V> {
                 next_look_ns: 0,
                 was_contended: false,
                 is_look_owed: false,
-                was_look_owed: false,
                 dice: 1,
                 next_relief_ns: 0,
                 may_go_ns: 0,
@@ -524,15 +524,17 @@ impl<V: SchedVcpu<Unit>> Queue<V> {
 
     /// Brings charges of somebody that comes from elsewhere, or was away, to where they are here. It has just been charged `for_others`.
     pub(super) fn admit(&self, unit: &Unit, level: u64, for_others: u64, owed: &Owed) {
-        let bound = || unit.share.charge(BOUND_NS);
-        let lowest = || level.wrapping_sub(owed.most_below(unit));
-        let charged = match unit.take_entry() {
-            Entry::AsItIs => return,
-            Entry::Fresh => lowest().wrapping_add(bound()),
-            Entry::Bounded => {
-                let most = bound() + for_others.min(2 * bound());
-                earlier(later(unit.charged(), lowest()), level.wrapping_add(most))
-            }
+        let entry = unit.take_entry();
+        if entry == Entry::AsItIs {
+            return;
+        }
+        let bound = unit.share.charge(BOUND_NS);
+        let lowest = level.wrapping_sub(owed.most_below(unit, bound));
+        let charged = if entry == Entry::Fresh {
+            lowest.wrapping_add(bound)
+        } else {
+            let most = bound + for_others.min(MOST_FOR_OTHERS * bound);
+            earlier(later(unit.charged(), lowest), level.wrapping_add(most))
         };
         unit.charged.store(charged, Ordering::Relaxed);
     }
