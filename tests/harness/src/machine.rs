@@ -10,6 +10,11 @@ use std::sync::LazyLock;
 /// The I/O port of the device by which an image ends QEMU with a status.
 pub const EXIT_PORT: u16 = 0xf4;
 
+/// What QEMU has translated is kept in so many MiB, and thrown away when they are full. By itself it takes an eighth of the host's
+/// memory, up to 1 GiB, in which it then finds the less, the more is there: each store into a page from which code was executed
+/// looks through all that was translated of that page, for milliseconds in a kernel's busiest pages.
+const TRANSLATED_MIB: u32 = 128;
+
 /// The board: chipset, buses, and the firmware's tables.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Board {
@@ -255,6 +260,12 @@ impl Machine {
             Reader::Drive => "",
             Reader::Virtio => ",smm=off",
         };
+        let threads = match self.threads {
+            // Instructions are counted on one thread only.
+            Threads::Many if self.extra.iter().any(|word| word == "-icount") => "single",
+            Threads::Many => "multi",
+            Threads::One => "single",
+        };
         let mut arguments: Vec<OsString> = Vec::new();
         let mut add = |words: &[&str]| arguments.extend(words.iter().map(OsString::from));
         add(&[
@@ -275,14 +286,7 @@ impl Machine {
             "-machine",
             &format!("{},hpet={hpet}{smm}", self.board.name()),
             "-accel",
-            match self.threads {
-                // Instructions are counted on one thread only.
-                Threads::Many if self.extra.iter().any(|word| word == "-icount") => {
-                    "tcg,thread=single"
-                }
-                Threads::Many => "tcg,thread=multi",
-                Threads::One => "tcg,thread=single",
-            },
+            &format!("tcg,thread={threads},tb-size={TRANSLATED_MIB}"),
         ]);
         add(&[
             "-cpu",
