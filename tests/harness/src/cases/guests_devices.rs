@@ -2,6 +2,7 @@
 
 use super::guests::{GUEST_LIMIT, GUEST_PROMPT, case, create, leave, nothing_is_left};
 use super::shell::Shell;
+use super::traffic::{self, Moved};
 use super::{Extent, pattern};
 use crate::suite::Case;
 use crate::verdict::Verdict;
@@ -11,6 +12,8 @@ use std::time::Duration;
 const WRITTEN: u64 = 8 << 20;
 /// What it sends with a bound of 1 MB a second.
 const BOUNDED: u64 = 4_000_000;
+/// How long scripts and guests have, where they take too long.
+const PATIENCE_S: u32 = 5;
 /// Of a whole transfer, two kernels on one emulated processor.
 pub(super) const TRANSFER_LIMIT: Duration = Duration::from_secs(240);
 
@@ -141,6 +144,11 @@ fn disk_and_network(shell: &mut Shell) -> Result<(), Verdict> {
         shell,
         "dd if=/tmp/r of=/dev/xvda bs=64k conv=fsync 2>/dev/null",
     )?;
+    in_guest(shell, "echo 3 >/proc/sys/vm/drop_caches")?;
+    let blocks = WRITTEN >> 16;
+    let read_back = format!("dd if=/dev/xvda bs=64k count={blocks} 2>/dev/null | md5sum");
+    let read = sum_of(&in_guest(shell, &read_back)?)?;
+    must_be_same("what is read from the disk", &written, &read)?;
     in_guest(shell, "ping -c 3 10.9.0.1 >/tmp/ping")?;
     let received = in_guest(shell, "wget -q -O - http://10.9.0.1/sent | md5sum")?;
     must_be_same("what the guest received", &sent, &sum_of(&received)?)?;
@@ -150,6 +158,13 @@ fn disk_and_network(shell: &mut Shell) -> Result<(), Verdict> {
     let got = sum_of(&shell.output_within(fetch, TRANSFER_LIMIT)?)?;
     must_be_same("what the first domain received", &written, &got)?;
     bounded(shell)?;
+    let moved = Moved {
+        to_guest: WRITTEN,
+        from_guest: WRITTEN + BOUNDED,
+        read: WRITTEN,
+        written: WRITTEN,
+    };
+    traffic::is_told(shell, "demo", moved)?;
 
     shell.must_print(
         "xm block-list demo | awk 'NR > 1 { print $1, $2, $4 }'",
@@ -269,7 +284,10 @@ fn refusals(shell: &mut Shell) -> Result<(), Verdict> {
     prepare(shell)?;
     for command in [
         "S=/etc/xen/scripts; C=/etc/xen/xend-config.sxp",
-        "echo '(device-create-timeout 5)(device-destroy-timeout 5)' >>$C && xend reload",
+        &format!(
+            "echo '(device-create-timeout {PATIENCE_S})(device-destroy-timeout {PATIENCE_S})' >>$C && xend reload"
+        ),
+        "E=\"extra='console=hvc0 rdinit=/bin/sh'\"",
         "printf '#!/bin/sh\\necho no luck >&2\\nexit 3\\n' >$S/fails",
         "printf '#!/bin/sh\\nsleep 1000 & wait\\n' >$S/hangs",
         "printf '#!/bin/sh\\n[ $1 = offline ] || '\
@@ -341,6 +359,42 @@ fn refusals(shell: &mut Shell) -> Result<(), Verdict> {
     shell.output_within("xm create -q /tmp/shared && xm destroy demo", GUEST_LIMIT)?;
     no_device_is_left(shell)?;
     shell.output("umount /tmp/m && losetup -d /dev/loop0; state >/tmp/before")?;
+    no_device_is_left(shell)?;
+    keeps_its_devices(shell)
+}
+
+/// A guest that lives, has no drivers for its devices, and so does not give them back when it is asked to.
+fn keeps_its_devices(shell: &mut Shell) -> Result<(), Verdict> {
+    shell.output("with deaf \"disk=['file:/tmp/a.img,xvda,w'];vif=['bridge=xenbr0'];$E\"")?;
+    shell.send("xm create -c /tmp/deaf\n")?;
+    shell.must_say_within(r"^Started domain demo \(id=\d+\)", GUEST_LIMIT)?;
+    shell.must_ask("/ # $", GUEST_LIMIT)?;
+    shell.send("PS1='guest# '\n")?;
+    shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
+    leave(shell)?;
+    for (class, number, device) in [("block", 51712, "vbd"), ("network", 0, "vif")] {
+        let detach = format!("xm {class}-detach demo {number}");
+        let list = format!("xm {class}-list demo | awk 'NR > 1 {{ print $1 }}'");
+        shell.must_print(
+            &format!("{detach} 2>&1 | head -n1"),
+            &format!(
+                "Error: Device {number} ({device}) could not be disconnected. \
+                 The guest has not closed it within {PATIENCE_S} seconds; --force does not ask it."
+            ),
+        )?;
+        shell.must_print(&list, &number.to_string())?;
+        shell.output(&format!("{detach} --force"))?;
+        let left = shell.output(&list)?;
+        if !left.is_empty() {
+            return Err(Verdict::Fail(format!("taken away by force: {left:?}")));
+        }
+    }
+    shell.must_print("losetup -a | grep -c /tmp/a.img; true", "0")?;
+    shell.send("xm console demo\n\n")?;
+    shell.must_ask(GUEST_PROMPT, GUEST_LIMIT)?;
+    in_guest(shell, "[ -x /bin/busybox ]")?;
+    leave(shell)?;
+    shell.output("xm destroy demo")?;
     no_device_is_left(shell)
 }
 

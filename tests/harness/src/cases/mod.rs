@@ -41,6 +41,7 @@ pub mod refusal;
 mod shell;
 pub mod stock_tools;
 pub mod storms;
+mod traffic;
 
 use crate::run::Missing;
 use crate::suite::Case;
