@@ -15,6 +15,7 @@ use crate::arch::timers::{self, Watchdogs};
 use crate::arch::{PerDomainArea, frame_table};
 use crate::arch::{scheduler, wall_clock};
 use crate::control::create::Plan;
+use crate::control::numbers::{Number, Numbers};
 use crate::control::privilege::Rights;
 use crate::cpu_policy::Policy;
 use crate::event::PortTable;
@@ -76,6 +77,8 @@ pub(crate) struct Domain {
     /// Its share of the processors.
     pub(crate) share: Arc<Share>,
     pub(super) control: ControlState,
+    /// The last to go.
+    _number: Number<'static>,
 }
 
 /// There is no memory for a domain, or a part of one.
@@ -94,7 +97,12 @@ const CHARGE_LIMIT: usize = 16 << 20;
 
 impl Domain {
     /// A domain without vCPUs and memory, but for what it shares with the hypervisor.
-    pub(crate) fn new(id: DomId, policy: Policy, plan: &Plan) -> Result<Arc<Self>, NoMemory> {
+    pub(crate) fn new(
+        number: Number<'static>,
+        policy: Policy,
+        plan: &Plan,
+    ) -> Result<Arc<Self>, NoMemory> {
+        let id = number.id();
         let entries = if id.0 == 0 {
             EntryPolicy::WITH_DEVICES
         } else {
@@ -137,6 +145,7 @@ impl Domain {
                 Share::new()
             }),
             control: ControlState::new(plan),
+            _number: number,
         });
         if timers::make_room(Watchdogs::COUNT).is_err() {
             domain.give_up_shared_frames();
@@ -306,11 +315,6 @@ impl Domain {
         self.frames.lock().vacate(frame_table(), frame);
     }
 
-    /// Whether frames are on their way to it, in place of others that it had.
-    pub(super) fn has_frames_to_come(&self) -> bool {
-        self.frames.lock().places() != 0
-    }
-
     /// Gives the domain the frames of a block in place of others. Returns the first.
     pub(crate) fn replace_frames(&self, block: CleanBlock) -> Mfn {
         let mut frames = self.frames.lock();
@@ -423,6 +427,9 @@ impl Domain {
 /// All domains.
 pub(crate) struct Domains;
 
+/// Whose a number is.
+pub(crate) static NUMBERS: Numbers = Numbers::new();
+
 static ALL: IrqLock<BTreeMap<u16, Arc<Domain>>, { rank::DOMAINS }> = IrqLock::new(BTreeMap::new());
 
 impl Domains {
@@ -443,7 +450,7 @@ impl Domains {
         ALL.lock().len()
     }
 
-    /// Adds a domain, whose number is free.
+    /// Adds a domain.
     pub(crate) fn add(&self, domain: Arc<Domain>) {
         ALL.lock().insert(domain.id.0, domain);
     }
@@ -454,23 +461,12 @@ impl Domains {
         all.range(id.0..).next().map(|(_, domain)| domain.clone())
     }
 
-    /// A number that no domain has, the next one after `last` if possible, never 0.
-    pub(crate) fn free_number(&self, last: DomId) -> Option<DomId> {
-        let all = ALL.lock();
-        let after = last.0.saturating_add(1).max(1)..DomId::FIRST_RESERVED.0;
-        after
-            .chain(1..DomId::FIRST_RESERVED.0)
-            .find(|number| !all.contains_key(number))
-            .map(DomId)
-    }
-
     /// Takes a domain off the list that is gone. From anywhere, with a page-table lock held too.
     pub(crate) fn reap(&self, id: DomId) {
-        // What is gone stays so; of several who find it out one takes it off.
-        let is_gone = self.find(id).is_some_and(|domain| domain.is_gone());
-        if is_gone {
-            let domain = ALL.lock().remove(&id.0);
-            if domain.is_some() {
+        // What is gone stays so; of several who find it out one takes it off. While it is held here its number is nobody else's.
+        if let Some(_gone) = self.find(id).filter(|domain| domain.is_gone()) {
+            let taken_off = ALL.lock().remove(&id.0);
+            if taken_off.is_some() {
                 self.tell_of_end();
             }
         }

@@ -28,7 +28,7 @@ pub mod state_calls;
 mod vcpu;
 
 #[cfg(target_os = "none")]
-pub(crate) use domains::{Domain, Domains, NoMemory};
+pub(crate) use domains::{Domain, Domains, NUMBERS, NoMemory};
 #[cfg(target_os = "none")]
 pub(crate) use grants::{CallersTables, GrantedFrames};
 #[cfg(target_os = "none")]

@@ -392,6 +392,7 @@ cases! {
     "domain/info" = domain::info;
     "domain/many" = domain::many;
     "domain/maptrack" = domain::maptrack;
+    "domain/number-anew" = domain::number_anew, on_many(());
     "domain/others-grant-table" = domain::others_grant_table;
     "domain/out-of-memory" = domain::out_of_memory;
     "domain/out-of-memory-race" = domain::out_of_memory_race, on_many(());

@@ -7,7 +7,7 @@ use crate::console;
 use crate::control::create::Plan;
 use crate::cpu_policy::Policy;
 use crate::domain::context::Context;
-use crate::domain::{Domain, Domains, NoMemory};
+use crate::domain::{Domain, Domains, NUMBERS, NoMemory};
 use crate::image::command_line::CommandLine;
 use crate::image::elf::Kernel;
 use crate::image::layout::{Layout, Request};
@@ -322,7 +322,8 @@ fn build(
     };
     scheduler::set_parameters(Parameters::of(options));
     let _ = memory::nobodys_shared_info();
-    let domain = Domain::new(DomId::DOM0, policy, &plan)
+    let number = NUMBERS.take(DomId::DOM0).expect("the first domain");
+    let domain = Domain::new(number, policy, &plan)
         .map_err(|NoMemory| BuildError::NoMemory { wanted: 1, got: 0 })?;
     let shared_info = domain.shared_info_frame();
     Domains.add(domain.clone());

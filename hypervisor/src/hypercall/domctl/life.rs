@@ -8,7 +8,7 @@ use crate::control::create;
 use crate::control::pauses::PauseError;
 use crate::domain::control::Wanted;
 use crate::domain::destroy::Destruction;
-use crate::domain::{Domain, Domains, NoMemory};
+use crate::domain::{Domain, Domains, NUMBERS, NoMemory};
 use crate::event::EventDomain;
 use crate::sched::CpuSet;
 use alloc::sync::Arc;
@@ -23,21 +23,19 @@ use guest_abi::ids::DomId;
 static LAST: AtomicU16 = AtomicU16::new(0);
 
 pub(super) fn create(wish: &mut Domctl) -> Answer {
-    let id = if wish.domain.0 != 0 && wish.domain.0 < DomId::FIRST_RESERVED.0 {
-        if Domains.find(wish.domain).is_some() {
-            return Err(Errno::EEXIST);
-        }
-        wish.domain
+    let number = if wish.domain.0 != 0 && wish.domain.0 < DomId::FIRST_RESERVED.0 {
+        NUMBERS.take(wish.domain).ok_or(Errno::EEXIST)?
     } else {
         let last = DomId(LAST.load(Ordering::Relaxed));
-        let free = Domains.free_number(last).ok_or(Errno::ENOMEM)?;
-        LAST.store(free.0, Ordering::Relaxed);
+        let free = NUMBERS.take_after(last).ok_or(Errno::ENOMEM)?;
+        LAST.store(free.id().0, Ordering::Relaxed);
         free
     };
+    let id = number.id();
     let plan = create::check(&wish.u.read::<CreateDomain>())?;
     let first = Domains.find(DomId::DOM0).ok_or(Errno::ESRCH)?;
     // What the processor is has been looked at for the first domain.
-    let domain = Domain::new(id, *first.policy(), &plan).map_err(|NoMemory| Errno::ENOMEM)?;
+    let domain = Domain::new(number, *first.policy(), &plan).map_err(|NoMemory| Errno::ENOMEM)?;
     domain.tell_date();
     Domains.add(domain);
     wish.domain = id;

@@ -17,6 +17,7 @@ pub(crate) mod grants;
 pub(crate) mod info;
 pub(crate) mod many;
 pub(crate) mod maptrack;
+pub(crate) mod number_anew;
 pub(crate) mod others_grant_table;
 pub(crate) mod out_of_memory;
 pub(crate) mod out_of_memory_race;
