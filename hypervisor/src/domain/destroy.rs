@@ -10,7 +10,8 @@
 //! 6. What it shares with the hypervisor is given up; from here on its bits are nobody's.
 //!
 //! It is dead then, and stays on the list, its number taken, until the last reference on a frame of it and the
-//! last use of a grant of it are gone: [`Domains::reap`] looks at each of those moments.
+//! last use of a grant of it are gone: [`Domains::reap`] looks at each of those moments. Off the list, it keeps its number until
+//! nobody works with it any more who has found it there before.
 #![forbid(unsafe_code)]
 
 use super::context::Context;
@@ -126,9 +127,6 @@ impl Domain {
             },
             Progress::Frames => {
                 self.with_tables(|lock| mm().relinquish(lock, self))?;
-                if self.has_frames_to_come() {
-                    return Err(Stopped::Here);
-                }
                 self.grants().close_for_good();
                 Ok(Progress::Handles(grant::Handle(0)))
             }

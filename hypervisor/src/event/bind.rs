@@ -3,7 +3,7 @@
 
 use super::domain::{EventDomain, EventDomains, Pirqs};
 use super::error::EventError;
-use super::port::{Binding, MAX_DETAIL};
+use super::port::{Binding, MAX_DETAIL, Snapshot};
 use super::table::{Fresh, is_per_vcpu};
 use super::{connection, deliver};
 use guest_abi::event_channel::{BindPirqFlags, ChannelStatus, NR_VIRQS, Status};
@@ -179,13 +179,15 @@ pub enum Progress {
 
 /// Closes all ports from `first` (start with port 1): `EVTCHNOP_reset`, and with
 /// [`close_for_good`](super::table::PortTable::close_for_good) before it the end of a domain. Stops when
-/// `should_stop` says so, after at least one port.
+/// `should_stop` says so, after at least one port; at the end of a domain also at a port that is in the hands of another operation,
+/// which somebody else may do on its behalf: it is not passed over.
 pub fn close_all<L: EventDomains>(
     domains: &L,
     domain: &L::Domain,
     first: Port,
     mut should_stop: impl FnMut() -> bool,
 ) -> Progress {
+    let is_end = domain.ports().is_closed_for_good();
     for number in first.0..=domain.ports().max_port().0 {
         if domain.ports().snapshot(Port(number)).is_none() {
             // Ports are allocated from the lowest; no memory here means none in use above.
@@ -196,6 +198,10 @@ pub fn close_all<L: EventDomains>(
         }
         // Refused for those that are not in use.
         let _ = close(domains, domain, Port(number));
+        let is_left = |snapshot: Snapshot| snapshot.binding != Binding::Free;
+        if is_end && domain.ports().snapshot(Port(number)).is_some_and(is_left) {
+            return Progress::At(Port(number));
+        }
     }
     Progress::Done
 }

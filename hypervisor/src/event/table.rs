@@ -227,6 +227,11 @@ impl PortTable {
         self.allocation.lock().is_closed = true;
     }
 
+    /// Whether it does.
+    pub(super) fn is_closed_for_good(&self) -> bool {
+        self.allocation.lock().is_closed
+    }
+
     /// Binds a virtual interrupt that is not bound to a fresh port.
     pub(super) fn allocate_virq<D: EventDomain>(
         &self,

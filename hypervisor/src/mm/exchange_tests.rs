@@ -3,6 +3,7 @@
 
 use super::super::block::CleanBlock;
 use super::super::buddy::{Order, Request};
+use super::super::error::Stop;
 use super::super::lock::PtDomain;
 use super::super::pte::EntryPolicy;
 use super::super::test_machine::{DOM0, DOM1, RAM_END, TestMachine, frame_entries};
@@ -193,4 +194,61 @@ fn steps_happen_as_a_whole_or_not_at_all() {
         assert_eq!(free(&machine), RAM_END - 1 - 1, "seed {seed}");
     }
     assert!(done > 200 && failed > 200, "{done} done, {failed} failed");
+}
+
+/// The frames of a domain at its end are taken while another domain exchanges its last one.
+struct Ending<'m, 't> {
+    source: Source<'m, 't>,
+    domain: RefCell<PtDomain>,
+}
+
+impl ExchangeSource for Ending<'_, '_> {
+    fn allocate(&self, order: Order) -> Option<CleanBlock> {
+        self.source.allocate(order)
+    }
+    fn put_back(&self, block: CleanBlock) {
+        self.source.put_back(block);
+    }
+    fn vacate(&self, frame: &mut HeldFrame) {
+        self.source.vacate(frame);
+    }
+    fn replace(&self, block: CleanBlock) -> Mfn {
+        let machine = self.source.machine;
+        let mm = Mm::new(machine.table, machine);
+        let mut domain = self.domain.borrow_mut();
+        let taken = mm.relinquish(&mut domain.locked(), &machine.domains[0]);
+        assert_eq!(taken, Err(Stop::Preempted));
+        self.source.replace(block)
+    }
+}
+
+#[test]
+fn all_frames_are_taken_from_a_domain_also_one_on_its_way_to_it() {
+    let entries = frame_entries();
+    let machine = TestMachine::new(&entries);
+    let mm = Mm::new(machine.table, &machine);
+    let all = free(&machine);
+    let given = machine.allocate(DOM0).unwrap();
+    let ending = Ending {
+        source: Source {
+            machine: &machine,
+            total: 1,
+            blocks_left: Cell::new(1),
+        },
+        domain: RefCell::new(PtDomain::new(DOM0, EntryPolicy::ORDINARY)),
+    };
+    let lists = Lists {
+        given: std::vec![given],
+        wanted: std::vec![Pfn(1000)],
+        told: RefCell::new(std::vec![None]),
+        accesses_left: Cell::new(100),
+    };
+    let order = Order::new(0).unwrap();
+    let shape = Shape::new(1, order, 1, order).unwrap();
+    assert_eq!(mm.exchange_step(DOM0, shape, 0, &lists, &ending), Ok(()));
+    assert_eq!(free(&machine), all - 1);
+    let mut domain = ending.domain.borrow_mut();
+    mm.relinquish(&mut domain.locked(), &machine.domains[0])
+        .unwrap();
+    assert_eq!(free(&machine), all);
 }

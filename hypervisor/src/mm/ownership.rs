@@ -261,7 +261,15 @@ impl<P: Platform> Mm<'_, P> {
     /// [`Stop::Preempted`]: call again.
     pub fn relinquish(&self, lock: &mut PtLock<'_>, frames: &impl FramesLock) -> Result<(), Stop> {
         self.finish_pending(lock)?;
-        while let Some(mfn) = frames.with_frames(|frames| frames.owned.first()) {
+        // One look: who exchanges frames puts one into the place that is kept for it between two.
+        let next = || frames.with_frames(|frames| (frames.owned.first(), frames.places));
+        loop {
+            let mfn = match next() {
+                (Some(mfn), _) => mfn,
+                (None, 0) => return Ok(()),
+                // They are on their way to it.
+                (None, _) => return Err(Stop::Preempted),
+            };
             let Ok(frame) = self.get_ref(mfn, lock.domain()) else {
                 // Somebody is just taking it away.
                 return Err(Stop::Preempted);
@@ -273,7 +281,6 @@ impl<P: Platform> Mm<'_, P> {
                 return Err(Stop::Preempted);
             }
         }
-        Ok(())
     }
 }
 

@@ -455,3 +455,31 @@ fn a_dying_domain_gets_no_ports_and_its_peers_keep_theirs() {
     );
     assert_eq!(close(&domains, zero, near), Ok(()));
 }
+
+/// Another domain makes a port of one that is at its end: it has taken a number, and binds that when all others are closed.
+#[test]
+fn a_port_that_is_being_made_when_its_domain_ends_is_closed() {
+    let domains = TestDomains(vec![
+        TestDomain::new(0, NR_PORTS_2L, 1, 64),
+        TestDomain::new(1, NR_PORTS_2L, 1, 64),
+    ]);
+    let [zero, one] = &domains.0[..] else {
+        unreachable!()
+    };
+    let first = alloc_unbound(one, D0).expect("free");
+    let fresh = one.ports().allocate(one).expect("free");
+    let last = alloc_unbound(one, D0).expect("free");
+    // Nobody waits for it where the domain goes on.
+    assert_eq!(close_all(&domains, one, last, || false), Progress::Done);
+    one.ports().close_for_good();
+    let held = Progress::At(fresh.port);
+    assert_eq!(close_all(&domains, one, first, || false), held);
+    assert_eq!(close_all(&domains, one, fresh.port, || false), held);
+    let port = fresh.port;
+    assert!(fresh.word.publish(Binding::Unbound { remote: D0 }, V0));
+    assert_eq!(close_all(&domains, one, port, || false), Progress::Done);
+    assert_eq!(
+        bind_interdomain(&domains, zero, D1, port),
+        Err(EventError::Invalid)
+    );
+}
