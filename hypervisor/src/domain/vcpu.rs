@@ -222,7 +222,7 @@ impl Vcpu {
 
     /// Whether a non-maskable interrupt waits.
     pub(crate) fn has_nmi(&self) -> bool {
-        self.nmi_pending.load(Ordering::Acquire)
+        self.nmi_pending.load(Ordering::SeqCst)
     }
 
     /// Takes the non-maskable interrupt that waits.

@@ -10,6 +10,7 @@ use crate::control::privilege;
 use crate::domain::Domains;
 use crate::event::EventDomain;
 use crate::event::wait::{self, MAX_POLLED, Wait};
+use crate::sched::run_state::Change;
 use crate::sched::{CpuId, CpuSet};
 use crate::time::scale::NS_PER_SECOND;
 use crate::time::vcpu_timers::{self, Action};
@@ -26,7 +27,7 @@ pub(super) fn sched_op(guest: &Guest<'_>, operation: u64, argument: u64) -> Answ
         SchedOp::Yield => scheduler::yield_now(),
         SchedOp::Block => {
             if wait::block(&**guest.domain, guest.vcpu.id(), &guest.vcpu.run) == Wait::Sleep {
-                scheduler::sleep_now();
+                sleep(guest);
             }
         }
         // Of a reason only the lowest byte counts, and one that has no name is one, too.
@@ -91,13 +92,23 @@ fn poll_ports(guest: &Guest<'_>, wish: &Poll, ports: &mut [Port]) -> Result<(), 
     timers::change(guest.vcpu, |timers| timers.set_poll(end_ns));
     match wait::poll(&**guest.domain, guest.vcpu.id(), &guest.vcpu.run, ports) {
         Ok(Wait::Sleep) => {
-            scheduler::sleep_now();
+            sleep(guest);
             Ok(())
         }
         other => {
             timers::change(guest.vcpu, |timers| timers.set_poll(None));
             Ok(other.map(|_| ())?)
         }
+    }
+}
+
+/// The calling vCPU, which is blocked, sleeps, unless it has an NMI to handle: who sent that before has found it awake.
+fn sleep(guest: &Guest<'_>) {
+    if guest.vcpu.has_nmi() && !guest.context.is_nmi_masked {
+        // It runs: the scheduler has nothing to hear.
+        let _: Change = wait::end(&**guest.domain, guest.vcpu.id(), &guest.vcpu.run);
+    } else {
+        scheduler::sleep_now();
     }
 }
 

@@ -2,9 +2,14 @@
 
 use super::super::prelude::*;
 use super::block;
+use crate::chance::Chance;
+use crate::control::is_reference;
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use guest_abi::time::{RunState, RunstateInfo};
 use guest_abi::vcpu_op::VcpuOp;
+
+/// How many are sent without a look at what the vCPU does.
+const SURPRISES: u32 = 5000;
 
 static NMIS: AtomicU32 = AtomicU32::new(0);
 static BLOCKS: AtomicU32 = AtomicU32::new(0);
@@ -44,5 +49,17 @@ pub(crate) fn run() {
         assert_eq!(smp::operate_plain(VcpuOp::SendNmi, VcpuId(1)), Ok(0));
         smp::wait_until("the NMI", || NMIS.load(SeqCst) == round);
         smp::wait_until("it to go on", || BLOCKS.load(SeqCst) > blocks);
+    }
+    // The reference loses one that comes just before.
+    if is_reference() {
+        return;
+    }
+    // At any moment, just before it is blocked included. It may be asleep again when it has handled one.
+    let mut chance = Chance::new(1);
+    for _ in 0..SURPRISES {
+        chance.spin(20_000);
+        let before = NMIS.load(SeqCst);
+        assert_eq!(smp::operate_plain(VcpuOp::SendNmi, VcpuId(1)), Ok(0));
+        smp::wait_until("an NMI at any moment", || NMIS.load(SeqCst) > before);
     }
 }
