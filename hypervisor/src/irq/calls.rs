@@ -126,10 +126,13 @@ impl Run {
     }
 
     fn unmap(&mut self, pirq: u32) {
-        let Some(Pirq::Mapped(irq)) = self.pirqs.unmap(pirq) else {
+        let (lines, bound) = (&self.lines, &mut self.bound);
+        let unmapped = self.pirqs.unmap_with(pirq, |irq| {
+            assert_eq!(lines.unbind(irq, None), bound.remove(&irq.0));
+        });
+        let Some(Pirq::Mapped(irq)) = unmapped else {
             return;
         };
-        assert_eq!(self.lines.unbind(irq, None), self.bound.remove(&irq.0));
         if MESSAGES.contains(&irq.0) {
             self.lines.remove_message(irq);
             assert!(self.messages.remove(&irq.0));

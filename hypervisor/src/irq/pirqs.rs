@@ -157,8 +157,13 @@ impl Pirqs {
         }
     }
 
-    /// Forgets a number; what it stood for.
-    pub fn unmap(&self, pirq: u32) -> Option<Pirq> {
-        self.map.lock().remove(&pirq)
+    /// Forgets a number, and does `free` if it stands for an interrupt, to which nobody gives another number meanwhile; what it stood for.
+    pub fn unmap_with(&self, pirq: u32, free: impl FnOnce(Irq)) -> Option<Pirq> {
+        let mut map = self.map.lock();
+        let what = map.remove(&pirq)?;
+        if let Pirq::Mapped(irq) = what {
+            free(irq);
+        }
+        Some(what)
     }
 }

@@ -293,8 +293,8 @@ fn numbers_of_lines_are_their_own_and_those_of_messages_lie_above() {
     let mut all = Vec::new();
     pirqs.for_each(|pirq, irq| all.push((pirq, irq.0)));
     assert_eq!(all, [(9, 9), (10, 10), (24, 30), (25, 32), (26, 31)]);
-    assert_eq!(pirqs.unmap(25), Some(Pirq::Mapped(Irq(32))));
-    assert_eq!(pirqs.unmap(25), None);
+    assert_eq!(pirqs.unmap_with(25, |_| ()), Some(Pirq::Mapped(Irq(32))));
+    assert_eq!(pirqs.unmap_with(25, |_| ()), None);
     for _ in 0..14 {
         pirqs.reserve(true).expect("free");
     }
@@ -311,8 +311,8 @@ fn a_number_that_is_worked_with_is_not_taken_away() {
     std::thread::scope(|scope| {
         let worked = pirqs.with_irq(5, |irq| {
             scope.spawn(|| {
-                assert_eq!(pirqs.unmap(5), Some(Pirq::Mapped(Irq(5))));
-                is_taken.store(true, Ordering::SeqCst);
+                let unmapped = pirqs.unmap_with(5, |_| is_taken.store(true, Ordering::SeqCst));
+                assert_eq!(unmapped, Some(Pirq::Mapped(Irq(5))));
             });
             for _ in 0..1000 {
                 std::thread::sleep(std::time::Duration::from_micros(10));

@@ -108,7 +108,8 @@ pub(super) fn set_up_line(argument: u64) -> Result<(), Errno> {
     Ok(lines().set_up(gsi, signal)?)
 }
 
-/// What is asked for at `argument`, if the answer can be written there, so that nothing is kept that the caller doesn't hear of.
+/// What is asked for at `argument`, if the answer can be written there: a caller who could not be told gets nothing. One that takes the
+/// page away between the two keeps a number that it can find out and give back.
 fn read_to_answer<T: FromBytes + IntoBytes + Immutable>(argument: u64) -> Result<T, Errno> {
     let wish = read(argument)?;
     write(argument, &wish)?;
@@ -198,20 +199,19 @@ pub(super) fn unmap(guest: &Guest<'_>, argument: u64) -> Result<(), Errno> {
     let wish: UnmapPirq = read(argument)?;
     let domain = subject(guest, wish.domid)?;
     let pirq = u32::try_from(wish.pirq).map_err(|_| Errno::EINVAL)?;
-    match domain.pirqs.numbers.unmap(pirq) {
-        Some(Pirq::Mapped(irq)) => {
-            if lines().unbind(irq, None) {
-                log::info!(
-                    "d{}: interrupt {pirq} is taken from its port",
-                    domain.id().0
-                );
-            }
-            if u32::from(irq.0) >= irq::nr_gsis() {
-                msi_map::unmap(irq);
-            }
-            Ok(())
-        }
-        Some(Pirq::Reserved) => Ok(()),
-        None => Err(Errno::EINVAL),
+    let mut was_bound = false;
+    let unmapped = domain.pirqs.numbers.unmap_with(pirq, |irq| {
+        was_bound = lines().unbind(irq, None);
+    });
+    if was_bound {
+        log::info!(
+            "d{}: interrupt {pirq} is taken from its port",
+            domain.id().0
+        );
     }
+    match unmapped.ok_or(Errno::EINVAL)? {
+        Pirq::Mapped(irq) if u32::from(irq.0) >= irq::nr_gsis() => msi_map::unmap(irq),
+        Pirq::Mapped(_) | Pirq::Reserved => {}
+    }
+    Ok(())
 }
