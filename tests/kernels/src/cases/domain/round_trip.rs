@@ -3,6 +3,7 @@
 
 use super::super::prelude::*;
 use super::{sleep_ms, spinning};
+use crate::chance::Chance;
 use crate::clock::{self, MS};
 use crate::command_line;
 use crate::control::{DATA, FRAMES, Guest, L1, physical_processors};
@@ -99,8 +100,10 @@ fn median(mut values: [u64; ROUNDS]) -> u64 {
 
 fn measure(port: Port) -> Medians {
     let (mut trips, mut late) = ([0; ROUNDS], [0; ROUNDS]);
+    let mut chance = Chance::new(1);
     for (trip, late) in trips.iter_mut().zip(&mut late) {
-        let then = clock::now_ns() + 5 * MS;
+        // At any moment of the processors' turns: at the same one it would be up to a turn of each other one longer each time, or never.
+        let then = clock::now_ns() + 5 * MS + chance.below(TURNS_NS);
         while clock::now_ns() < then {
             poll(port, then);
         }

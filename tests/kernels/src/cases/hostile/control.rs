@@ -68,7 +68,7 @@ fn domain(dice: &mut Dice) -> DomId {
     }
 }
 
-fn other(dice: &mut Dice) -> DomId {
+pub(super) fn other(dice: &mut Dice) -> DomId {
     DomId(1 + dice.below(OTHERS) as u16)
 }
 

@@ -1,6 +1,7 @@
 //! Page tables, frames that come and go, descriptors.
 
 use super::arena;
+use super::control::other;
 use super::dice::Dice;
 use crate::hypercall::raw;
 use crate::memory::{self, KERNEL_RO, KERNEL_RW, SPARE, TABLE};
@@ -18,7 +19,16 @@ fn domain(dice: &mut Dice) -> u64 {
     match dice.below(12) {
         0..9 => u64::from(DomId::SELF.0),
         9 => u64::from(DomId::IO.0),
-        10 => 0,
+        10 => {
+            // Those that are made and destroyed meanwhile: tables of one, frames of one.
+            let (tables, frames) = (u64::from(other(dice).0) + 1, u64::from(other(dice).0));
+            match dice.below(4) {
+                0 => 0,
+                1 => frames,
+                2 => tables << 16 | u64::from(DomId::SELF.0),
+                _ => tables << 16 | frames,
+            }
+        }
         _ => dice.pick(&[0x7ff2, 0x7ff3, 0x7ff4, 1, 0x7fff, 0x1_7ff0, 0x7ff1_7ff0]),
     }
 }
