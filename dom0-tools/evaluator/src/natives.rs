@@ -217,8 +217,85 @@ fn is_of_class(class: &str, wanted: &str) -> bool {
     }
 }
 
+/// The digits of a text, behind a sign and what says the base, and that base; 0 is the one that the text says.
+fn digits(text: &str, base: u32) -> (String, u32) {
+    let (sign, rest) = match text.strip_prefix(['-', '+']) {
+        Some(rest) if text.starts_with('-') => ("-", rest),
+        Some(rest) => ("", rest),
+        None => ("", text),
+    };
+    let lower = rest.to_ascii_lowercase();
+    for (prefix, of) in [("0x", 16), ("0o", 8), ("0b", 2)] {
+        if let Some(digits) = lower.strip_prefix(prefix)
+            && (base == of || base == 0)
+        {
+            return (format!("{sign}{digits}"), of);
+        }
+    }
+    let base = match base {
+        0 if lower.len() > 1 && lower.starts_with('0') => 8,
+        0 => 10,
+        base => base,
+    };
+    (format!("{sign}{lower}"), base)
+}
+
+/// The number that a text is, with blanks around it as the old language had it: commands print a newline behind it.
+fn integer_of_text(text: &str, base: u32) -> Option<BigInt> {
+    let (digits, base) = digits(text.trim(), base);
+    // The parser takes a second sign, and underscores.
+    let is_digits =
+        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric());
+    if !is_digits(digits.strip_prefix('-').unwrap_or(&digits)) {
+        return None;
+    }
+    BigInt::parse_bytes(digits.as_bytes(), base)
+}
+
 #[starlark_module]
 pub(super) fn operators(builder: &mut GlobalsBuilder) {
+    fn py_int<'v>(
+        #[starlark(require = pos)] value: Option<Value<'v>>,
+        #[starlark(require = pos)] base: Option<u32>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let heap = eval.heap();
+        let Some(value) = value else {
+            return Ok(heap.alloc(0));
+        };
+        let Some(text) = value.unpack_str() else {
+            if base.is_some() {
+                let message = "int() can't convert non-string with explicit base";
+                return Err(raised("TypeError", message));
+            }
+            if is_integer(value) {
+                return Ok(value);
+            }
+            return match argument(value).number {
+                Some(Number::Integer(number)) => Ok(heap.alloc(number)),
+                Some(Number::Real(number)) if number.abs() < 9e18 => Ok(heap.alloc(number as i64)),
+                Some(Number::Real(_)) => fits_number(u64::MAX).map(|()| value),
+                None => {
+                    let kind = value.get_type();
+                    let message = "int() argument must be a string or a number, not";
+                    Err(raised("TypeError", format!("{message} '{kind}'")))
+                }
+            };
+        };
+        let base = base.unwrap_or(10);
+        if base == 1 || base > 36 {
+            return Err(raised("ValueError", "int() base must be >= 2 and <= 36"));
+        }
+        fits(value, text.len() as i64)?;
+        let number = integer_of_text(text, base).ok_or_else(|| {
+            let literal = text.escape_debug();
+            let message = format!("invalid literal for int() with base {base}: '{literal}'");
+            raised("ValueError", message)
+        })?;
+        fits_number(number.bits())?;
+        Ok(heap.alloc(number))
+    }
+
     fn py_percent<'v>(
         left: Value<'v>,
         right: Value<'v>,

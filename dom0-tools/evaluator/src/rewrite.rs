@@ -384,7 +384,7 @@ fn renamed(token: &Token, is_attribute: bool) -> Token {
     let name = match (token.as_name(), is_attribute) {
         (Some("range" | "xrange"), false) => "py_range",
         (Some("unicode"), false) => "str",
-        (Some("long"), false) => "int",
+        (Some("int" | "long"), false) => "py_int",
         (Some("load"), false) => "load_",
         (Some("iteritems"), true) => "items",
         (Some("iterkeys"), true) => "keys",
