@@ -7,6 +7,7 @@ use crate::console::host::{Manner, Overflow};
 use crate::console::line_times::Times;
 use crate::store::quota::Quota;
 use clap::{CommandFactory, Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -421,7 +422,7 @@ pub enum StoreTool {
             value_name = "KEY VALUE",
             allow_negative_numbers = true
         )]
-        pairs: Vec<String>,
+        pairs: Vec<OsString>,
     },
     /// Print the names of children
     List {

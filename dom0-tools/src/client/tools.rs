@@ -6,8 +6,10 @@ use super::listing::{Style, print_tree};
 use crate::command_line::{StoreTool, Xenstore};
 use crate::device::terminal;
 use guest_abi::store_wire::MessageType;
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 /// How long an answer may take. One that is there takes a hundredth of that also when it is attacked.
@@ -237,19 +239,23 @@ fn for_all(
     }
 }
 
-fn write(way: Way, pairs: &[String], is_raw: bool) -> Result<(), Complaint> {
+fn write(way: Way, pairs: &[OsString], is_raw: bool) -> Result<(), Complaint> {
     let (pairs, rest) = pairs.as_chunks::<2>();
     if let [key] = rest {
-        return Err(Complaint(format!("there is no value for {key}")));
+        let key = key.display();
+        return Err(Complaint(format!(
+            "there is no value for {key}; write each name with its value"
+        )));
     }
     let mut values = Vec::new();
     for [key, typed] in pairs {
+        // Any bytes are a value, and few are a name.
         let value = if is_raw {
             typed.as_bytes().to_vec()
         } else {
             unescape(typed.as_bytes())
         };
-        values.push((key, value));
+        values.push((key.to_string_lossy(), value));
     }
     let mut connection = connect(way)?;
     let all = |connection: &mut Connection, transaction| {

@@ -1,7 +1,9 @@
 //! What the client programs print, and what they complain of.
 
 use super::daemon::Daemon;
+use std::ffi::OsStr;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use std::{fs, thread};
@@ -35,6 +37,21 @@ fn nodes_are_written_and_shown() {
     assert_eq!(daemon.run("write /t/u/v 1"), "");
     assert_eq!(daemon.run("rm -t /t/u/v"), "");
     assert_eq!(daemon.refused("exists /t"), "");
+}
+
+#[test]
+fn any_bytes_are_a_value() {
+    let daemon = Daemon::start();
+    for (options, value) in [
+        ("write /a", &b"caf\xe9\xff"[..]),
+        ("write -R /b", b"\\x\xe9"),
+    ] {
+        let value = OsStr::from_bytes(value);
+        let written = daemon.client(options).arg(value).output().unwrap();
+        assert!(written.status.success(), "{written:?}");
+    }
+    assert_eq!(daemon.run("read /a"), "caf\\xe9\\xff\n");
+    assert_eq!(daemon.output("read -R /b").stdout, b"\\x\xe9");
 }
 
 #[test]
