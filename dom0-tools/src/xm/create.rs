@@ -13,6 +13,8 @@ use crate::console::attach::{Attachment, Left};
 use crate::pygrub::apart::offers_menu;
 use crate::xend::protocol::{Request, Response};
 use crate::xend::view::EndView;
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -83,7 +85,11 @@ pub(super) fn create(
     for warning in warnings {
         let _ = writeln!(session.err, "Warning: {warning}");
     }
-    if !arguments.has("quiet") {
+    if arguments.has("json") {
+        let started = [("name", Value::from(&*name)), ("domid", domid.into())];
+        session.print_json(&BTreeMap::from(started));
+        let _ = session.out.flush();
+    } else if !arguments.has("quiet") {
         session.print(&format!("Started domain {name} (id={domid})\n"));
         let _ = session.out.flush();
     }

@@ -183,7 +183,7 @@ impl Xend for Stub {
                 mac: Some("00:16:3e:00:00:11".into()),
                 frontend: Vec::new(),
             }])),
-            Request::Start { .. } => Ok(Response::Created {
+            Request::Create { .. } | Request::Start { .. } => Ok(Response::Created {
                 domid: 5,
                 warnings: Vec::new(),
             }),

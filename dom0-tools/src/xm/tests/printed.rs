@@ -127,7 +127,10 @@ fn there_is_one_pool_of_processors() {
 fn all_that_prints_data_prints_it_for_programs() {
     let sxp = std::env::temp_dir().join(format!("xm-json-{}.sxp", std::process::id()));
     std::fs::write(&sxp, "(vm (name etch) (image (linux (kernel /k))))").unwrap();
-    let dry_run = format!("-n -F {}", sxp.display());
+    let (make, dry_run) = (
+        format!("-F {}", sxp.display()),
+        format!("-n -F {}", sxp.display()),
+    );
     // The command, its arguments, and a field of what it prints.
     let printing = [
         ("list", "", "/0/name"),
@@ -146,6 +149,7 @@ fn all_that_prints_data_prints_it_for_programs() {
         ("sched-credit", "", "/0/weight"),
         ("sched-credit", "-s", "/tslice_ms"),
         ("cpupool-list", "", "/0/cpus"),
+        ("create", &*make, "/domid"),
         ("create", &*dry_run, "/kernel"),
         ("new", &*dry_run, "/kernel"),
         ("block-list", "etch", "/0/virtual_device"),
