@@ -80,9 +80,14 @@ pub(super) fn create(shell: &mut Shell, more: &str) -> Result<(), Verdict> {
 
 /// Leaves the guest's console. The key counts only if it comes alone, and the prompt is seen only on a line of its own.
 pub(super) fn leave(shell: &mut Shell) -> Result<(), Verdict> {
+    leave_by(shell, LEAVE)
+}
+
+/// Leaves what has the terminal, by a key.
+pub(super) fn leave_by(shell: &mut Shell, key: &str) -> Result<(), Verdict> {
     let mut left = Ok(());
     for _ in 0..TRIES {
-        shell.send(LEAVE)?;
+        shell.send(key)?;
         std::thread::sleep(ALONE);
         shell.send("\n")?;
         left = shell.must_ask(PROMPT, LEAVE_LIMIT);

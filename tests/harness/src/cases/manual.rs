@@ -65,6 +65,7 @@ pub(super) fn blocks_of<const NR: usize>(
 #[cfg(test)]
 mod tests {
     use super::commands_in;
+    use std::path::Path;
 
     #[test]
     fn commands_are_the_indented_blocks_of_the_section() {
@@ -74,5 +75,26 @@ mod tests {
             [vec!["a", "  b"], vec!["c"]]
         );
         assert_eq!(commands_in(manual, "### Below"), [vec!["c"]]);
+    }
+    /// A recipe that nobody types may be wrong.
+    #[test]
+    fn every_recipe_of_the_cook_book_is_typed_by_a_case() {
+        let harness = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let manual = std::fs::read_to_string(harness.join("../../docs/ADMIN.md")).unwrap();
+        let cases = std::fs::read_dir(harness.join("src/cases")).unwrap();
+        let cases: String = cases
+            .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
+            .collect();
+        let mut heading = "";
+        let mut recipes = Vec::new();
+        for line in manual.lines() {
+            if line.starts_with('#') {
+                heading = line;
+            } else if line.starts_with("    ") && recipes.last() != Some(&heading) {
+                recipes.push(heading);
+            }
+        }
+        recipes.retain(|heading| !cases.contains(&format!("\"{heading}\"")));
+        assert_eq!(recipes, Vec::<&str>::new());
     }
 }

@@ -25,6 +25,7 @@ pub mod guests_many;
 pub mod guests_memory;
 pub mod guests_networks;
 pub mod guests_pygrub;
+pub mod guests_recipes;
 pub mod guests_sharing;
 pub mod guests_speed;
 pub mod guests_vcpus;
@@ -119,6 +120,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(guests_many::cases(extent));
     cases.extend(guests_networks::cases(extent));
     cases.extend(guests_pygrub::cases());
+    cases.extend(guests_recipes::cases(extent));
     cases.extend(guests_sharing::cases(extent));
     cases.extend(guests_speed::cases());
     cases.extend(stock_tools::cases());
