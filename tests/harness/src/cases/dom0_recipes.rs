@@ -152,7 +152,7 @@ fn are_followed(context: &Context<'_>) -> Result<Verdict, Verdict> {
     shell.send("until [ -e /sys/block/xvdb/size ]; do sleep 1; done; cd /sys/block/xvdb\n")?;
     shell.send("echo is $(cat ro size)\n")?;
     shell.must_say_within(r"\bis 1 131072$", COMMAND_LIMIT)?;
-    leave(&mut shell)?;
+    come_back(&mut shell)?;
     shell.must_print(
         "xm block-attach first file:/srv/common.img xvdc w 2>&1 | grep -c 'is mounted in a guest domain'",
         "1",
@@ -174,16 +174,19 @@ fn have_images(shell: &mut Shell, images: &[String], served: &[String]) -> Resul
         .concat();
     type_block(shell, images)?;
     type_block(shell, served)?;
-    in_guest(shell, |shell| {
-        in_web(shell, "until [ -b /dev/xvdf ]; do sleep 1; done")?;
-        in_web(shell, "[ $(cat /sys/block/xvdd/size) = 20971520 ]")?;
-        in_web(shell, &format!("md5sum /dev/xvdf | grep -q ^{base}"))?;
-        in_web(
-            shell,
-            "mount /dev/xvde /srv && echo changed >/srv/new && umount /srv",
-        )?;
-        in_web(shell, "! echo >/dev/xvdf")
-    })?;
+    // Where root is logged in still.
+    shell.send("xm console web\n\n")?;
+    shell.must_ask(ROOT_PROMPT, LOGIN_LIMIT)?;
+    for command in [
+        "until [ -b /dev/xvdf ]; do sleep 1; done",
+        "[ $(cat /sys/block/xvdd/size) = 20971520 ]",
+        &format!("md5sum /dev/xvdf | grep -q ^{base}"),
+        "mount /dev/xvde /srv && echo changed >/srv/new && umount /srv",
+        "! echo >/dev/xvdf",
+    ] {
+        in_web(shell, command)?;
+    }
+    come_back(shell)?;
     shell.must_print("md5sum /srv/common.img | cut -d' ' -f1", &base)?;
     // It was told to stay.
     shell
@@ -197,7 +200,7 @@ fn is_on_its_disk(shell: &mut Shell) -> Result<(), Verdict> {
     in_web(shell, "ping -c 2 192.168.1.1 >/tmp/ping")
 }
 
-/// Logs root in, does something, and leaves.
+/// Logs root in after a start, does something, and leaves.
 fn in_guest(
     shell: &mut Shell,
     work: impl FnOnce(&mut Shell) -> Result<(), Verdict>,
@@ -207,7 +210,13 @@ fn in_guest(
     shell.send("root\n")?;
     shell.must_ask(ROOT_PROMPT, LOGIN_LIMIT)?;
     work(shell)?;
-    leave(shell)
+    come_back(shell)
+}
+
+/// Leaves a guest's console, for whose key and line the shell asks twice: what is typed in between is shown twice.
+fn come_back(shell: &mut Shell) -> Result<(), Verdict> {
+    leave(shell)?;
+    shell.output("true").map(drop)
 }
 
 /// Runs a command in it, which must work.
