@@ -171,6 +171,7 @@ fn run(options: &XendOptions) -> io::Result<()> {
     let listener = listen(&socket)?;
     xend.take_over()
         .map_err(|fault| io::Error::other(fault.to_string()))?;
+    xend.limit_first_vcpus();
     xend.start_network();
     let watcher = Arc::clone(&xend);
     std::thread::spawn(move || watch(&watcher));

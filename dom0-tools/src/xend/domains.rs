@@ -339,6 +339,26 @@ impl Xend {
         Ok(Response::Done)
     }
 
+    /// Lets the first domain have as many of its virtual processors in use as the settings say. Where they say nothing and
+    /// never have, it has what it was given by others.
+    pub(super) fn give_first_vcpus(&self, wanted: Option<u64>) {
+        let given = self.resolve(FIRST_NAME).and_then(|view| {
+            let all = u64::from(view.vcpus);
+            let count = wanted.map_or(all, |count| count.min(all));
+            self.set_vcpus(FIRST_NAME, i64::try_from(count).unwrap_or(i64::MAX))
+        });
+        if let Err(fault) = given {
+            log::error!("the first domain's processors stay as they are: {fault}");
+        }
+    }
+
+    /// The same when `xend` starts.
+    pub fn limit_first_vcpus(&self) {
+        if let Some(wanted) = self.settings().first_vcpus() {
+            self.give_first_vcpus(Some(wanted));
+        }
+    }
+
     pub(super) fn pin(
         &self,
         domain: &str,

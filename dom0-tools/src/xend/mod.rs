@@ -145,7 +145,8 @@ impl Xend {
             log::error!("{sentence}; the settings stay as they were");
             Fault::Text(sentence)
         })?;
-        let former = self.settings().all();
+        let (former, vcpus) = (self.settings().all(), self.settings().first_vcpus());
+        let wanted = read.first_vcpus();
         for ((key, is), (_, was)) in read.all().iter().zip(&former) {
             if is != was {
                 log::info!("{key} = {is} from now on; it was {was}");
@@ -153,6 +154,9 @@ impl Xend {
         }
         log::info!("the settings were read again");
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
+        if wanted != vcpus {
+            self.give_first_vcpus(wanted);
+        }
         Ok(())
     }
 

@@ -69,6 +69,8 @@ const DEVICES: &str = "devices of guests";
 const FIRST_LEAST: &str = "dom0-min-mem";
 /// Whether it gives memory up for guests: as it is written, or else if it is known what it keeps.
 const BALLOONS_FIRST: &str = "enable-dom0-ballooning";
+/// How many of its virtual processors the first domain has in use; 0 for all.
+const FIRST_CPUS: &str = "dom0-cpus";
 
 /// All keys, in the order in which they are shown.
 const KEYS: [Key; 53] = [
@@ -113,12 +115,7 @@ const KEYS: [Key; 53] = [
     ),
     key(BALLOONS_FIRST, Shape::YesNo, "no"),
     missing("total_available_memory", COUNT, "0", "a pool of memory"),
-    missing(
-        "dom0-cpus",
-        COUNT,
-        "0",
-        "taking processors from the first domain",
-    ),
+    key(FIRST_CPUS, COUNT, "0"),
     key("network-script", Shape::Text, ""),
     key("vif-script", Shape::Text, "vif-bridge"),
     key("device-create-timeout", SECONDS, "100"),
@@ -198,7 +195,7 @@ const KEYS: [Key; 53] = [
 pub struct Settings {
     /// As they were written.
     written: BTreeMap<&'static str, String>,
-    /// What is written and of no effect.
+    /// What is written and of no effect, or not known.
     warnings: Vec<String>,
 }
 
@@ -231,8 +228,12 @@ impl Settings {
             let name = form
                 .head()
                 .ok_or_else(|| format!("{}: write (key value)", at(line)))?;
-            // Other keys are those of others.
+            // Other keys are those of others, or badly written.
             let Some(key) = KEYS.iter().find(|key| key.name == name) else {
+                let at = at(line);
+                settings
+                    .warnings
+                    .push(format!("{at}: {name} is no setting, and is ignored"));
                 continue;
             };
             let value = key.value(form.rest()).map_err(|(value, right)| {
@@ -345,6 +346,13 @@ impl Settings {
     pub fn first_least_kib(&self) -> u64 {
         let mib: u64 = self.text(FIRST_LEAST).parse().unwrap_or(0);
         mib << 10
+    }
+
+    /// How many of its virtual processors the first domain has in use, however few it has; none for all.
+    #[must_use]
+    pub fn first_vcpus(&self) -> Option<u64> {
+        let count = self.text(FIRST_CPUS).parse().unwrap_or(0);
+        (count != 0).then_some(count)
     }
 
     /// Whether the first domain gives memory up for guests.
@@ -475,9 +483,10 @@ mod tests {
         assert_eq!(settings.log_level(), LevelFilter::Warn);
         assert_eq!(settings.log_file(), Path::new("/tmp/a b"));
         assert!(settings.dumps_crashed());
+        let unknown = "/etc/xen/x, line 5: somebody-elses is no setting, and is ignored";
         let warning = "/etc/xen/x, line 7: xen-api-server = ((9363 pam '^a$') (unix none)) is of no effect: \
              service to other machines is not there yet";
-        assert_eq!(settings.warnings(), [warning]);
+        assert_eq!(settings.warnings(), [unknown, warning]);
     }
 
     #[test]

@@ -264,3 +264,52 @@ fn clocks_show_local_time_where_that_is_wanted() {
     config.localtime = true;
     assert_eq!(config.clock_adds(7200), 7195);
 }
+
+#[test]
+fn the_first_domain_has_as_many_processors_as_the_settings_say() {
+    let world = World::default();
+    let xend = world.xend("first-processors");
+    {
+        world.create(&config("x")).unwrap();
+        let mut state = world.state();
+        let mut info = state.domains.remove(&1).unwrap();
+        (info.domain, info.max_vcpu_id) = (DomId(0), 3);
+        state.domains.insert(0, info);
+    }
+    let path = world
+        .directory("first-processors")
+        .with_extension("settings");
+    let reload = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        xend.reload().unwrap();
+    };
+    let online = || {
+        let state = world.state();
+        let is = |vcpu| {
+            state
+                .nodes
+                .get(&format!("/local/domain/0/cpu/{vcpu}/availability"))
+        };
+        (0..5)
+            .filter_map(is)
+            .map(|node| node == "online")
+            .collect::<Vec<_>>()
+    };
+    xend.limit_first_vcpus();
+    reload("(console-limit 64)");
+    assert_eq!(online(), [false; 0], "nothing is said of them");
+    reload("(dom0-cpus 2)");
+    assert_eq!(online(), [true, true, false, false]);
+    reload("(dom0-cpus 9)");
+    assert_eq!(online(), [true; 4]);
+    reload("(dom0-cpus 1)");
+    assert_eq!(online(), [true, false, false, false]);
+    // What others have done meanwhile stays until something else is said.
+    xend.set_vcpus("Domain-0", 3).unwrap();
+    reload("(dom0-cpus 1)");
+    assert_eq!(online(), [true, true, true, false]);
+    xend.limit_first_vcpus();
+    assert_eq!(online(), [true, false, false, false]);
+    reload("");
+    assert_eq!(online(), [true; 4]);
+}

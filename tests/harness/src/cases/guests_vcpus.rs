@@ -48,7 +48,7 @@ fn follows(shell: &mut Shell) -> Result<(), Verdict> {
     Ok(())
 }
 
-/// `xm vcpu-set` takes virtual processors from a guest and gives them back, and the first domain's, too.
+/// `xm vcpu-set` takes virtual processors from a guest and gives them back, and the first domain's, which settings do, too.
 fn come_and_go(shell: &mut Shell) -> Result<(), Verdict> {
     shell.output("L=/var/log/xen/console/guest-demo.log")?;
     shell.output("down() { xm vcpu-list demo|awk '$4==\"-\"'|wc -l; }")?;
@@ -65,6 +65,14 @@ fn come_and_go(shell: &mut Shell) -> Result<(), Verdict> {
         shell.output_within(&wait, GUEST_LIMIT)?;
         let listed = "xm list|awk '$2==0{print $4}'";
         shell.must_print(listed, &count.to_string())?;
+    }
+    // As a setting, too: more than there are is all.
+    for (count, setting, more) in [(1, 1, ""), (2, 9, "echo 1 >$O;")] {
+        shell.output(&format!(
+            "echo '(dom0-cpus {setting})' >>/etc/xen/xend-config.sxp; xend reload"
+        ))?;
+        let wait = format!("until [ $(nproc) = {count} ];do sleep 1;{more}done");
+        shell.output_within(&wait, GUEST_LIMIT)?;
     }
     Ok(())
 }
