@@ -7,8 +7,9 @@ use super::dom0_disk::{
     COMMAND_LIMIT, MANUAL as INSTALLING, OwnDisk, log_in, must_be_first_domain, plain_debian,
     turn_off, type_block,
 };
-use super::dom0_packages::{SECTION as PACKAGES, card, guest_lives, packages, type_each};
-use super::guests::leave;
+use super::dom0_packages::{
+    SECTION as PACKAGES, card, come_back, guest_lives, packages, type_each,
+};
 use super::manual::{blocks_of, recipe};
 use super::shell::Shell;
 use super::{IMAGE, no_line, pattern};
@@ -235,12 +236,6 @@ fn in_guest(
     shell.must_ask(ROOT_PROMPT, LOGIN_LIMIT)?;
     work(shell)?;
     come_back(shell)
-}
-
-/// Leaves a guest's console, for whose key and line the shell asks twice: what is typed in between is shown twice.
-fn come_back(shell: &mut Shell) -> Result<(), Verdict> {
-    leave(shell)?;
-    shell.output("true").map(drop)
 }
 
 /// Runs a command in it, which must work.
