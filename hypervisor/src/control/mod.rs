@@ -2,8 +2,8 @@
 //!
 //! Everything here is a decision on plain data: who may do what ([`privilege`]), whether a wish for a domain makes
 //! sense ([`create`]), what is said of a domain ([`describe`]), how pauses are counted ([`pauses`]), how far a
-//! domain's life has come ([`life`]), whose a number is ([`numbers`]), bit maps and lists in the form that tools use ([`bitmap`], [`policy`]). And
-//! which vCPUs a guest names for a flush ([`vcpu_mask`]).
+//! domain's life has come ([`life`]), whose a number is ([`numbers`]), bit maps and lists in the form that tools use
+//! ([`bitmap`], [`policy`]). And which vCPUs a guest names for a flush ([`vcpu_mask`]).
 //! `domain` carries decisions out, `hypercall` reads the arguments and writes the answers.
 #![forbid(unsafe_code)]
 

@@ -27,7 +27,7 @@ pub(super) fn sched_op(guest: &Guest<'_>, operation: u64, argument: u64) -> Answ
         SchedOp::Yield => scheduler::yield_now(),
         SchedOp::Block => {
             if wait::block(&**guest.domain, guest.vcpu.id(), &guest.vcpu.run) == Wait::Sleep {
-                sleep(guest);
+                let _ = falls_asleep(guest);
             }
         }
         // Of a reason only the lowest byte counts, and one that has no name is one, too.
@@ -91,10 +91,7 @@ fn poll_ports(guest: &Guest<'_>, wish: &Poll, ports: &mut [Port]) -> Result<(), 
     // Before the vCPU waits. That its time is over is only noticed on the way back to it, after.
     timers::change(guest.vcpu, |timers| timers.set_poll(end_ns));
     match wait::poll(&**guest.domain, guest.vcpu.id(), &guest.vcpu.run, ports) {
-        Ok(Wait::Sleep) => {
-            sleep(guest);
-            Ok(())
-        }
+        Ok(Wait::Sleep) if falls_asleep(guest) => Ok(()),
         other => {
             timers::change(guest.vcpu, |timers| timers.set_poll(None));
             Ok(other.map(|_| ())?)
@@ -102,14 +99,17 @@ fn poll_ports(guest: &Guest<'_>, wish: &Poll, ports: &mut [Port]) -> Result<(), 
     }
 }
 
-/// The calling vCPU, which is blocked, sleeps, unless it has an NMI to handle: who sent that before has found it awake.
-fn sleep(guest: &Guest<'_>) {
-    if guest.vcpu.has_nmi() && !guest.context.is_nmi_masked {
+/// The calling vCPU, which is blocked, sleeps, unless it has an NMI to handle: who sent that before has found it awake. Says whether it
+/// does.
+fn falls_asleep(guest: &Guest<'_>) -> bool {
+    let has_nmi = guest.vcpu.has_nmi() && !guest.context.is_nmi_masked;
+    if has_nmi {
         // It runs: the scheduler has nothing to hear.
         let _: Change = wait::end(&**guest.domain, guest.vcpu.id(), &guest.vcpu.run);
     } else {
         scheduler::sleep_now();
     }
+    !has_nmi
 }
 
 fn watchdog(guest: &Guest<'_>, wish: &Watchdog) -> Answer {

@@ -1,13 +1,17 @@
 //! The number of a domain that is gone is given out anew only when no call works with that domain any more.
 
 use super::super::prelude::*;
-use crate::control::{create, domctl, exists, is_reference, ordinary, physical_processors, simple};
+use crate::control::{
+    DATA, FRAMES, Guest, domctl, exists, is_reference, ordinary, physical_processors, simple,
+};
 use crate::memory::typed_update;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use guest_abi::domctl::DomctlOp;
 use guest_abi::mmu::{MmuUpdate, MmuUpdateType};
 use guest_abi::payload::Payload;
+
+user_code!(lives_shortly, "2: inc qword ptr [rsi]", "jmp 2b");
 
 const ROUNDS: u32 = 20;
 /// A list that takes long.
@@ -34,6 +38,17 @@ fn work(_: VcpuId) {
     }
 }
 
+/// The number of a domain that has run and is gone.
+fn of_one_that_ran() -> DomId {
+    let guest = Guest::with_code(lives_shortly());
+    guest.start();
+    smp::wait_until("the guest", || guest.window.read(DATA, 0) != 0);
+    assert_eq!(simple(DomctlOp::DestroyDomain, guest.id), Ok(0));
+    guest.window.clear(FRAMES);
+    assert!(!exists(guest.id));
+    guest.id
+}
+
 pub(crate) fn run() {
     smp::need(2);
     let frame = Frame::alloc();
@@ -45,7 +60,10 @@ pub(crate) fn run() {
     }
     smp::start(VcpuId(1), work);
     let wish = ordinary(1);
-    let id = create(&wish).expect("a domain");
+    let id = of_one_that_ran();
+    let make = |id: DomId| domctl(DomctlOp::CreateDomain, id, &mut Payload::of(&wish));
+    // Processors that it ran on let go of it on their own.
+    smp::wait_until("the number of one that ran", || make(id).0 == Ok(0));
     let mut nr_kept = 0;
     for round in 1..=ROUNDS {
         SUBJECT.store(u32::from(id.0) + 1, SeqCst);
@@ -55,7 +73,7 @@ pub(crate) fn run() {
         let mut is_kept = false;
         loop {
             let is_busy = SUBJECT.load(SeqCst) != 0;
-            let (outcome, got) = domctl(DomctlOp::CreateDomain, id, &mut Payload::of(&wish));
+            let (outcome, got) = make(id);
             if outcome.is_ok() {
                 assert_eq!(got, id);
                 break;
