@@ -4,6 +4,7 @@
 use super::super::block::SharedAccess;
 use super::super::lock::PtDomain;
 use super::super::model::policy;
+use super::super::pin::Root;
 use super::super::reference::FrameRef;
 use super::super::test_guest::{Guest, SLOTS, repeat};
 use super::super::test_machine::{DOM1, FRAMES, RAM_END, TestMachine, frame_entries};
@@ -18,8 +19,21 @@ use std::vec::Vec;
 const TYPED: u64 = 60;
 
 /// Every count equals what is found by walking.
-fn verify(mm: &Mm<'_, TestMachine<'_>>, domain: &PtDomain, held: &[FrameRef], seed: u64) {
+fn verify(
+    mm: &Mm<'_, TestMachine<'_>>,
+    domain: &PtDomain,
+    held: &[FrameRef],
+    roots: &[Root],
+    seed: u64,
+) {
     let mut scratch = vec![Tally::default(); FRAMES as usize];
+    let roots = roots.iter().map(|root| Outside {
+        mfn: root.mfn(),
+        tally: Tally {
+            general: 1,
+            typed: 1,
+        },
+    });
     let outside = held.iter().map(|reference| Outside {
         mfn: reference.mfn(),
         tally: Tally {
@@ -29,13 +43,13 @@ fn verify(mm: &Mm<'_, TestMachine<'_>>, domain: &PtDomain, held: &[FrameRef], se
     });
     let mut report = |finding| panic!("seed {seed}: {finding}");
     let domains = core::iter::once(domain);
-    mm.verify(domains, outside, &mut scratch, &mut report)
+    mm.verify(domains, outside.chain(roots), &mut scratch, &mut report)
         .unwrap();
 }
 
 #[test]
 fn nothing_is_left_of_frames_that_were_given_up() {
-    let (mut given, mut refused, mut preempted) = (0, 0, 0);
+    let (mut given, mut refused, mut preempted, mut suspended) = (0, 0, 0, 0);
     for seed in 0..cases(40) {
         let entries = frame_entries();
         let machine = TestMachine::new(&entries);
@@ -50,6 +64,7 @@ fn nothing_is_left_of_frames_that_were_given_up() {
             machine.allocate(DOM1).unwrap();
         }
         let mut held = Vec::new();
+        let mut roots: Vec<Root> = Vec::new();
         for step in 0..300 {
             if guest.rng.one_in(4) {
                 machine.yield_once(1 + guest.rng.below(6));
@@ -72,8 +87,21 @@ fn nothing_is_left_of_frames_that_were_given_up() {
                 78..84 => {
                     let _ = mm.unpin(lock, mfn);
                 }
-                84..88 => held.extend(mm.get_frame(mfn, DOM1)),
-                88..91 => {
+                84..87 => held.extend(mm.get_frame(mfn, DOM1)),
+                87..90 => {
+                    // As a vCPU that is brought up takes them, which may have to come again.
+                    let root = guest.frame(DOM1, 4);
+                    roots.extend(mm.get_root(lock, root));
+                    if guest.rng.one_in(2)
+                        && let Some(root) = roots.pop()
+                    {
+                        suspended += u32::from(Mm::<TestMachine<'_>>::is_given_up(
+                            machine.table.get(root.mfn()).unwrap(),
+                        ));
+                        mm.suspend_root(lock, root);
+                    }
+                }
+                90..91 => {
                     if let Some(reference) = held.pop() {
                         mm.put_frame(reference);
                     }
@@ -85,23 +113,26 @@ fn nothing_is_left_of_frames_that_were_given_up() {
                 },
             }
             if step % 20 == 0 {
-                verify(&mm, &domain, &held, seed);
+                verify(&mm, &domain, &held, &roots, seed);
             }
         }
         for reference in held.drain(..) {
             mm.put_frame(reference);
         }
+        for root in roots.drain(..) {
+            mm.put_root(&mut domain.locked(), root);
+        }
         let frames = &machine.domains[1];
         machine.yield_every(1 + guest.rng.below(9));
         repeat(|| mm.relinquish(&mut domain.locked(), frames)).unwrap();
-        verify(&mm, &domain, &held, seed);
+        verify(&mm, &domain, &held, &roots, seed);
         assert_eq!(frames.lock().unwrap().total(), 0, "seed {seed}");
         let free = machine.buddy.lock().unwrap().free_frames();
         assert_eq!(free, RAM_END - 1, "seed {seed}");
     }
     assert!(
-        given > 100 && refused > 10 && preempted > 2,
-        "{given} given up, {refused} refused, {preempted} preempted"
+        given > 100 && refused > 10 && preempted > 2 && suspended > 2,
+        "{given} given up, {refused} refused, {preempted} preempted, {suspended} suspended when given up"
     );
 }
 
@@ -128,5 +159,23 @@ fn what_the_hypervisor_shares_is_not_the_domains_to_give() {
     );
     assert_eq!(frames.lock().unwrap().total(), 1);
     mm.put_frame(reference);
+    assert_eq!(frames.lock().unwrap().total(), 0);
+}
+
+#[test]
+fn a_root_that_is_given_up_while_it_is_taken_leaves_nothing_when_it_is_suspended() {
+    let entries = frame_entries();
+    let machine = TestMachine::new(&entries);
+    let mm = Mm::new(machine.table, &machine);
+    let mut domain = PtDomain::new(DOM1, policy(DOM1));
+    let frames = &machine.domains[1];
+    let mfn = machine.allocate(DOM1).unwrap();
+    let lock = &mut domain.locked();
+    mm.pin(lock, mfn, Level::L4).unwrap();
+    let root = mm.get_root(lock, mfn).unwrap();
+    // Another vCPU's call, before the one that has taken it is preempted at its second root.
+    mm.give_up(lock, mfn, frames).unwrap();
+    mm.suspend_root(lock, root);
+    mm.relinquish(lock, frames).unwrap();
     assert_eq!(frames.lock().unwrap().total(), 0);
 }

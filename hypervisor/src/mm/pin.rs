@@ -121,13 +121,18 @@ impl<P: Platform> Mm<'_, P> {
     /// Where there is no room to leave it ([`PtDomain::make_room`](super::lock::PtDomain::make_room)), what was
     /// left before is done here and now, and the processor is not given up for that.
     pub fn put_root(&self, lock: &mut PtLock<'_>, root: Root) {
-        while !lock.state.has_room() && self.finish_pending(lock).is_err() {}
+        self.make_room_to_put(lock);
         self.put_table_soon(lock, root.mfn, Level::L4);
     }
 
+    fn make_room_to_put(&self, lock: &mut PtLock<'_>) {
+        while !lock.state.has_room() && self.finish_pending(lock).is_err() {}
+    }
+
     /// Lets go of a root that was taken and is going to be taken again: the call that wants it is preempted before
-    /// it has all that it needs, and comes again.
+    /// it has all that it needs, and comes again. As [`Self::put_root`] where nobody can take it again.
     pub fn suspend_root(&self, lock: &mut PtLock<'_>, root: Root) {
+        self.make_room_to_put(lock);
         self.suspend_table(lock, root.mfn, Level::L4);
     }
 

@@ -456,7 +456,12 @@ impl<'m, P: Platform> Mm<'m, P> {
             return;
         };
         let word = TypeWord::load(frame);
-        if word.count() != 1 || !word.is_table(level) || level == Level::L1 {
+        // What was given up meanwhile nobody asks for again, and nobody would dissolve at the domain's end.
+        if word.count() != 1
+            || !word.is_table(level)
+            || level == Level::L1
+            || Self::is_given_up(frame)
+        {
             return self.put_table_soon(lock, mfn, level);
         }
         // The general reference is the residue's from now on.
