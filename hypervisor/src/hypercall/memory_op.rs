@@ -153,10 +153,12 @@ impl Extents {
             .ok_or(Errno::EFAULT)
     }
 
-    /// Allocates an extent within the domain's limit.
-    fn allocate(&self) -> Result<Mfn, Errno> {
+    /// Allocates an extent within the domain's limit. `prepare` is told its first frame while that is nobody's: as soon as
+    /// it is the domain's, another of its vCPUs may give it back, and a third domain may get it.
+    fn allocate(&self, prepare: impl FnOnce(Mfn)) -> Result<Mfn, Errno> {
         let block =
             memory::allocate_claimed(self.request, self.domain.claim()).ok_or(Errno::ENOMEM)?;
+        prepare(block.mfn());
         self.domain.adopt_within_limit(block).map_err(|block| {
             memory::put_back(block);
             Errno::ENOMEM
@@ -190,10 +192,11 @@ fn increase_all(guest: &Guest<'_>, operation: MemoryOp, argument: u64, start: u6
 fn populate(extents: &Extents, index: u64) -> Result<(), Errno> {
     let at = extents.element(index)?;
     let pfn: u64 = read(at)?;
-    let first = extents.allocate()?;
-    for index in 0..u64::from(extents.order.frames()) {
-        Machine.set(Mfn(first.0 + index), pfn.wrapping_add(index));
-    }
+    let first = extents.allocate(|first| {
+        for index in 0..u64::from(extents.order.frames()) {
+            Machine.set(Mfn(first.0 + index), pfn.wrapping_add(index));
+        }
+    })?;
     write(at, &first.0)
 }
 
@@ -203,7 +206,7 @@ fn increase(extents: &Extents, index: u64) -> Result<(), Errno> {
         0 => None,
         _ => Some(extents.element(index)?),
     };
-    let first = extents.allocate()?;
+    let first = extents.allocate(|_| {})?;
     at.map_or(Ok(()), |at| write(at, &first.0))
 }
 

@@ -184,12 +184,12 @@ impl<P: Platform> Mm<'_, P> {
             self.platform.release(frame);
         }
         for (block, pfn) in taken.new {
-            let frames = u64::from(block.order().frames());
-            let first = source.replace(block);
-            for index in 0..frames {
-                let mfn = Mfn(first.0.saturating_add(index));
+            // While they are nobody's: the domain may give them back as soon as they are its.
+            for index in 0..u64::from(block.order().frames()) {
+                let mfn = Mfn(block.mfn().0.saturating_add(index));
                 self.platform.set(mfn, pfn.0.wrapping_add(index));
             }
+            source.replace(block);
         }
         Ok(())
     }
