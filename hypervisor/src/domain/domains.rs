@@ -290,7 +290,9 @@ impl Domain {
 
     /// Whether neither the domain holds anything, nor anybody anything of the domain.
     pub(super) fn is_gone(&self) -> bool {
-        self.control.has_nothing_left()
+        // The first of all: frames that are retired are counted by then, until they are free.
+        self.entries().are_retired()
+            && self.control.has_nothing_left()
             && self.frames.lock().total() == 0
             && !GrantDomain::grants(self).is_in_use()
     }

@@ -69,6 +69,11 @@ impl GrantFrames {
         frames.map_while(|frame| frame.get().map(|(mfn, _)| *mfn))
     }
 
+    /// Whether somebody gives them up, or has. Who does has said before that a frame is expected.
+    pub(super) fn are_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Acquire)
+    }
+
     /// The frame that holds an entry, and the entry's place in it.
     fn entry(&self, gref: GrantRef) -> (GrantFramePlace, usize) {
         let (frame, index) = (gref.0 / ENTRIES_PER_FRAME_V1, gref.0 % ENTRIES_PER_FRAME_V1);
