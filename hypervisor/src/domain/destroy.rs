@@ -28,6 +28,7 @@ use crate::mm::error::Stop;
 use crate::mm::lock::PtLock;
 use crate::mm::pin::Root;
 use crate::mm::reference::WritableRef;
+use crate::sched::setup::Found;
 use guest_abi::ids::{Mfn, Port};
 
 /// How far it has come.
@@ -118,7 +119,12 @@ impl Domain {
             Progress::Vcpus(index) => match self.vcpus().get(index) {
                 None => Ok(Progress::Frames),
                 Some(vcpu) => {
-                    self.empty_vcpu(vcpu)?;
+                    match vcpu.close() {
+                        Found::State => self.empty_vcpu(vcpu)?,
+                        Found::Nothing => {}
+                        // Nobody who could is left: its own vCPUs don't run, and the turn is the caller's.
+                        Found::BeingSetUp => return Err(Stopped::Here),
+                    }
                     self.give_up_info(vcpu);
                     scheduler::remove(vcpu);
                     let next = Progress::Vcpus(index.saturating_add(1));
@@ -150,11 +156,9 @@ impl Domain {
         }
     }
 
-    /// A vCPU that is stopped lets go of all that its state holds. It is as before it was initialised, but for the
-    /// place of its `vcpu_info`: others send it events meanwhile.
+    /// A vCPU that is stopped and [closed](Vcpu::close) lets go of all that its state holds. It is as before it was
+    /// initialised, but for the place of its `vcpu_info`: others send it events meanwhile.
     pub(crate) fn empty_vcpu(&self, vcpu: &Vcpu) -> Result<(), Stop> {
-        // From here on nobody brings it up, and from the end on somebody may set it up.
-        vcpu.close();
         if let Some(mut context) = vcpu.take_context() {
             let result = self.empty_context(vcpu, &mut context);
             if result.is_err() {

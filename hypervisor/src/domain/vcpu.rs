@@ -11,7 +11,7 @@ use crate::lock::IrqLock;
 use crate::sched::CpuSet;
 use crate::sched::credit::Unit;
 use crate::sched::run_state::{Change, RunState};
-use crate::sched::setup::{NotSetUp, Setup};
+use crate::sched::setup::{Found, NotSetUp, Setup};
 use crate::sync::rank;
 use crate::time::guest_clock::{AreaFault, Version, VersionedArea};
 use crate::time::runstate::Runstate;
@@ -169,16 +169,21 @@ impl Vcpu {
     }
 
     /// Nobody may bring it up any more. Who closes it takes it down then.
-    pub(crate) fn close(&self) {
-        self.setup.close();
+    pub(crate) fn close(&self) -> Found {
+        self.setup.close()
     }
 
-    /// Its state is gone: somebody may set it up.
+    /// The state of a closed one is gone: somebody may set it up.
     pub(super) fn forget_state(&self) {
+        self.forget_wishes();
+        self.setup.forget();
+    }
+
+    /// Forgets what others can ask of it whether it has a state or not.
+    pub(crate) fn forget_wishes(&self) {
         self.nmi_pending.store(false, Ordering::Release);
         self.runstate_area.store(0, Ordering::Relaxed);
         self.clock_area.store(0, Ordering::Relaxed);
-        self.setup.forget();
     }
 
     /// Has `vcpu_info` at `info` from now on. Returns the frame of the place that the guest had registered for that,

@@ -4,10 +4,11 @@
 use super::cpu_set::{CpuId, CpuSet};
 use super::credit::{Credit, Parameters};
 use super::run_state::{Change, RunState};
-use super::setup::Setup;
+use super::setup::{Found, Setup};
 use super::test_vcpu::TestVcpu;
 use super::{Pick, Poke, Scheduler};
 use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 
 const CPU0: CpuId = CpuId(0);
@@ -422,10 +423,34 @@ fn a_vcpu_that_is_closed_while_it_is_brought_up_is_down() {
         let other = Arc::clone(&setup);
         let sibling = thread::spawn(move || other.0.bring_up(&other.1).is_ok());
         // As whoever takes its state away does.
-        setup.0.close();
+        assert_eq!(setup.0.close(), Found::State);
         let _ = setup.1.take_down();
         let _: bool = sibling.join().expect("no panic");
         assert!(!setup.1.is_up());
         assert!(setup.0.bring_up(&setup.1).is_err());
+    });
+}
+
+#[test]
+fn a_vcpu_that_is_emptied_while_others_set_it_up_loses_no_state() {
+    loom::model(|| {
+        // How many states there are: each is counted by who sets one up, and taken by who empties it.
+        let vcpu = Arc::new((Setup::new(), AtomicU32::new(0)));
+        let set_up = |vcpu: &(Setup, AtomicU32)| {
+            if vcpu.0.claim() {
+                assert_eq!(vcpu.1.fetch_add(1, Ordering::AcqRel), 0, "a state is lost");
+                vcpu.0.finish();
+            }
+        };
+        let others =
+            [Arc::clone(&vcpu), Arc::clone(&vcpu)].map(|vcpu| thread::spawn(move || set_up(&vcpu)));
+        if vcpu.0.close() == Found::State {
+            assert_eq!(vcpu.1.swap(0, Ordering::AcqRel), 1);
+            vcpu.0.forget();
+        }
+        for other in others {
+            other.join().expect("no panic");
+        }
+        assert_eq!(vcpu.0.is_done(), vcpu.1.load(Ordering::Acquire) == 1);
     });
 }

@@ -3,58 +3,89 @@
 #![forbid(unsafe_code)]
 
 use super::run_state::{Change, RunState};
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicU8, Ordering};
 
 /// It has no state yet, or none any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotSetUp;
 
+/// What a vCPU is found to have by who [closes](Setup::close) it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Found {
+    /// No state, and nobody sets it up.
+    Nothing,
+    /// Somebody sets it up just now: it is not closed, and the caller tries again.
+    BeingSetUp,
+    /// A state, which is the caller's to empty before it is [forgotten](Setup::forget).
+    State,
+}
+
+/// No state.
+const NONE: u8 = 0;
+/// Somebody sets it up.
+const CLAIMED: u8 = 1;
+/// It has one. Who brings it up looks for this.
+const DONE: u8 = 2;
+/// It has one, which is to go.
+const CLOSED: u8 = 3;
+
 /// Whether a vCPU has a state.
 #[derive(Debug)]
-pub struct Setup {
-    /// Somebody sets it up, or has.
-    is_claimed: AtomicBool,
-    /// It has one. Not before: who brings it up looks here.
-    is_done: AtomicBool,
-}
+pub struct Setup(AtomicU8);
 
 impl Setup {
     /// None yet.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            is_claimed: AtomicBool::new(false),
-            is_done: AtomicBool::new(false),
-        }
+        Self(AtomicU8::new(NONE))
+    }
+
+    fn go(&self, from: u8, to: u8) -> Result<u8, u8> {
+        self.0
+            .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
     }
 
     /// The caller sets it up, unless somebody else does or has, and then says [`finish`](Self::finish).
     #[must_use]
     pub fn claim(&self) -> bool {
-        !self.is_claimed.swap(true, Ordering::AcqRel)
+        self.go(NONE, CLAIMED).is_ok()
     }
 
-    /// It has a state.
+    /// It has a state. By who has claimed it.
     pub fn finish(&self) {
-        self.is_done.store(true, Ordering::Release);
+        let was = self.go(CLAIMED, DONE);
+        debug_assert!(
+            was.is_ok(),
+            "a vCPU is set up that nobody has claimed: {was:?}"
+        );
     }
 
     /// Whether it has one.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.is_done.load(Ordering::Acquire)
+        self.0.load(Ordering::Acquire) == DONE
     }
 
     /// Nobody may bring it up any more. Who closes it takes it down then: who was about to bring it up has done so before,
     /// or sees that it is closed.
-    pub fn close(&self) {
-        self.is_done.store(false, Ordering::SeqCst);
+    #[must_use]
+    pub fn close(&self) -> Found {
+        let found = match self.go(DONE, CLOSED) {
+            Ok(_) | Err(CLOSED) => Found::State,
+            Err(NONE) => Found::Nothing,
+            Err(_) => Found::BeingSetUp,
+        };
         crate::sync::model_fence();
+        found
     }
 
-    /// Its state is gone: somebody may set it up.
+    /// The state of a closed one is gone: somebody may set it up.
     pub fn forget(&self) {
-        self.is_claimed.store(false, Ordering::Release);
+        let was = self.go(CLOSED, NONE);
+        debug_assert!(
+            was.is_ok(),
+            "a vCPU is forgotten that was not closed: {was:?}"
+        );
     }
 
     /// Brings the vCPU up.
@@ -67,7 +98,7 @@ impl Setup {
         }
         let (_, change) = run.up();
         crate::sync::model_fence();
-        if !self.is_done.load(Ordering::SeqCst) {
+        if self.0.load(Ordering::SeqCst) != DONE {
             // The caller tells the scheduler, whatever was seen meanwhile.
             let _ = run.take_down();
             return Err(NotSetUp);
@@ -103,10 +134,23 @@ mod tests {
         let (setup, run) = (Setup::new(), RunState::down());
         assert!(setup.claim());
         setup.finish();
-        setup.close();
+        assert_eq!(setup.close(), Found::State);
+        assert_eq!(setup.close(), Found::State);
         assert_eq!(setup.bring_up(&run), Err(NotSetUp));
         assert!(!setup.claim());
         setup.forget();
         assert!(setup.claim());
+    }
+
+    #[test]
+    fn a_vcpu_that_is_being_set_up_is_not_taken_from_who_does() {
+        let setup = Setup::new();
+        assert_eq!(setup.close(), Found::Nothing);
+        assert!(setup.claim());
+        assert_eq!(setup.close(), Found::BeingSetUp);
+        assert!(!setup.claim());
+        setup.finish();
+        assert!(setup.is_done());
+        assert_eq!(setup.close(), Found::State);
     }
 }

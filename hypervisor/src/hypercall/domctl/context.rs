@@ -11,6 +11,7 @@ use crate::domain::control::{Stopped, Wanted};
 use crate::domain::{Domain, Vcpu};
 use crate::hypercall::mmu::Refusal;
 use crate::hypercall::{read_boxed, vcpu_op, write};
+use crate::sched::setup::Found;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use guest_abi::domctl::Domctl;
@@ -48,9 +49,15 @@ pub(super) fn set(guest: &Guest<'_>, wish: &Domctl, domain: &Arc<Domain>) -> Ans
 
 /// The vCPU is as if it had been made now.
 fn reset(domain: &Domain, vcpu: &Arc<Vcpu>) -> Answer {
-    // In this order: another vCPU may be bringing it up.
-    vcpu.close();
-    domain.hold_down(vcpu);
+    // In this order: another vCPU may be bringing it up, or setting it up.
+    match vcpu.close() {
+        Found::Nothing => {
+            vcpu.forget_wishes();
+            return Ok(Done::Quietly);
+        }
+        Found::BeingSetUp => return Ok(Done::Again),
+        Found::State => domain.hold_down(vcpu),
+    }
     match domain.empty_vcpu(vcpu) {
         Ok(()) => Ok(Done::Quietly),
         Err(_) => Ok(Done::Again),
