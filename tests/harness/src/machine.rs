@@ -120,6 +120,8 @@ pub struct Machine {
     pub reader: Reader,
     /// What happens when it is reset or switched off.
     pub at_end: AtEnd,
+    /// Whether a store to [`EXIT_PORT`] ends it.
+    pub has_exit_port: bool,
     /// More of QEMU's options.
     pub extra: Vec<String>,
 }
@@ -136,6 +138,7 @@ impl Default for Machine {
             hpet: Hpet::Present,
             reader: Reader::Drive,
             at_end: AtEnd::Exit,
+            has_exit_port: true,
             extra: Vec::new(),
         }
     }
@@ -301,10 +304,12 @@ impl Machine {
             Board::Q35 | Board::Isa => &["-vga", "none"],
             Board::Pc => &["-vga", "std"],
         });
-        add(&[
-            "-device",
-            &format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=4"),
-        ]);
+        if self.has_exit_port {
+            add(&[
+                "-device",
+                &format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=4"),
+            ]);
+        }
         add(&["-serial", "stdio"]);
         arguments.extend(self.extra.iter().map(OsString::from));
         arguments.extend(medium.arguments(self.reader));
