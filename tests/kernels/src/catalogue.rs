@@ -384,6 +384,7 @@ cases! {
     "domain/cycles" = domain::cycles, on_many(());
     "domain/destroy-long" = domain::destroy_long, on_many(());
     "domain/destroy-mapped" = domain::destroy_mapped, on_many(());
+    "domain/ends-at-work" = domain::ends_at_work, on_many(());
     "domain/events" = domain::events, on_many(());
     "domain/entry-refusals" = domain::entry_refusals;
     "domain/far-vcpus" = domain::far_vcpus;

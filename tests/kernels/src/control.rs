@@ -189,7 +189,7 @@ impl Guest {
     }
 
     /// The same, of another kind.
-    fn empty_as(wish: &CreateDomain, window: Window) -> Self {
+    pub(crate) fn empty_as(wish: &CreateDomain, window: Window) -> Self {
         let vcpus = wish.max_vcpus;
         let id = create(wish).expect("no domain");
         assert_eq!(

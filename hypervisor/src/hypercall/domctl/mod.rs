@@ -1,8 +1,9 @@
 //! Control of one domain by tools.
 //!
-//! The operation is copied in, its domain found, its row in the table of privileges looked at, and then it waits
-//! for its turn: control operations are done one at a time. One that can't go on at once is made again by the
-//! caller, with nothing changed that it could see.
+//! The operation is copied in, it is looked whether there is such a domain, then at its row in the table of privileges, and
+//! then it waits for its turn: control operations are done one at a time. The domain that it is about is the one that has the
+//! number then: it isn't gone before the operation ends. One that can't go on at once is made again by the caller, with
+//! nothing changed that it could see.
 
 #![forbid(unsafe_code)]
 
@@ -81,15 +82,11 @@ impl From<Errno> for Refusal {
 fn perform(guest: &Guest<'_>, wish: &mut Domctl) -> Result<Done, Refusal> {
     check_version(wish.interface_version, INTERFACE_VERSION)?;
     let operation = DomctlOp::try_from(wish.cmd).ok();
-    let domain = match operation {
-        Some(DomctlOp::CreateDomain) => None,
-        _ => Domains.find(wish.domain),
-    };
     let needs_domain = !matches!(
         operation,
         Some(DomctlOp::CreateDomain | DomctlOp::GetDomainInfo)
     );
-    if needs_domain && domain.is_none() {
+    if needs_domain && Domains.find(wish.domain).is_none() {
         return Err(Errno::ESRCH.into());
     }
     let rule = operation.map_or(privilege::UNKNOWN, privilege::domctl);
@@ -98,7 +95,7 @@ fn perform(guest: &Guest<'_>, wish: &mut Domctl) -> Result<Done, Refusal> {
     let (Some(operation), Some(_turn)) = (operation, Turn::take()) else {
         return Ok(Done::Again);
     };
-    match (operation, domain) {
+    match (operation, Domains.find(wish.domain)) {
         (DomctlOp::CreateDomain, _) => Ok(life::create(wish)?),
         (DomctlOp::GetDomainInfo, domain) => Ok(life::describe(wish, domain)?),
         (_, None) => Err(Errno::ESRCH.into()),

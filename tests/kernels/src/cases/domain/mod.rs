@@ -1,6 +1,7 @@
 //! A second domain, made, run and destroyed by control operations.
 
 pub(crate) mod accounts;
+mod busy_guest;
 mod call_list;
 pub(crate) mod cap;
 pub(crate) mod context;
@@ -9,6 +10,7 @@ pub(crate) mod create_refusals;
 pub(crate) mod cycles;
 pub(crate) mod destroy_long;
 pub(crate) mod destroy_mapped;
+pub(crate) mod ends_at_work;
 pub(crate) mod entry_refusals;
 pub(crate) mod events;
 pub(crate) mod far_vcpus;
