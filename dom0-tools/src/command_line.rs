@@ -3,6 +3,7 @@
 
 pub mod xentop;
 
+use crate::console::flow::DEFAULT_RATE_KIB;
 use crate::console::host::{Manner, Overflow};
 use crate::console::line_times::Times;
 use crate::store::quota::Quota;
@@ -149,6 +150,14 @@ pub struct XenconsoledOptions {
         default_value = "discard"
     )]
     pub overflow_data: OverflowData,
+    /// KiB that each guest may print in a second for long, and a quarter of that at once; one that prints more waits
+    #[arg(
+        long,
+        value_name = "KIB",
+        default_value_t = DEFAULT_RATE_KIB,
+        value_parser = clap::value_parser!(u64).range(8..=1 << 20)
+    )]
+    pub rate: u64,
     /// Log more of what the daemon does itself
     #[arg(short, long)]
     pub verbose: bool,
@@ -267,6 +276,7 @@ impl XenconsoledOptions {
                 OverflowData::Discard => Overflow::Discard,
                 OverflowData::Keep => Overflow::Keep,
             },
+            bytes_a_second: self.rate << 10,
         }
     }
 

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Bytes a second that a guest may print for long.
-pub const BYTES_A_SECOND: u64 = 1 << 20;
-/// Bytes that it may print at once.
-pub const BURST_BYTES: u64 = 256 << 10;
+/// KiB a second that a guest may print for long, unless an administrator says another number.
+pub const DEFAULT_RATE_KIB: u64 = 1 << 10;
+/// What it may print at once is this part of that.
+const BURST_PART: u64 = 4;
 /// Bytes that are kept for who attaches, unless the store says another limit.
 pub const DEFAULT_LIMIT: usize = 1 << 20;
 /// Bytes that are kept at most, whatever the store says.
@@ -15,6 +15,7 @@ pub const MAX_LIMIT: usize = 16 << 20;
 /// How much a guest may print. What it may not yet is left in its ring, where it waits.
 #[derive(Debug)]
 pub struct RateLimit {
+    bytes_a_second: u64,
     allowed: u64,
     counted_at: Instant,
     has_waited: bool,
@@ -23,9 +24,10 @@ pub struct RateLimit {
 impl RateLimit {
     /// One of a guest that has printed nothing.
     #[must_use]
-    pub fn new(now: Instant) -> Self {
+    pub fn new(now: Instant, bytes_a_second: u64) -> Self {
         Self {
-            allowed: BURST_BYTES,
+            bytes_a_second,
+            allowed: bytes_a_second / BURST_PART,
             counted_at: now,
             has_waited: false,
         }
@@ -34,10 +36,11 @@ impl RateLimit {
     /// Bytes that may be taken now.
     pub fn allowed(&mut self, now: Instant) -> usize {
         let passed = now.saturating_duration_since(self.counted_at).as_millis();
-        let earned =
-            u64::try_from(passed).unwrap_or(u64::MAX / BYTES_A_SECOND) * BYTES_A_SECOND / 1000;
+        let passed = u64::try_from(passed).unwrap_or(u64::MAX);
+        let earned = passed.saturating_mul(self.bytes_a_second) / 1000;
         if earned > 0 {
-            self.allowed = self.allowed.saturating_add(earned).min(BURST_BYTES);
+            let most = self.bytes_a_second / BURST_PART;
+            self.allowed = self.allowed.saturating_add(earned).min(most);
             self.counted_at = now;
         }
         usize::try_from(self.allowed).unwrap_or(usize::MAX)
@@ -126,7 +129,8 @@ mod tests {
     #[test]
     fn a_guest_that_prints_without_end_is_slowed_down() {
         let start = Instant::now();
-        let mut limit = RateLimit::new(start);
+        let rate = DEFAULT_RATE_KIB << 10;
+        let mut limit = RateLimit::new(start, rate);
         let mut taken = 0;
         for millisecond in 0..10_000 {
             let now = start + Duration::from_millis(millisecond);
@@ -134,7 +138,7 @@ mod tests {
             limit.took(allowed);
             taken += allowed as u64;
         }
-        let expected = BURST_BYTES + 10 * BYTES_A_SECOND;
+        let expected = rate / BURST_PART + 10 * rate;
         assert!(taken.abs_diff(expected) < expected / 50, "{taken}");
         assert!(limit.notes_first_wait() && !limit.notes_first_wait());
     }

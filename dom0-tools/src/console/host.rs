@@ -98,6 +98,8 @@ pub struct Manner {
     pub times: Times,
     /// See there.
     pub overflow: Overflow,
+    /// What each guest may print for long.
+    pub bytes_a_second: u64,
 }
 
 /// How long who is attached has to read the last words of a guest that is gone: a terminal that is closed forgets them.
@@ -254,7 +256,7 @@ impl<P: ConsolePlatform> ConsoleHost<P> {
                 console,
                 terminal,
                 backlog,
-                rate: RateLimit::new(now),
+                rate: RateLimit::new(now, self.manner.bytes_a_second),
                 log,
                 lines: LineTimes::new(self.manner.times),
                 is_broken: false,

@@ -1,6 +1,6 @@
 //! Guests with consoles, and administrators who attach or do not.
 
-use super::flow::BURST_BYTES;
+use super::flow::DEFAULT_RATE_KIB;
 use super::host::{ConsoleHost, ConsolePlatform, Lookup, Manner, Overflow};
 use super::line_times::Times;
 use super::ring::testing::{guest_print, guest_read};
@@ -21,6 +21,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+/// What a guest may print at once.
+const BURST_BYTES: u64 = DEFAULT_RATE_KIB << 8;
 
 #[derive(Default)]
 struct Attached {
@@ -130,6 +133,10 @@ impl World {
     }
 
     fn with_manner(name: &str, overflow: Overflow, times: Times) -> Self {
+        Self::with_rate(name, overflow, times, DEFAULT_RATE_KIB)
+    }
+
+    fn with_rate(name: &str, overflow: Overflow, times: Times, rate_kib: u64) -> Self {
         let logs = std::env::temp_dir().join(format!("consoles-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&logs);
         let machine = Rc::<RefCell<Machine>>::default();
@@ -137,6 +144,7 @@ impl World {
             log_directory: Some(logs.clone()),
             times,
             overflow,
+            bytes_a_second: rate_kib << 10,
         };
         Self {
             host: ConsoleHost::new(TestPlatform(machine.clone()), manner),
@@ -266,6 +274,23 @@ fn a_guest_that_prints_without_end_waits_and_others_do_not() {
     assert_eq!(world.log("quiet"), "I am here");
     world.now += Duration::from_secs(1);
     assert_eq!(world.serve(3), Some(Duration::ZERO));
+}
+
+#[test]
+fn how_much_a_guest_may_print_is_an_administrators_choice() {
+    let mut world = World::with_rate("rate", Overflow::Discard, Times::NotShown, 32);
+    let frame = world.add_guest(3, "loud");
+    let mut printed_until_it_waits = || {
+        let before = world.log("loud").len();
+        while world.serve(3) != Some(super::flow::RateLimit::pause()) {
+            guest_print(&frame, &[b'x'; 4096]);
+        }
+        world.now += Duration::from_millis(100);
+        world.log("loud").len() - before
+    };
+    assert_eq!(printed_until_it_waits(), 8 << 10);
+    let later: usize = (0..10).map(|_| printed_until_it_waits()).sum();
+    assert!(later.abs_diff(32 << 10) < 100, "{later}");
 }
 
 #[test]
