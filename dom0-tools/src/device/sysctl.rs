@@ -28,6 +28,8 @@ const BEHIND: usize = 1024;
 const DOMAINS_AT_ONCE: usize = 256;
 /// Processors that are asked for.
 const MAX_CPUS: u32 = 4096;
+/// Bytes of the log that are read at once.
+const LOG_PIECE_BYTES: usize = 64 << 10;
 /// The longest log that is read.
 const MAX_LOG_BYTES: usize = 16 << 20;
 
@@ -179,19 +181,21 @@ impl Privcmd {
         Ok(all)
     }
 
-    /// What the hypervisor has printed.
+    /// What the hypervisor has printed, and that it is forgotten there if `clear` says so. What it prints meanwhile is read
+    /// as well, or is still there.
     ///
     /// # Errors
     ///
     /// The hypervisor's.
-    pub fn read_console(&self) -> Result<Vec<u8>, ControlError> {
-        let mut room = 64 << 10;
+    pub fn read_console(&self, clear: bool) -> Result<Vec<u8>, ControlError> {
+        let (mut all, mut from) = (Vec::new(), None);
         loop {
-            let (bytes, is_all, _) = self.console(room, 0, None)?;
-            if is_all || room >= MAX_LOG_BYTES {
-                return Ok(bytes);
+            let (bytes, is_all, index) = self.console(LOG_PIECE_BYTES, clear.into(), from)?;
+            all.extend(bytes);
+            if is_all || all.len() >= MAX_LOG_BYTES {
+                return Ok(all);
             }
-            room *= 4;
+            from = Some(index);
         }
     }
 
@@ -208,15 +212,6 @@ impl Privcmd {
     ) -> Result<(Vec<u8>, u32), ControlError> {
         let (bytes, _, index) = self.console(most, 0, index)?;
         Ok((bytes, index))
-    }
-
-    /// Empties the hypervisor's log.
-    ///
-    /// # Errors
-    ///
-    /// The hypervisor's.
-    pub fn clear_console(&self) -> Result<(), ControlError> {
-        self.console(1, 1, None).map(drop)
     }
 
     /// Bytes, whether these are all, and the index behind them.

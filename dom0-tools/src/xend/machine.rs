@@ -86,8 +86,8 @@ pub trait Machine: Send + Sync {
     fn topology(&self) -> Result<Topology, ControlError>;
     fn version(&self) -> Result<Version, ControlError>;
     fn scheduler(&self) -> Result<u32, ControlError>;
-    fn console(&self) -> Result<Vec<u8>, ControlError>;
-    fn clear_console(&self) -> Result<(), ControlError>;
+    /// The hypervisor's log, which is forgotten there if `clear` says so.
+    fn console(&self, clear: bool) -> Result<Vec<u8>, ControlError>;
     fn debug_keys(&self, keys: &[u8]) -> Result<(), ControlError>;
     /// What the console's ring still holds of a guest's last output.
     fn last_output(&self, domain: DomId, console: Mfn) -> Result<Vec<u8>, ControlError>;
@@ -300,12 +300,8 @@ impl Machine for Hypervisor {
         self.privcmd.scheduler()
     }
 
-    fn console(&self) -> Result<Vec<u8>, ControlError> {
-        self.privcmd.read_console()
-    }
-
-    fn clear_console(&self) -> Result<(), ControlError> {
-        self.privcmd.clear_console()
+    fn console(&self, clear: bool) -> Result<Vec<u8>, ControlError> {
+        self.privcmd.read_console(clear)
     }
 
     fn debug_keys(&self, keys: &[u8]) -> Result<(), ControlError> {

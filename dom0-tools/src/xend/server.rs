@@ -162,10 +162,7 @@ impl Xend {
             Request::Host => self.host().map(|host| Response::Host(Box::new(host))),
             Request::Memory => (self.memory()).map(|memory| Response::Memory(Box::new(memory))),
             Request::Dmesg { clear } => {
-                let text = self.machine.console()?;
-                if clear {
-                    self.machine.clear_console()?;
-                }
+                let text = self.machine.console(clear)?;
                 Ok(Response::Text(String::from_utf8_lossy(&text).into_owned()))
             }
             Request::Log => {

@@ -438,12 +438,8 @@ impl Machine for World {
         Ok(5)
     }
 
-    fn console(&self) -> Result<Vec<u8>, ControlError> {
+    fn console(&self, _: bool) -> Result<Vec<u8>, ControlError> {
         Ok(b"booted\n".to_vec())
-    }
-
-    fn clear_console(&self) -> Result<(), ControlError> {
-        Ok(())
     }
 
     fn debug_keys(&self, _: &[u8]) -> Result<(), ControlError> {

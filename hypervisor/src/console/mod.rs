@@ -255,9 +255,9 @@ pub fn read_log(from: u64, buffer: &mut [u8]) -> (u64, usize) {
     CONSOLE.lock().ring.read(from, buffer)
 }
 
-/// Forgets the log so far, for who reads it.
-pub fn clear_log() {
-    CONSOLE.lock().ring.clear();
+/// Forgets the log before a position, for who reads it.
+pub fn clear_log_to(position: u64) {
+    CONSOLE.lock().ring.clear_to(position);
 }
 
 /// The position of which a reader knows the lower half, in a log that begins at `start` and ends at `end`: one

@@ -7,7 +7,7 @@ pub struct LogRing<const N: usize> {
     bytes: [u8; N],
     /// Position of the next byte to be written.
     end: u64,
-    /// Position of the oldest byte that readers see; raised by [`LogRing::clear`].
+    /// Position of the oldest byte that readers see; raised by [`LogRing::clear_to`].
     cleared: u64,
 }
 
@@ -47,9 +47,11 @@ impl<const N: usize> LogRing<N> {
         self.end
     }
 
-    /// Forgets what was written so far.
-    pub const fn clear(&mut self) {
-        self.cleared = self.end;
+    /// Forgets what was written before a position; no reader of later lines loses one.
+    pub const fn clear_to(&mut self, position: u64) {
+        if self.cleared < position && position <= self.end {
+            self.cleared = position;
+        }
     }
 
     /// Copies bytes from position `from` on (or from the oldest kept, if that is later) into `buffer`.
@@ -124,9 +126,21 @@ mod tests {
     fn clearing_hides_what_was_there() {
         let mut ring = LogRing::<8>::new();
         ring.write(b"secret");
-        ring.clear();
+        ring.clear_to(6);
         assert_eq!(all(&ring), "");
         ring.write(b"new");
         assert_eq!(all(&ring), "new");
+    }
+
+    #[test]
+    fn what_was_not_read_is_not_cleared() {
+        let mut ring = LogRing::<8>::new();
+        ring.write(b"abcd");
+        ring.clear_to(2);
+        assert_eq!(all(&ring), "cd");
+        for position in [1, 5, u64::MAX] {
+            ring.clear_to(position);
+            assert_eq!(all(&ring), "cd");
+        }
     }
 }

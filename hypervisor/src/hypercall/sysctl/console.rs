@@ -16,7 +16,7 @@ use guest_abi::sysctl::{DebugKeys, ReadConsole, Sysctl};
 const PIECE: usize = 256;
 
 /// Reads the log: from its oldest byte on, or from where the caller has come. More than the log holds is never
-/// read.
+/// read, and what has not been read is never cleared: tools read it in pieces, each of which they clear.
 pub(super) fn read(wish: &mut Sysctl) -> Answer {
     let mut range: ReadConsole = wish.u.read();
     let (start, end) = console::log_range();
@@ -44,7 +44,7 @@ pub(super) fn read(wish: &mut Sysctl) -> Answer {
         (at, done) = (next, done + count as u32);
     }
     if range.clear != 0 {
-        console::clear_log();
+        console::clear_log_to(at);
     }
     range.count = done;
     range.index = at as u32;
