@@ -377,6 +377,7 @@ cases! {
     "call/vm-assist" = call::vm_assist;
 
     "domain/accounts" = domain::accounts, on_many(()), under("sched=credit");
+    "domain/answers" = domain::answers, under("sched=credit");
     "domain/cap" = domain::cap, on_many(()), under("sched=credit");
     "domain/context" = domain::context, on_many(());
     "domain/create" = domain::create;

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Answer, Done, vcpu};
+use super::{Answer, Done, possible_vcpu};
 use crate::arch::scheduler;
 use crate::domain::Domain;
 use crate::hypercall::cpu_map;
@@ -26,7 +26,7 @@ fn read(wish: &Domctl) -> Result<VcpuAffinity, Errno> {
 
 pub(super) fn set(wish: &Domctl, domain: &Domain) -> Answer {
     let number = wish.u.read::<VcpuAffinity>().vcpu;
-    let vcpu = vcpu(domain, number, Errno::EINVAL)?;
+    let vcpu = possible_vcpu(domain, number)?;
     let wish = read(wish)?;
     let online = scheduler::processors();
     if wish.flags.contains(AffinityFlags::FORCE) {
@@ -35,7 +35,6 @@ pub(super) fn set(wish: &Domctl, domain: &Domain) -> Answer {
             scheduler::set_affinity(vcpu, before).map_err(|_| Errno::EINVAL)?;
         }
     }
-    let before = scheduler::affinity(vcpu);
     if wish.flags.contains(AffinityFlags::HARD) {
         let hard = cpu_map::read(&wish.cpumap_hard)?;
         if vcpu.overridden_affinity.lock().is_some() {
@@ -46,11 +45,7 @@ pub(super) fn set(wish: &Domctl, domain: &Domain) -> Answer {
     }
     if wish.flags.contains(AffinityFlags::SOFT) {
         let soft = cpu_map::read(&wish.cpumap_soft)?;
-        if soft.intersection(&online).is_empty() {
-            // Nothing of what was asked for happens.
-            let _ = scheduler::set_affinity(vcpu, before);
-            return Err(Errno::EINVAL);
-        }
+        // It is a wish: one that can't be met, as of processors that there are not, has no effect, and is no mistake.
         scheduler::set_soft_affinity(vcpu, &soft);
         let in_effect = soft
             .intersection(&online)
@@ -67,7 +62,7 @@ fn shown(set: CpuSet) -> CpuSet {
 
 pub(super) fn get(wish: &Domctl, domain: &Domain) -> Answer {
     let number = wish.u.read::<VcpuAffinity>().vcpu;
-    let vcpu = vcpu(domain, number, Errno::EINVAL)?;
+    let vcpu = possible_vcpu(domain, number)?;
     let wish = read(wish)?;
     if wish.flags.contains(AffinityFlags::HARD) {
         cpu_map::write(&wish.cpumap_hard, &shown(scheduler::affinity(vcpu)))?;

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Answer, Done, is_self, other_vcpu, vcpu};
+use super::{Answer, Done, is_self, other_vcpu, possible_vcpu, vcpu};
 use crate::arch::guest::running::Guest;
 use crate::arch::guest::{saved, state};
 use crate::arch::scheduler;
@@ -152,10 +152,7 @@ pub(super) fn with_context<R>(
 
 pub(super) fn describe(wish: &mut Domctl, domain: &Domain) -> Answer {
     let mut state: VcpuState = wish.u.read();
-    if state.vcpu >= domain.max_vcpus() {
-        return Err(Errno::EINVAL);
-    }
-    let vcpu = vcpu(domain, state.vcpu, Errno::ESRCH)?;
+    let vcpu = possible_vcpu(domain, state.vcpu)?;
     state.online = vcpu.run.is_up().into();
     state.blocked = vcpu.run.is_blocked().into();
     state.running = vcpu.is_on_processor().into();

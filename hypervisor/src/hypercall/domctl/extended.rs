@@ -33,13 +33,26 @@ fn with_state(vcpu: &Arc<Vcpu>) -> Result<&Arc<Vcpu>, Errno> {
     }
 }
 
+/// One that is there, and does not ask.
+fn another_vcpu<'d>(
+    guest: &Guest<'_>,
+    domain: &'d Domain,
+    number: u32,
+) -> Result<&'d Arc<Vcpu>, Errno> {
+    other_vcpu(guest, domain, number, Errno::ESRCH).map_err(|_| Errno::ESRCH)
+}
+
 pub(super) fn entries(guest: &Guest<'_>, wish: &mut Domctl, domain: &Domain) -> Answer {
-    let mut ext: ExtVcpuContext = wish.u.read();
-    let vcpu = with_state(other_vcpu(guest, domain, ext.vcpu, Errno::ESRCH)?)?;
-    let number = ext.vcpu;
-    ext = ExtVcpuContext::new_zeroed();
-    ext.vcpu = number;
+    let asked: ExtVcpuContext = wish.u.read();
+    let vcpu = another_vcpu(guest, domain, asked.vcpu)?;
+    let mut ext = ExtVcpuContext::new_zeroed();
+    ext.vcpu = asked.vcpu;
     ext.size = size_of::<ExtVcpuContext>() as u32;
+    if !vcpu.is_initialised() {
+        // It has no entries yet.
+        wish.u.write(&ext);
+        return Ok(Done::WithAnswer);
+    }
     let done = with_context(vcpu, |context| {
         let callbacks = &context.callbacks;
         let masks = |callback: Callback| u8::from(callback.mask == EventMask::Mask);
@@ -59,7 +72,7 @@ pub(super) fn entries(guest: &Guest<'_>, wish: &mut Domctl, domain: &Domain) -> 
 
 pub(super) fn set_entries(guest: &Guest<'_>, wish: &Domctl, domain: &Domain) -> Answer {
     let ext: ExtVcpuContext = wish.u.read();
-    let vcpu = other_vcpu(guest, domain, ext.vcpu, Errno::ESRCH)?;
+    let vcpu = another_vcpu(guest, domain, ext.vcpu)?;
     let is_sound = ext.size as usize >= offset_of!(ExtVcpuContext, vmce)
         && is_canonical(ext.syscall32_callback_eip.0)
         && is_canonical(ext.sysenter_callback_eip.0);
@@ -67,7 +80,9 @@ pub(super) fn set_entries(guest: &Guest<'_>, wish: &Domctl, domain: &Domain) -> 
         return Err(Errno::EINVAL);
     }
     if !vcpu.is_initialised() {
-        return Err(Errno::EINVAL);
+        // It has none, and can be told so.
+        let has_none = ext.syscall32_callback_eip.0 == 0 && ext.sysenter_callback_eip.0 == 0;
+        return has_none.then_some(Done::Quietly).ok_or(Errno::EINVAL);
     }
     let callback = |address, disables| Callback {
         address,
@@ -183,8 +198,11 @@ pub(super) fn msrs(guest: &Guest<'_>, wish: &mut Domctl, domain: &Domain) -> Ans
         wish.u.write(&list);
         return Ok(Done::WithAnswer);
     }
-    let vcpu = with_state(vcpu)?;
-    let Ok(value) = with_context(vcpu, |context| context.tsc_aux) else {
+    let value = match vcpu.is_initialised() {
+        true => with_context(vcpu, |context| context.tsc_aux),
+        false => Ok(0),
+    };
+    let Ok(value) = value else {
         return Ok(Done::Again);
     };
     // What is 0 need not be said.
@@ -205,20 +223,31 @@ pub(super) fn msrs(guest: &Guest<'_>, wish: &mut Domctl, domain: &Domain) -> Ans
     Ok(Done::WithAnswer)
 }
 
-pub(super) fn set_msrs(guest: &Guest<'_>, wish: &Domctl, domain: &Domain) -> Answer {
-    let list: VcpuMsrs = wish.u.read();
+/// Tells in the argument how many of them are set.
+pub(super) fn set_msrs(guest: &Guest<'_>, wish: &mut Domctl, domain: &Domain) -> Answer {
+    let mut list: VcpuMsrs = wish.u.read();
     let vcpu = other_vcpu(guest, domain, list.vcpu, Errno::ESRCH)?;
-    if list.msr_count > MOST_MSRS || !vcpu.is_initialised() {
+    if list.msr_count > MOST_MSRS {
         return Err(Errno::EINVAL);
     }
-    if list.msr_count == 0 {
-        return Ok(Done::Quietly);
+    let set = match list.msr_count {
+        0 => Ok(Done::WithAnswer),
+        _ => set_msr(vcpu, list.msrs.0),
+    };
+    if set.is_err() {
+        list.msr_count = 0;
+        wish.u.write(&list);
     }
-    let entry: VcpuMsr = read(list.msrs.0)?;
+    set
+}
+
+/// Sets the one MSR that a list can have.
+fn set_msr(vcpu: &Arc<Vcpu>, at: u64) -> Answer {
+    let entry: VcpuMsr = read(at)?;
     let value = u32::try_from(entry.value).map_err(|_| Errno::EINVAL)?;
-    if entry.index != TSC_AUX || entry.reserved != 0 {
+    if entry.index != TSC_AUX || entry.reserved != 0 || !vcpu.is_initialised() {
         return Err(Errno::EINVAL);
     }
     let done = with_context(vcpu, |context| context.tsc_aux = value);
-    Ok(done.map_or(Done::Again, |()| Done::Quietly))
+    Ok(done.map_or(Done::Again, |()| Done::WithAnswer))
 }

@@ -107,7 +107,7 @@ pub(super) fn make_vcpus(guest: &Guest<'_>, wish: &Domctl, domain: &Arc<Domain>)
 
 pub(super) fn send_trigger(wish: &Domctl, domain: &Domain) -> Answer {
     let wish: SendTrigger = wish.u.read();
-    let vcpu = vcpu(domain, wish.vcpu, Errno::EINVAL)?;
+    let vcpu = vcpu(domain, wish.vcpu, Errno::ESRCH)?;
     match Trigger::try_from(wish.trigger) {
         Ok(Trigger::Nmi) => {
             vcpu.send_nmi();
@@ -115,6 +115,7 @@ pub(super) fn send_trigger(wish: &Domctl, domain: &Domain) -> Answer {
             Ok(Done::Quietly)
         }
         // Buttons, for guests that have some.
+        Ok(Trigger::Power | Trigger::Sleep) => Err(Errno::EINVAL),
         _ => Err(Errno::ENOSYS),
     }
 }

@@ -25,7 +25,7 @@ use crate::speculation;
 use alloc::sync::Arc;
 use guest_abi::domctl::{Domctl, DomctlOp, INTERFACE_VERSION};
 use guest_abi::errno::Errno;
-use guest_abi::ids::VcpuId;
+use guest_abi::ids::{DomId, VcpuId};
 
 /// What an operation comes to, if it comes to something.
 enum Done {
@@ -70,6 +70,16 @@ struct Refusal {
     has_answer: bool,
 }
 
+impl Refusal {
+    /// One of which the argument says more.
+    fn told(errno: Errno) -> Self {
+        Self {
+            errno,
+            has_answer: true,
+        }
+    }
+}
+
 impl From<Errno> for Refusal {
     fn from(errno: Errno) -> Self {
         Self {
@@ -89,9 +99,15 @@ fn perform(guest: &Guest<'_>, wish: &mut Domctl) -> Result<Done, Refusal> {
     if needs_domain && Domains.find(wish.domain).is_none() {
         return Err(Errno::ESRCH.into());
     }
+    let is_listing = operation == Some(DomctlOp::GetDomainInfo);
+    let is_beyond = wish.domain.0 >= DomId::FIRST_RESERVED.0;
     let rule = operation.map_or(privilege::UNKNOWN, privilege::domctl);
     rule.admit(guest.domain.rights())?;
     speculation::barrier();
+    if is_listing && is_beyond {
+        // No domain has such a number, and none has a higher one.
+        return Err(Errno::EINVAL.into());
+    }
     let (Some(operation), Some(_turn)) = (operation, Turn::take()) else {
         return Ok(Done::Again);
     };
@@ -100,10 +116,10 @@ fn perform(guest: &Guest<'_>, wish: &mut Domctl) -> Result<Done, Refusal> {
         (DomctlOp::GetDomainInfo, domain) => Ok(life::describe(wish, domain)?),
         (_, None) => Err(Errno::ESRCH.into()),
         (DomctlOp::SetCpuPolicy, Some(domain)) => {
-            cpuid::set(guest, wish, &domain).map_err(|errno| Refusal {
-                errno,
-                has_answer: true,
-            })
+            cpuid::set(guest, wish, &domain).map_err(Refusal::told)
+        }
+        (DomctlOp::SetVcpuMsrs, Some(domain)) => {
+            extended::set_msrs(guest, wish, &domain).map_err(Refusal::told)
         }
         (operation, Some(domain)) => Ok(on_domain(guest, wish, operation, &domain)?),
     }
@@ -135,7 +151,6 @@ fn on_domain(
         Op::GetExtVcpuContext => extended::entries(guest, wish, domain),
         Op::SetVcpuExtendedState => extended::set_state(guest, wish, domain),
         Op::GetVcpuExtendedState => extended::state(guest, wish, domain),
-        Op::SetVcpuMsrs => extended::set_msrs(guest, wish, domain),
         Op::GetVcpuMsrs => extended::msrs(guest, wish, domain),
         Op::SetVcpuAffinity => affinity::set(wish, domain),
         Op::GetVcpuAffinity => affinity::get(wish, domain),
@@ -165,6 +180,14 @@ fn is_self(guest: &Guest<'_>, domain: &Domain) -> bool {
 /// vCPU `number`, or this error.
 fn vcpu(domain: &Domain, number: u32, errno: Errno) -> Result<&Arc<Vcpu>, Errno> {
     domain.vcpu(VcpuId(number)).ok_or(errno)
+}
+
+/// vCPU `number`: one that the domain can't have is no sound question, and one that it has not got yet is not there.
+fn possible_vcpu(domain: &Domain, number: u32) -> Result<&Arc<Vcpu>, Errno> {
+    if number >= domain.max_vcpus() {
+        return Err(Errno::EINVAL);
+    }
+    vcpu(domain, number, Errno::ESRCH)
 }
 
 /// A vCPU that is not the one that asks.

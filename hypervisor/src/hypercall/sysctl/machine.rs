@@ -199,18 +199,18 @@ fn guests() -> Result<Source<'static>, Errno> {
 
 pub(super) fn features(wish: &mut Sysctl) -> Answer {
     let mut set: CpuFeatureset = wish.u.read();
-    let source = match FeaturesetIndex::try_from(set.index) {
-        Ok(FeaturesetIndex::Raw | FeaturesetIndex::Host) => Source::Host,
-        Ok(FeaturesetIndex::Pv | FeaturesetIndex::PvMax) => guests()?,
-        Ok(FeaturesetIndex::Hvm | FeaturesetIndex::HvmMax) => return Err(Errno::EOPNOTSUPP),
-        Err(_) => return Err(Errno::EINVAL),
-    };
     let count = FEATURES.len() as u32;
     if set.features.0 == 0 {
         set.nr_features = count;
         wish.u.write(&set);
         return Ok(Done::WithAnswer);
     }
+    let source = match FeaturesetIndex::try_from(set.index) {
+        Ok(FeaturesetIndex::Raw | FeaturesetIndex::Host) => Source::Host,
+        Ok(FeaturesetIndex::Pv | FeaturesetIndex::PvMax) => guests()?,
+        Ok(FeaturesetIndex::Hvm | FeaturesetIndex::HvmMax) => return Err(Errno::EOPNOTSUPP),
+        Err(_) => return Err(Errno::EINVAL),
+    };
     let written = set.nr_features.min(count);
     for index in 0..written {
         let word = feature_word(&source, index as usize);

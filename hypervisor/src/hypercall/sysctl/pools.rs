@@ -93,8 +93,31 @@ pub(super) fn pool(wish: &mut Sysctl) -> Answer {
             cpu_map::write(&operation.cpumap, &CpuSet::EMPTY)?;
             Ok(Done::WithAnswer)
         }
-        Ok(_) => Err(Errno::EOPNOTSUPP),
+        Ok(action) => change(action, &operation),
         Err(_) => Err(Errno::ENOSYS),
+    }
+}
+
+/// What would change pools: what is told of others that there are not, and of this one that stays as it is.
+fn change(action: CpupoolAction, wish: &CpupoolOp) -> Answer {
+    let has_pool = wish.cpupool_id == POOL;
+    let domain = u16::try_from(wish.domid).map(DomId);
+    let has_domain = domain.is_ok_and(|domain| Domains.find(domain).is_some());
+    match action {
+        CpupoolAction::MoveDomain if !has_domain => Err(Errno::ESRCH),
+        CpupoolAction::Destroy
+        | CpupoolAction::AddCpu
+        | CpupoolAction::RemoveCpu
+        | CpupoolAction::MoveDomain
+            if !has_pool =>
+        {
+            Err(Errno::ENOENT)
+        }
+        // All domains are there already, and all processors.
+        CpupoolAction::MoveDomain => Ok(Done::Quietly),
+        CpupoolAction::AddCpu => Err(Errno::ENODEV),
+        CpupoolAction::Destroy => Err(Errno::EBUSY),
+        _ => Err(Errno::EOPNOTSUPP),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A second domain, made, run and destroyed by control operations.
 
 pub(crate) mod accounts;
+pub(crate) mod answers;
 mod busy_guest;
 mod call_list;
 pub(crate) mod cap;
