@@ -195,9 +195,11 @@ cases! {
     /// What guests of the tools do, which those judge who look from the first domain.
     GUESTS:
     "guest/balloon" = guest::balloon;
+    "guest/console-flood" = guest::console_flood;
     "guest/device-attack" = guest::device_attack;
     "guest/hog" = guest::hog;
     "guest/idle" = guest::idle;
+    "guest/last-words" = guest::last_words;
     "guest/store-attack" = guest::store_attack;
     "guest/store-use" = guest::store_use;
 }

@@ -70,17 +70,43 @@ impl SharedFrame {
     }
 }
 
+/// The guest's own console.
+pub(crate) struct Console(SharedFrame);
+
+impl Console {
+    /// The ring that the builder has made.
+    pub(crate) fn connect() -> Self {
+        let info = start_info();
+        Self(SharedFrame::map(info.console_mfn, info.console_evtchn))
+    }
+
+    /// Prints bytes, as many as fit into the ring. How many these are. If there is no room, others run first.
+    pub(crate) fn put(&self, bytes: &[u8]) -> usize {
+        let produced = self.0.word(offset_of!(ConsoleRing, out_prod));
+        let consumed = self.0.word(offset_of!(ConsoleRing, out_cons));
+        let at = produced.load(Ordering::Relaxed);
+        let used = at.wrapping_sub(consumed.load(Ordering::Acquire)) as usize;
+        let fits = bytes.len().min(OUT_SIZE.saturating_sub(used));
+        for (index, &byte) in bytes[..fits].iter().enumerate() {
+            let place = at.wrapping_add(index as u32) as usize % OUT_SIZE;
+            let place = offset_of!(ConsoleRing, output) + place;
+            self.0.byte(place).store(byte, Ordering::Relaxed);
+        }
+        produced.store(at.wrapping_add(fits as u32), Ordering::SeqCst);
+        match fits {
+            0 => rest(),
+            _ => self.0.notify(),
+        }
+        fits
+    }
+}
+
 /// Prints a line on the guest's own console, as much as fits.
 pub(crate) fn print_on_console(text: &str) {
-    let ring = SharedFrame::map(start_info().console_mfn, start_info().console_evtchn);
-    let produced = ring.word(offset_of!(ConsoleRing, out_prod));
-    for byte in text.bytes().chain(*b"\r\n").take(OUT_SIZE) {
-        let at = produced.load(Ordering::Relaxed);
-        let place = offset_of!(ConsoleRing, output) + at as usize % OUT_SIZE;
-        ring.byte(place).store(byte, Ordering::Relaxed);
-        produced.store(at.wrapping_add(1), Ordering::Release);
+    let console = Console::connect();
+    for part in [text.as_bytes(), b"\r\n"] {
+        console.put(part);
     }
-    ring.notify();
 }
 
 /// The connection to the store.
