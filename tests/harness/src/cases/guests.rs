@@ -105,6 +105,7 @@ pub(super) fn shell_works(shell: &mut Shell, vcpus: u32) -> Result<(), Verdict> 
     shell.must_say(&format!("^there are {vcpus}$"))?;
     shell.send("cat /sys/hypervisor/type\n")?;
     shell.must_say("^xen$")?;
+    asks_the_store(shell)?;
     leave(shell)?;
     shell.must_print(
         "xm list demo | awk 'NR == 2 { print NF, $1, $3, $4 }'",
@@ -113,6 +114,18 @@ pub(super) fn shell_works(shell: &mut Shell, vcpus: u32) -> Result<(), Verdict> 
     shell.must_print("xm vcpu-list demo | wc -l", &(vcpus + 1).to_string())?;
     to_console(shell)?;
     leave(shell)
+}
+
+/// A program in the guest asks the store by the kernel's device: for the guest's name, by a message of 21 bytes.
+fn asks_the_store(shell: &mut Shell) -> Result<(), Verdict> {
+    let asks = r"printf '\2\0\0\0\7\0\0\0\0\0\0\0\5\0\0\0name\0' >&3";
+    let takes = "dd bs=20 count=1 iflag=fullblock <&3 2>/dev/null | tail -c 4";
+    in_guest(shell, "stty columns 250")?;
+    in_guest(shell, "exec 3<>/dev/xen/xenbus")?;
+    in_guest(shell, asks)?;
+    let name = in_guest(shell, &format!("echo named-$({takes})"))?;
+    in_guest(shell, "exec 3>&-")?;
+    must_be_same("the name", "named-demo", &name.concat())
 }
 
 /// Takes up the console of the demonstration guest, whose shell waits.
@@ -211,7 +224,40 @@ fn dies(shell: &mut Shell) -> Result<(), Verdict> {
     shell.must_print("grep -c 'ended: crash; Refuse' xend.log; cd /", "2")?;
     shell.must_print("n", "4")?;
     nothing_is_left(shell)?;
+    by_the_kernel(shell)?;
     without_a_store(shell)
+}
+
+/// Where there is no socket, tools of the store reach the daemon by the first domain's kernel, but for those who don't want
+/// that.
+fn by_the_kernel(shell: &mut Shell) -> Result<(), Verdict> {
+    shell.output("stty columns 250; cd /run/xenstored; mv socket away")?;
+    shell.output("xenstore-write k/a 1 k/b 'two words'")?;
+    for (command, printed) in [
+        ("xenstore-read k/b", "two words"),
+        ("xenstore-read /local/domain/0/k/a", "1"),
+        ("xenstore-list k | xargs", "a b"),
+        ("xenstore-ls k | xargs", "a = 1 b = two words"),
+        ("xenstore-exists k/a && echo there", "there"),
+        (
+            "xenstore-chmod k/a n0 r3; xenstore-ls -p k | grep -o 'n0,r3'",
+            "n0,r3",
+        ),
+        ("xenstore-control check", "OK"),
+    ] {
+        shell.must_print(command, printed)?;
+    }
+    shell.output("({ xenstore-watch -n 2 k; echo end; } >/tmp/o &)")?;
+    shell.output("until grep -q . /tmp/o; do sleep 1; done")?;
+    shell.output("xenstore-rm k/b; until grep -q end /tmp/o; do sleep 1; done")?;
+    shell.must_print("xargs </tmp/o", "k k/b end")?;
+    let told = "No such file or directory (os error 2); is xenstored running?";
+    let told =
+        format!("xenstore-read: the store is not reached at /var/run/xenstored/socket: {told}");
+    shell.must_print("xenstore-read -s domid 2>&1; true", &told)?;
+    shell
+        .output("xenstore-rm k; mv away socket; cd /")
+        .map(drop)
 }
 
 /// Where no store daemon runs, tools of the store say so, although the kernel takes their requests.

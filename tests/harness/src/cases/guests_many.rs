@@ -259,6 +259,20 @@ fn dies_at_once(shell: &mut Shell) -> Result<(), Verdict> {
     shell.must_print("head -n1 /tmp/e", &sentence)?;
     shell.must_print("xm list tiny | awk 'NR == 2 { print $5 }'", "----c-")?;
     shell.output("xm destroy tiny")?;
+    nothing_is_left(shell)?;
+    // What it said last is shown.
+    let last_words = "stty columns 250; x='test=guest/last-words end=domain'";
+    shell.output(last_words)?;
+    shell.must_print(
+        "xm create -q tiny extra=\"$x\" on_crash=destroy 2>/tmp/e; echo = $?",
+        "= 1",
+    )?;
+    let lines = shell.output("cat /tmp/e")?;
+    let told = format!("{CRASHED}. Its last words:");
+    let wanted = [&*told, "    there is no root", "    nothing can be done"];
+    if lines != wanted {
+        return Err(Verdict::Fail(format!("{lines:?} instead of {wanted:?}")));
+    }
     nothing_is_left(shell)
 }
 

@@ -16,6 +16,7 @@ pub mod dom0_speed;
 mod endings;
 pub mod guests;
 pub mod guests_attacked;
+pub mod guests_consoles;
 pub mod guests_daemons;
 pub mod guests_debian;
 pub mod guests_devices;
@@ -40,6 +41,7 @@ mod outputs;
 pub mod pace;
 pub mod refusal;
 mod shell;
+pub mod stock_commands;
 pub mod stock_tools;
 pub mod storms;
 mod traffic;
@@ -56,7 +58,7 @@ pub const TEST_IMAGE: &str = "build/paravane-test";
 
 /// Cases that run with `FULL=1` or when they are asked for by name, as all others have to end within half an hour on two
 /// processors. Of what most of them try, a shorter case tries the essential part.
-const LONG: [&str; 20] = [
+const LONG: [&str; 22] = [
     "boot/same-ram-disk",
     "costs/wake-ups-beside-others",
     "dom0/boot-speed-q35-1cpu",
@@ -65,6 +67,7 @@ const LONG: [&str; 20] = [
     "dom0/deb-installed-2cpu",
     "dom0/recipes-2cpu",
     "guests/compute",
+    "guests/consoles-flooded",
     "guests/debian",
     "guests/device-refusals",
     "guests/devices-attacked",
@@ -76,6 +79,7 @@ const LONG: [&str; 20] = [
     "guests/reboot",
     "guests/shell",
     "guests/store-attacked",
+    "stock-tools/commands",
     "stock-tools/life-of-a-guest",
 ];
 
@@ -111,6 +115,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(keys::cases());
     cases.extend(guests::cases(extent));
     cases.extend(guests_vcpus::cases());
+    cases.extend(guests_consoles::cases());
     cases.extend(guests_daemons::cases());
     cases.extend(guests_attacked::cases(extent));
     cases.extend(guests_debian::cases());
@@ -123,6 +128,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(guests_recipes::cases(extent));
     cases.extend(guests_sharing::cases(extent));
     cases.extend(guests_speed::cases());
+    cases.extend(stock_commands::cases());
     cases.extend(stock_tools::cases());
     cases.extend(storms::cases());
     cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));
