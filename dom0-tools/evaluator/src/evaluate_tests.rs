@@ -305,6 +305,63 @@ fn what_was_seen_in_files_works() {
             "x",
             "'10.0.0.2'",
         ),
+        ("n = 5\nx = 0 < n < 10", "x", "1"),
+        ("n = 5\nx = 0 < n < 10 < 9", "x", "0"),
+        (
+            "n = 3\nx = 'in' if 1 <= n <= 3 != 4 else 'out'",
+            "x",
+            "'in'",
+        ),
+        ("def f(): raise ValueError\nx = 2 < 1 < f()", "x", "0"),
+        (
+            "n = []\ndef f(v):\n  n.append(v)\n  return v\nif f(1) < f(2) < f(3): x = n",
+            "x",
+            "[1, 2, 3]",
+        ),
+        ("x = [n for n in range(9) if 2 < n < 5]", "x", "[3, 4]"),
+        ("x = not 1 < 2 is not None in [3]", "x", "1"),
+        ("try:\n  x = 1 < int('2') < 3\nexcept: x = 9", "x", "1"),
+        (
+            "d = {'a': 1}\nx = d.has_key('a') and not d.has_key('b')",
+            "x",
+            "1",
+        ),
+        (
+            "import os\nif not os.environ.has_key('NO_SUCH_VARIABLE'): x = 4",
+            "x",
+            "4",
+        ),
+        (
+            "x = isinstance('a', str) and isinstance(u'a', basestring)",
+            "x",
+            "1",
+        ),
+        (
+            "x = isinstance(5, (str, int)) and isinstance(True, int)",
+            "x",
+            "1",
+        ),
+        (
+            "x = isinstance([], (str, dict)) or isinstance(5, bool)",
+            "x",
+            "0",
+        ),
+        (
+            "x = type('a') == str and type([]) is list and type(1) in (int, long)",
+            "x",
+            "1",
+        ),
+        (
+            "x = hex(255) + hex(-1) + oct(8) + oct(0)",
+            "x",
+            "'0xff-0x10100'",
+        ),
+        ("x = sum([1, 2]) + sum((), 4)", "x", "7"),
+        (
+            "import xen.util.ip\nx = xen.util.ip.inet_ntoa(167772162)",
+            "x",
+            "'10.0.0.2'",
+        ),
         ("x = xm_file", "x", "'/etc/xen/etch'"),
         ("x = xm_help", "x", "0"),
         ("x = True", "x", "1"),
@@ -481,6 +538,27 @@ fn commands_run_only_where_they_are_allowed() {
     );
     let evaluated = run_with(text, &[], Commands::Allowed).unwrap();
     assert_eq!(shown(&evaluated, "x"), "'hello\\n'");
+    let text = "import commands\nx = commands.getoutput('echo hello')";
+    let evaluated = run_with(text, &[], Commands::Allowed).unwrap();
+    assert_eq!(shown(&evaluated, "x"), "'hello'");
+    assert!(error(text).contains("line 2: the configuration wants to run 'echo hello'"));
+}
+
+/// What an import does not refuse has its name, or the name of what it is in.
+#[test]
+fn what_is_imported_is_defined() {
+    let prelude = include_str!("prelude.star");
+    let (_, modules) = prelude.split_once("py_modules = {").unwrap();
+    let names = modules.lines().map_while(|line| match line.trim() {
+        "}" => None,
+        line => Some(line.split('"').nth(1).unwrap_or_default()),
+    });
+    let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
+    assert!(names.contains(&"commands") && names.len() > 8, "{names:?}");
+    for name in names.into_iter().filter(|name| *name != "__future__") {
+        let evaluated = run(&format!("import {name}\nm = {name}\nx = 1"));
+        assert_eq!(shown(&evaluated, "x"), "1", "{name}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Configuration files as programs: how they are read, and what they assign.
 
 mod blocks;
+mod comparison;
 pub mod evaluate;
 #[cfg(test)]
 mod evaluate_tests;

@@ -1,5 +1,6 @@
 //! Simple statements of the old language in the words of the evaluator's.
 
+use super::comparison::without_old_ones;
 use super::token::{SourceError, Token, TokenKind};
 
 /// What a simple statement does.
@@ -341,6 +342,7 @@ fn assignment(tokens: &[Token], line: usize) -> Result<Vec<Action>, SourceError>
 ///
 /// It has something that the evaluator has no words for.
 pub(super) fn expression(tokens: &[Token]) -> Result<Vec<Token>, SourceError> {
+    let tokens = without_old_ones(tokens);
     let mut rewritten: Vec<Token> = Vec::with_capacity(tokens.len());
     let mut index = 0;
     while let Some(token) = tokens.get(index) {
@@ -383,8 +385,9 @@ fn is_atom(token: Option<&Token>) -> bool {
 fn renamed(token: &Token, is_attribute: bool) -> Token {
     let name = match (token.as_name(), is_attribute) {
         (Some("range" | "xrange"), false) => "py_range",
-        (Some("unicode"), false) => "str",
+        (Some("unicode" | "basestring"), false) => "str",
         (Some("int" | "long"), false) => "py_int",
+        (Some("type"), false) => "py_type",
         (Some("load"), false) => "load_",
         (Some("iteritems"), true) => "items",
         (Some("iterkeys"), true) => "keys",
