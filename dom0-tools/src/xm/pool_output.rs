@@ -1,5 +1,6 @@
 //! `xm cpupool-list` and `xm pci-list`.
 
+use crate::sxp::Sxp;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
@@ -49,6 +50,25 @@ pub fn cpupool_cpus(rows: &[PoolRow]) -> String {
         let _ = writeln!(text, "{:<16} {cpus}", row.name);
     }
     text
+}
+
+/// What `xm cpupool-list --long` prints.
+#[must_use]
+pub fn cpupool_long(rows: &[PoolRow]) -> String {
+    let long = |row: &PoolRow| {
+        let cpus = row.cpus.iter().map(Sxp::atom).collect();
+        let is_active = u8::from(row.is_active);
+        let fields = [
+            Sxp::pair("name_label", &row.name),
+            Sxp::pair("sched_policy", &row.scheduler),
+            Sxp::pair("ncpu", row.cpus.len()),
+            Sxp::List(vec![Sxp::atom("host_CPUs"), Sxp::List(cpus)]),
+            Sxp::pair("activated", is_active),
+            Sxp::pair("started_VMs", row.domains),
+        ];
+        Sxp::list("cpu_pool", fields).pretty()
+    };
+    rows.iter().map(long).collect()
 }
 
 /// A PCI device of the machine.
@@ -115,6 +135,19 @@ spare                0    credit       n          0
         assert_eq!(cpupool_list(&rows()), expected);
         let expected = "Name             CPU list\nPool-0           0,1,2\nspare            -\n";
         assert_eq!(cpupool_cpus(&rows()), expected);
+        let expected = "\
+(cpu_pool
+    (name_label Pool-0)
+    (sched_policy credit)
+    (ncpu 3)
+    (host_CPUs (0 1 2))
+    (activated 1)
+    (started_VMs 3)
+)
+";
+        let [first, spare] = rows();
+        assert_eq!(cpupool_long(&[first]), expected);
+        assert!(cpupool_long(&[spare]).contains("\n    (host_CPUs ())\n    (activated 0)\n"));
     }
 
     #[test]

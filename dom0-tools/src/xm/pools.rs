@@ -4,7 +4,7 @@ use super::arguments::Arguments;
 use super::domain;
 use super::failure::Failure;
 use super::host::unexpected;
-use super::pool_output::{PoolRow, cpupool_cpus, cpupool_list};
+use super::pool_output::{PoolRow, cpupool_cpus, cpupool_list, cpupool_long};
 use super::run::{Session, expect};
 use crate::xend::protocol::{Request, Response};
 
@@ -30,6 +30,8 @@ pub(super) fn list(arguments: &Arguments, session: &mut Session<'_>) -> Result<(
     }];
     if arguments.has("json") {
         session.print_json(&rows);
+    } else if arguments.has("long") {
+        session.print(&cpupool_long(&rows));
     } else if arguments.has("cpus") {
         session.print(&cpupool_cpus(&rows));
     } else {

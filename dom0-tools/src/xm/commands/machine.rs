@@ -197,9 +197,10 @@ pub(super) const CPUPOOL: &[Command] = &[
     of_group(
         Group::Cpupool,
         "cpupool-list",
-        "[<CPU Pool>] [-c|--cpus]",
+        "[<CPU Pool>] [-l|--long] [-c|--cpus]",
         "List CPU pools on host.",
         &[
+            opt(Some('l'), "long", "", "Output all CPU pool details in SXP."),
             opt(Some('c'), "cpus", "", "Output list of CPUs used by a pool"),
             JSON,
         ],

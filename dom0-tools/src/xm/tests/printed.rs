@@ -100,6 +100,10 @@ fn there_is_one_pool_of_processors() {
     assert_eq!(typed("cpupool-list Pool-0").0, format!("{header}{row}"));
     let cpus = typed("cpupool-list -c").0;
     assert_eq!(cpus.lines().nth(1), Some("Pool-0           0,1"));
+    let long = typed("cpupool-list --long").0;
+    let long_of_it = typed("cpupool-list -l Pool-0").0;
+    assert!(long.starts_with("(cpu_pool\n    (name_label Pool-0)\n") && long == long_of_it);
+    assert!(long.contains("\n    (host_CPUs (0 1))\n    (activated 1)\n    (started_VMs 3)\n"));
     assert_eq!(
         typed("cpupool-list Pool-1").1,
         "Error: Pool 'Pool-1' does not exist.\n"
@@ -149,6 +153,7 @@ fn all_that_prints_data_prints_it_for_programs() {
         ("sched-credit", "", "/0/weight"),
         ("sched-credit", "-s", "/tslice_ms"),
         ("cpupool-list", "", "/0/cpus"),
+        ("cpupool-list", "--long", "/0/cpus"),
         ("create", &*make, "/domid"),
         ("create", &*dry_run, "/kernel"),
         ("new", &*dry_run, "/kernel"),
