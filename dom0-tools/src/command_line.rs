@@ -37,8 +37,11 @@ pub struct XenstoredOptions {
     #[arg(long, value_name = "FILE")]
     pub pid_file: Option<PathBuf>,
     /// Log into this file [default in the background: /var/log/xen/xenstored.log]
-    #[arg(short = 'T', long, alias = "trace-file", value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
+    /// Write every request, and what came of it, into this file; `xenstore-control log` stops that and goes on
+    #[arg(short = 'T', long, value_name = "FILE")]
+    pub trace_file: Option<PathBuf>,
     /// Log every request
     #[arg(long)]
     pub trace: bool,

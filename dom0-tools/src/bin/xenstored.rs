@@ -42,6 +42,15 @@ fn run(options: &XenstoredOptions) -> io::Result<()> {
         LevelFilter::Info
     };
     logging::start(options.log_file().as_deref(), level)?;
+    if let Some(path) = &options.trace_file {
+        let traced = logging::trace_into(path);
+        traced.map_err(|error| {
+            let path = path.display();
+            io::Error::other(format!(
+                "{path}: {error}; give --trace-file a file that can be written"
+            ))
+        })?;
+    }
     background::prepare(OPEN_FILES);
     if options.no_hypervisor {
         run_with(options, NoMachine, NoEvents)

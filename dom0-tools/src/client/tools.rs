@@ -52,12 +52,12 @@ pub enum Verdict {
     No,
 }
 
-/// Does what a command line says.
+/// Does what a command line says. `called` is how the program was called, for its usage.
 ///
 /// # Errors
 ///
 /// What to tell.
-pub fn run(options: &Xenstore, output: &mut dyn Write) -> Result<Verdict, Complaint> {
+pub fn run(options: &Xenstore, called: &str, output: &mut dyn Write) -> Result<Verdict, Complaint> {
     let way = if options.is_socket_only {
         Way::Socket
     } else {
@@ -83,7 +83,7 @@ pub fn run(options: &Xenstore, output: &mut dyn Write) -> Result<Verdict, Compla
             })?;
             output.write_all(&text)?;
         }
-        StoreTool::Write { raw, pairs } => write(way, pairs, *raw)?,
+        StoreTool::Write { raw, pairs } => write(way, pairs, *raw, called)?,
         StoreTool::List { prefix, keys } => {
             let text = for_all(way, keys, |connection, transaction, key| {
                 let children = connection
@@ -239,12 +239,12 @@ fn for_all(
     }
 }
 
-fn write(way: Way, pairs: &[OsString], is_raw: bool) -> Result<(), Complaint> {
+fn write(way: Way, pairs: &[OsString], is_raw: bool, called: &str) -> Result<(), Complaint> {
     let (pairs, rest) = pairs.as_chunks::<2>();
-    if let [key] = rest {
-        let key = key.display();
+    if !rest.is_empty() {
+        // Programs know the sentence.
         return Err(Complaint(format!(
-            "there is no value for {key}; write each name with its value"
+            "Usage: {called} [-h] [-s] [-R] key value [...]"
         )));
     }
     let mut values = Vec::new();

@@ -1,10 +1,11 @@
-//! The daemons' log: lines with a time and a level, to a [file](super::log_file) or to standard error.
+//! The daemons' log: lines with a time and a level, to a [file](super::log_file) or to standard error. What is traced may
+//! go to a file of its own.
 
 use super::log_file::{Gap, LogFile, Readers};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 enum Output {
@@ -23,9 +24,16 @@ impl Output {
     }
 }
 
-struct Logger(Mutex<Output>);
+struct Logger {
+    output: Mutex<Output>,
+    /// Where lines of [`Level::Trace`] go, if not with the others.
+    traced: Mutex<Option<LogFile>>,
+}
 
-static LOGGER: Logger = Logger(Mutex::new(Output::StandardError));
+static LOGGER: Logger = Logger {
+    output: Mutex::new(Output::StandardError),
+    traced: Mutex::new(None),
+};
 
 /// Begins to log, into the file if one is given.
 ///
@@ -42,22 +50,41 @@ pub fn start(file: Option<&Path>, level: LevelFilter) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens the file again, which somebody has moved away.
+/// Begins to write what is traced into a file of its own.
+///
+/// # Errors
+///
+/// If the file can't be opened.
+pub fn trace_into(file: &Path) -> io::Result<()> {
+    *traced() = Some(LogFile::open(file, Readers::Group)?);
+    log::set_max_level(LevelFilter::Trace);
+    Ok(())
+}
+
+/// Opens the files again, which somebody has moved away.
 pub fn reopen() {
-    let reopened = match &mut *output() {
-        Output::StandardError => return,
-        Output::File(file) => file
-            .reopen()
-            .map_err(|error| format!("{}: {error}", file.path().display())),
+    let again = |file: &mut LogFile| {
+        let reopened = file.reopen();
+        reopened.map_err(|error| format!("{}: {error}", file.path().display()))
     };
-    if let Err(sentence) = reopened {
+    let of_log = match &mut *output() {
+        Output::StandardError => Ok(()),
+        Output::File(file) => again(file),
+    };
+    let of_trace = traced().as_mut().map_or(Ok(()), again);
+    for sentence in [of_log, of_trace].into_iter().filter_map(Result::err) {
         log::error!("{sentence}: the log goes on where it was");
     }
 }
 
-fn output() -> std::sync::MutexGuard<'static, Output> {
-    let locked = LOGGER.0.lock();
-    locked.unwrap_or_else(std::sync::PoisonError::into_inner)
+fn output() -> MutexGuard<'static, Output> {
+    let locked = LOGGER.output.lock();
+    locked.unwrap_or_else(PoisonError::into_inner)
+}
+
+fn traced() -> MutexGuard<'static, Option<LogFile>> {
+    let locked = LOGGER.traced.lock();
+    locked.unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Log for Logger {
@@ -76,6 +103,12 @@ impl Log for Logger {
             record.line().unwrap_or(0),
             shortened(&text),
         );
+        if record.level() == Level::Trace
+            && let Some(file) = &mut *traced()
+        {
+            let _ = file.write(line.as_bytes(), about_gap);
+            return;
+        }
         match &mut *output() {
             // Nobody is left to be told that it can't be written.
             Output::StandardError => drop(io::stderr().write_all(line.as_bytes())),

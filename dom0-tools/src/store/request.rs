@@ -475,8 +475,10 @@ fn trace(id: ClientId, header: &MessageHeader, payload: &[u8], result: &Result<A
         Ok(_) => "done".to_owned(),
         Err(refusal) => format!("{:?}", refusal.errno()),
     };
+    let kind = MessageType::try_from(header.message_type);
+    let kind = kind.map_or("unknown".to_owned(), |kind| format!("{kind:?}"));
     log::trace!(
-        "{id}: request {} of type {} in transaction {}, \"{}\": {outcome}",
+        "{id}: request {} of type {} ({kind}) in transaction {}, \"{}\": {outcome}",
         header.req_id,
         header.message_type,
         header.tx_id,

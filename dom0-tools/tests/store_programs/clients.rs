@@ -62,7 +62,28 @@ fn several_writes_are_all_done_or_none() {
         "xenstore: could not write path /b.\n"
     );
     assert_eq!(daemon.refused("exists /a"), "");
-    assert!(daemon.refused("write /a").contains("/a"));
+}
+
+/// As the stock programs say it, without asking the store.
+#[test]
+fn a_name_without_a_value_is_wrong_usage() {
+    let daemon = Daemon::start();
+    let program = env!("CARGO_BIN_EXE_xenstore");
+    let usage = "[-h] [-s] [-R] key value [...]\n";
+    for line in ["write /a", "write /a 1 /b", "write -R /a 1 /b"] {
+        assert_eq!(
+            daemon.refused(line),
+            format!("xenstore: Usage: {program} write {usage}"),
+            "{line}"
+        );
+    }
+    let link = daemon.directory.join("xenstore-write");
+    std::os::unix::fs::symlink(program, &link).unwrap();
+    let output = Command::new(&link).arg("/a").output().unwrap();
+    assert_eq!((output.status.code(), output.stdout), (Some(1), vec![]));
+    let told = format!("xenstore-write: Usage: {} {usage}", link.display());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), told);
+    assert_eq!(daemon.refused("exists /a"), "");
 }
 
 #[test]

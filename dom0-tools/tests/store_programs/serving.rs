@@ -91,6 +91,57 @@ fn quotas_are_set_when_it_starts() {
     );
 }
 
+#[test]
+fn requests_are_traced_into_a_file_of_their_own() {
+    let mut daemon = Daemon::start();
+    daemon.process.kill().unwrap();
+    daemon.process.wait().unwrap();
+    let trace = daemon.directory.join("trace");
+    let bad = Daemon::command(&daemon.directory)
+        .args(["-N", "-T", "/proc/none"])
+        .output()
+        .unwrap();
+    assert_eq!(bad.status.code(), Some(1));
+    let complaint = String::from_utf8_lossy(&bad.stderr).into_owned();
+    assert!(
+        complaint.contains("/proc/none: ") && complaint.contains("--trace-file"),
+        "{complaint}"
+    );
+    daemon.process = Daemon::command(&daemon.directory)
+        .arg("-N")
+        .arg("-T")
+        .arg(&trace)
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    while !daemon.output("write /traced 1").status.success() {
+        assert!(started.elapsed() < PATIENCE);
+        thread::sleep(Duration::from_millis(10));
+    }
+    daemon.refused("read /traced/none");
+    let traced = fs::read_to_string(&trace).unwrap();
+    for wanted in [
+        "(Write) in transaction 0, \"/traced\\x001\": done",
+        "(Read) in transaction 0, \"/traced/none\\x00\": ENOENT",
+    ] {
+        assert!(traced.contains(wanted), "{traced}");
+    }
+    assert!(!daemon.log().contains("in transaction"), "{}", daemon.log());
+    // Somebody moves it away, and it is opened again.
+    fs::rename(&trace, daemon.directory.join("old")).unwrap();
+    let number = daemon.process.id().to_string();
+    let told = Command::new("kill").args(["-HUP", &number]).status();
+    assert!(told.unwrap().success());
+    while !trace.exists() {
+        assert!(started.elapsed() < PATIENCE);
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(daemon.run("control log off"), "OK\n");
+    let traced = fs::read_to_string(&trace).unwrap();
+    daemon.run("write /traced 2");
+    assert_eq!(fs::read_to_string(&trace).unwrap(), traced);
+}
+
 fn request(message_type: u32, payload: &[u8]) -> Vec<u8> {
     let mut message = Vec::new();
     for number in [message_type, 0, 0, payload.len() as u32] {
