@@ -6,7 +6,11 @@ use super::core_files::{
     remove_unfinished, unfinished, usual_name,
 };
 use super::create::now;
+use super::nodes::Nodes;
 use super::protocol::{Fault, Response};
+use super::record::Record;
+use super::store_tree;
+use crate::config::domain::Uuid;
 use guest_abi::ids::{DomId, PAGE_SIZE};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
@@ -177,9 +181,18 @@ impl Xend {
             Ok(number)
         })?;
         let note = self.note(number, &unfinished);
+        let uuid = info.map(|info| Uuid(info.handle));
+        self.tell_store(domain, uuid, store_tree::note_dumping);
         let written = self.write_promised(domain, &unfinished, path);
         let _ = fs::remove_file(note);
-        self.writings().all.remove(&number);
+        let is_last = {
+            let mut writings = self.writings();
+            writings.all.remove(&number);
+            writings.all.values().all(|other| other.domain != domain)
+        };
+        if is_last {
+            self.tell_store(domain, uuid, store_tree::note_dumped);
+        }
         match written {
             Ok(frames) => {
                 log::info!(
@@ -191,6 +204,32 @@ impl Xend {
                 Ok(())
             }
             Err(fault) => Err(fault),
+        }
+    }
+
+    /// Notes in the store that a core of a guest is being written, or no more, unless the guest is gone. Without the note it
+    /// is written all the same.
+    fn tell_store(
+        &self,
+        domain: DomId,
+        uuid: Option<Uuid>,
+        tell: fn(&mut dyn Nodes, Uuid) -> Result<(), Fault>,
+    ) {
+        let Some(uuid) = uuid else { return };
+        let Some(lock) = self.table.lock_of(uuid) else {
+            return;
+        };
+        // Who ends the guest removes its nodes with this lock.
+        let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_there = |record: &Record| record.domid == Some(domain.0);
+        if !self.table.get(uuid).as_ref().is_some_and(is_there) {
+            return;
+        }
+        let told = self
+            .connect_store()
+            .and_then(|mut store| tell(&mut *store, uuid));
+        if let Err(fault) = told {
+            log::warn!("domain {}: {fault}", domain.0);
         }
     }
 
@@ -300,8 +339,8 @@ mod tests {
             fs::write(directory.join(crash_of(year)), "").unwrap();
         }
         let cores = || cores_of_crashes(&directory, "etch");
-        // One that is not whole removes none.
-        world.state().refuse_at(1);
+        // One that is not whole removes none. The first step notes in the store that it is written.
+        world.state().refuse_at(2);
         let _ = xend.dump_crashed(DomId(1), "etch");
         assert_eq!(cores().len(), 5);
         let _ = xend.dump_crashed(DomId(1), "etch");

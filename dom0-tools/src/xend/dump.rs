@@ -145,8 +145,8 @@ mod tests {
             assert!(world.state().domains[&1].flags == DomainInfoFlags::BLOCKED);
             assert!(!xend.places.dumps.join("etch").exists());
         };
-        // The first step pauses it.
-        world.state().refuse_at(2);
+        // The first step pauses it, the second one notes in the store that its core is written.
+        world.state().refuse_at(3);
         refused("Failed to dump core: ");
         world.state().domains.get_mut(&1).unwrap().tot_pages = 1 << 50;
         refused(" MiB free, and the core of etch takes ");
@@ -156,7 +156,7 @@ mod tests {
         let dump = |file: &Path| xend.dump_core("etch", file.to_str(), false, AfterDump::GoOn);
         // What was there stays until there is another one.
         fs::write(&own, "former").unwrap();
-        world.state().refuse_at(2);
+        world.state().refuse_at(3);
         assert!(dump(&own).is_err());
         assert_eq!(fs::read(&own).unwrap(), b"former");
         let said = dump(Path::new("/dev/null")).unwrap_err().to_string();
@@ -241,9 +241,15 @@ mod tests {
 
     #[test]
     fn everything_is_answered_while_a_core_is_written() {
-        let (world, dumped) = while_dumping("gated", AfterDump::GoOn, |_, xend| {
+        let noted = |world: &World| {
+            let uuid = config("etch").uuid;
+            let node = format!("/vm/{uuid}/xend/dumpcore_in_progress");
+            world.state().nodes.get(&node).cloned()
+        };
+        let (world, dumped) = while_dumping("gated", AfterDump::GoOn, |world, xend| {
             let etch = xend.resolve("etch").unwrap();
             assert_eq!(etch.state, "--p---");
+            assert_eq!(noted(world).as_deref(), Some("True"));
             assert_eq!(
                 xend.dump_progress("etch"),
                 Ok(Response::Progress {
@@ -265,6 +271,7 @@ mod tests {
         });
         dumped.unwrap();
         assert!(world.state().domains[&1].flags == DomainInfoFlags::BLOCKED);
+        assert_eq!(noted(&world), None);
         let notes = world.directory("gated").with_extension("cores");
         assert_eq!(fs::read_dir(notes).unwrap().count(), 0);
     }
@@ -291,6 +298,8 @@ mod tests {
             xend.destroy("etch").unwrap();
         });
         assert!(world.state().domains.is_empty());
+        let is_left = |node: &&String| node.starts_with("/vm/") && node.contains("/xend");
+        assert_eq!(world.state().nodes.keys().find(is_left), None);
     }
 
     #[test]
@@ -300,10 +309,13 @@ mod tests {
         record.paused_for_dump = true;
         xend.table.put(&record);
         world.pause(DomId(1)).unwrap();
+        let node = format!("/vm/{}/xend/dumpcore_in_progress", record.config.uuid);
+        world.state().set(&node, "True");
         let next = world.xend("killed-dumping");
         next.take_over().unwrap();
         assert!(world.state().domains[&1].flags == DomainInfoFlags::BLOCKED);
         assert!(!next.table.all().remove(0).paused_for_dump);
+        assert_eq!(world.state().nodes.get(&node), None);
     }
 
     #[test]

@@ -70,6 +70,12 @@ impl Xend {
     /// Ends what a former daemon has begun to write: the core of a domain that has crashed will be written anew.
     fn take_up(&self, mut record: Record, domain: DomId) {
         self.plug_out_unfinished(domain, &mut record);
+        let told = self
+            .connect_store()
+            .and_then(|mut store| store_tree::note_dumped(&mut *store, record.config.uuid));
+        if let Err(fault) = told {
+            log::warn!("{}: {fault}", record.config.name);
+        }
         let is_paused_for_dump = std::mem::take(&mut record.paused_for_dump);
         let is_dumping = record.phase == Phase::Dumping;
         if is_dumping {

@@ -69,32 +69,35 @@ fn describe_vm(store: &mut dyn Nodes, record: &Record) -> Result<(), Fault> {
     if record.is_restarting {
         note_restarting(store, config.uuid)?;
     }
-    store.write_all(
-        &vm(config.uuid),
-        &[
-            ("uuid", config.uuid.to_string()),
-            ("name", config.name.clone()),
-            ("vcpus", config.vcpus.to_string()),
-            ("vcpu_avail", avail_mask(config.online_vcpus)),
-            ("memory", config.memory_mib.to_string()),
-            ("maxmem", config.maxmem_mib.to_string()),
-            ("shadow_memory", "0".to_owned()),
-            ("start_time", format!("{:.2}", record.start_time)),
-            ("on_poweroff", config.on_poweroff.name().to_owned()),
-            ("on_reboot", config.on_reboot.name().to_owned()),
-            ("on_crash", config.on_crash.name().to_owned()),
-            ("on_xend_start", config.on_xend_start.clone()),
-            ("on_xend_stop", config.on_xend_stop.clone()),
-            ("pool_name", config.pool.clone()),
-            ("image", image),
-            ("image/ostype", "linux".to_owned()),
-            ("image/kernel", config.kernel.clone()),
-            ("image/cmdline", config.command_line.clone()),
-            ("image/ramdisk", config.ramdisk.clone()),
-            ("xend/restart_count", record.restart_count.to_string()),
-            ("rtc/timeoffset", config.rtc_timeoffset.to_string()),
-        ],
-    )
+    let mut pairs = vec![
+        ("uuid", config.uuid.to_string()),
+        ("name", config.name.clone()),
+        ("vcpus", config.vcpus.to_string()),
+        ("vcpu_avail", avail_mask(config.online_vcpus)),
+        ("memory", config.memory_mib.to_string()),
+        ("maxmem", config.maxmem_mib.to_string()),
+        ("shadow_memory", "0".to_owned()),
+        ("start_time", format!("{:.2}", record.start_time)),
+        ("on_poweroff", config.on_poweroff.name().to_owned()),
+        ("on_reboot", config.on_reboot.name().to_owned()),
+        ("on_crash", config.on_crash.name().to_owned()),
+        ("on_xend_start", config.on_xend_start.clone()),
+        ("on_xend_stop", config.on_xend_stop.clone()),
+        ("pool_name", config.pool.clone()),
+        ("image", image),
+        ("image/ostype", "linux".to_owned()),
+        ("image/kernel", config.kernel.clone()),
+        ("image/cmdline", config.command_line.clone()),
+        ("image/ramdisk", config.ramdisk.clone()),
+        ("xend/restart_count", record.restart_count.to_string()),
+        ("rtc/timeoffset", config.rtc_timeoffset.to_string()),
+    ];
+    // Only where there is one.
+    if !config.bootloader.is_empty() {
+        pairs.push(("bootloader", config.bootloader.clone()));
+        pairs.push(("bootloader_args", config.bootargs.clone()));
+    }
+    store.write_all(&vm(config.uuid), &pairs)
 }
 
 /// What the guest reads, and where it writes.
@@ -245,6 +248,29 @@ pub fn note_restarted(store: &mut dyn Nodes, uuid: Uuid) -> Result<(), Fault> {
 /// The store's.
 pub fn is_restarting(store: &mut dyn Nodes, uuid: Uuid) -> Result<bool, Fault> {
     Ok(store.read(&restarting(uuid))?.is_some())
+}
+
+/// What says that a core of a domain is being written.
+fn dumping(uuid: Uuid) -> String {
+    format!("{}/xend/dumpcore_in_progress", vm(uuid))
+}
+
+/// A core of a domain will be written.
+///
+/// # Errors
+///
+/// The store's.
+pub fn note_dumping(store: &mut dyn Nodes, uuid: Uuid) -> Result<(), Fault> {
+    store.write(&dumping(uuid), "True")
+}
+
+/// No core of a domain is being written.
+///
+/// # Errors
+///
+/// The store's.
+pub fn note_dumped(store: &mut dyn Nodes, uuid: Uuid) -> Result<(), Fault> {
+    store.remove(&dumping(uuid))
 }
 
 /// The name of a domain has changed.

@@ -235,4 +235,13 @@ fn a_guest_has_the_nodes_that_programs_know_and_leaves_none() {
     assert_eq!((named("etch"), named("sarge")), (0, 3));
     forget(&mut store, DomId(3), Some(uuid)).unwrap();
     assert_eq!(store.shown(), before);
+    // One that a boot loader finds the kernel of.
+    record.config.bootloader = "pygrub".to_owned();
+    record.config.bootargs = "-q".to_owned();
+    describe(&mut store, DomId(3), &record, &built, 65536).unwrap();
+    let read = |store: &mut Real, node: &str| store.read(&format!("/vm/{uuid}/{node}")).unwrap();
+    assert_eq!(read(&mut store, "bootloader").as_deref(), Some("pygrub"));
+    assert_eq!(read(&mut store, "bootloader_args").as_deref(), Some("-q"));
+    forget(&mut store, DomId(3), Some(uuid)).unwrap();
+    assert_eq!(store.shown(), before);
 }
