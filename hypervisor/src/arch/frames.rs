@@ -46,6 +46,11 @@ pub(super) fn free_frames() -> u64 {
     ALLOCATOR.lock().free_frames()
 }
 
+/// Free frames whose addresses have from `least` to `most` bits.
+pub(super) fn free_frames_of_width(least: u32, most: u32) -> u64 {
+    ALLOCATOR.lock().free_frames_of_width(least, most)
+}
+
 /// Zeroes frames through the direct map.
 pub(super) struct Zero;
 

@@ -277,6 +277,11 @@ pub(crate) fn free_frames() -> u64 {
     frames::free_frames()
 }
 
+/// Frames that nobody has, whose addresses have from `least` to `most` bits.
+pub(crate) fn free_frames_of_width(least: u32, most: u32) -> u64 {
+    frames::free_frames_of_width(least, most)
+}
+
 /// Free frames that are set aside for some domain.
 pub(crate) fn claimed_frames() -> u64 {
     frames::claimed_frames()

@@ -120,12 +120,15 @@ struct Zone {
     lists: [[FrameList; 2]; NR_ORDERS],
     /// Bit n: a list of order n is not empty.
     orders: u32,
+    /// Free frames, in blocks of all orders.
+    free_frames: u64,
 }
 
 impl Zone {
     const EMPTY: Self = Self {
         lists: [const { [const { FrameList::new() }; 2] }; NR_ORDERS],
         orders: 0,
+        free_frames: 0,
     };
 }
 
@@ -211,6 +214,16 @@ impl Buddy {
     #[must_use]
     pub const fn low_free_frames(&self) -> u64 {
         self.low_free_frames
+    }
+
+    /// Free frames whose addresses have from `least` to `most` bits. What is less than a page's address is taken as that; of
+    /// widths that no frame has, there are none.
+    #[must_use]
+    pub fn free_frames_of_width(&self, least: u32, most: u32) -> u64 {
+        let zone = |bits: u32| (bits.saturating_sub(guest_abi::ids::PAGE_SHIFT) as usize).max(1);
+        let zones = self.zones.get(zone(least)..).unwrap_or_default();
+        let wanted = (zone(most) + 1).saturating_sub(zone(least));
+        zones.iter().take(wanted).map(|zone| zone.free_frames).sum()
     }
 
     /// Keeps `frames` frames below 4 GiB for requests that name an address limit.
@@ -409,21 +422,29 @@ impl Buddy {
         if let Some(frame) = table.at(head) {
             frame.refs.fetch_or(refs::HELD, Ordering::AcqRel);
         }
-        self.free_frames = self.free_frames.saturating_sub(u64::from(order.frames()));
-        if zone_of(head) <= LOW_ZONE {
-            self.low_free_frames = self
-                .low_free_frames
-                .saturating_sub(u64::from(order.frames()));
-        }
+        self.count_out(head, order);
         Some(UncleanBlock { head, order })
     }
 
     fn count_in(&mut self, head: u32, order: Order) {
-        self.free_frames = self.free_frames.saturating_add(u64::from(order.frames()));
-        if zone_of(head) <= LOW_ZONE {
-            self.low_free_frames = self
-                .low_free_frames
-                .saturating_add(u64::from(order.frames()));
+        let (frames, zone) = (u64::from(order.frames()), zone_of(head));
+        self.free_frames = self.free_frames.saturating_add(frames);
+        if let Some(zone) = self.zones.get_mut(zone) {
+            zone.free_frames = zone.free_frames.saturating_add(frames);
+        }
+        if zone <= LOW_ZONE {
+            self.low_free_frames = self.low_free_frames.saturating_add(frames);
+        }
+    }
+
+    fn count_out(&mut self, head: u32, order: Order) {
+        let (frames, zone) = (u64::from(order.frames()), zone_of(head));
+        self.free_frames = self.free_frames.saturating_sub(frames);
+        if let Some(zone) = self.zones.get_mut(zone) {
+            zone.free_frames = zone.free_frames.saturating_sub(frames);
+        }
+        if zone <= LOW_ZONE {
+            self.low_free_frames = self.low_free_frames.saturating_sub(frames);
         }
     }
 

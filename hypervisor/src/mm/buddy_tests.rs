@@ -235,6 +235,19 @@ impl<'t> World<'t> {
         };
         assert_eq!(self.buddy.free_frames(), free(usize::MAX));
         assert_eq!(self.buddy.low_free_frames(), free(1 << LOW_ZONE));
+        let of_width = |least, most| self.buddy.free_frames_of_width(least, most);
+        assert_eq!(of_width(0, u32::MAX), free(usize::MAX));
+        for bits in 0..=34 {
+            let below = free(1 << u32::saturating_sub(bits, 12).max(1));
+            assert_eq!(of_width(0, bits), below, "{bits} bits");
+            let above = if bits > 12 {
+                free(usize::MAX) - below
+            } else {
+                free(usize::MAX)
+            };
+            assert_eq!(of_width(bits + 1, 64), above, "more than {bits} bits");
+        }
+        assert_eq!((of_width(70, 80), of_width(30, 20)), (0, 0));
         // The lists cover exactly the free frames, once each, with no two buddies side by side.
         let mut listed = vec![false; self.is.len()];
         for (index, zone) in self.buddy.zones.iter().enumerate() {

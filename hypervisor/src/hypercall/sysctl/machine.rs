@@ -99,8 +99,12 @@ pub(super) fn idle_times(wish: &mut Sysctl) -> Answer {
 pub(super) fn free_memory(wish: &mut Sysctl) -> Answer {
     let mut heap: AvailHeap = wish.u.read();
     let is_node = heap.node == -1 || heap.node == 0;
+    let most = match heap.max_bitwidth {
+        0 => u32::MAX,
+        bits => bits,
+    };
     heap.avail_bytes = if is_node {
-        memory::free_frames() * PAGE_SIZE as u64
+        memory::free_frames_of_width(heap.min_bitwidth, most) * PAGE_SIZE as u64
     } else {
         0
     };

@@ -6,7 +6,7 @@ use guest_abi::domctl::DomctlOp;
 use guest_abi::domctl_domain::{DomainInfo, DomainInfoFlags, SetDomainHandle};
 use guest_abi::domctl_vcpu::VcpuState;
 use guest_abi::payload::Payload;
-use guest_abi::sysctl::{DomainInfoList, SysctlOp};
+use guest_abi::sysctl::{AvailHeap, DomainInfoList, SysctlOp};
 use guest_abi::sysctl_cpu::PciTopologyInfo;
 
 // Asks who it is, has the answer put where RSI points to, and spins.
@@ -46,8 +46,37 @@ fn device_nodes() {
     assert_eq!(rest, [UNTOUCHED]);
 }
 
+/// Free memory is told by the widths of its addresses, and by the node.
+fn free_memory() {
+    let free = |min_bitwidth, max_bitwidth, node| {
+        let mut content = Payload::of(&AvailHeap {
+            min_bitwidth,
+            max_bitwidth,
+            node,
+            ..AvailHeap::new_zeroed()
+        });
+        assert_eq!(control::sysctl(SysctlOp::AvailHeap, &mut content), Ok(0));
+        content.read::<AvailHeap>().avail_bytes
+    };
+    let all = free(0, 0, -1);
+    assert!(all > 0 && all == free(0, 0, 0) && all == free(1, 64, 0));
+    assert_eq!(free(0, 0, 5), 0);
+    for bits in 20..36 {
+        let (below, above) = (free(0, bits, -1), free(bits + 1, 0, -1));
+        assert_eq!(below + above, all, "{bits} bits");
+    }
+    // The machine has less than 4 GiB.
+    assert_eq!(
+        (free(33, 0, -1), free(70, 0, -1), free(70, 80, -1)),
+        (0, 0, 0)
+    );
+    let low = free(0, 24, -1);
+    assert!(low < all && free(25, 24, -1) == 0, "{low} of {all}");
+}
+
 pub(crate) fn run() {
     device_nodes();
+    free_memory();
     let first = control::info(DomId(0)).expect("no first domain");
     assert_eq!(first.domain, DomId(0));
     assert!(first.flags.contains(DomainInfoFlags::RUNNING));
