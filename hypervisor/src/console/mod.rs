@@ -1,4 +1,4 @@
-//! Where words for people go: every line into the log ring, and to the serial line and the screen as far
+//! Where words for people go: every line of our own into the log ring, and to the serial line and the screen as far
 //! as the administrator wants them.
 //!
 //! Order of locks: the console lock is the last one that anybody takes, so a line may be written while any
@@ -37,11 +37,14 @@ pub trait Sink: Sync {
 struct Console {
     ring: LogRing<RING_BYTES>,
     at_line_start: bool,
+    /// Devices show a line of a guest's that has not ended.
+    is_guests_line: bool,
 }
 
 static CONSOLE: IrqLock<Console, { rank::CONSOLE }> = IrqLock::new(Console {
     ring: LogRing::new(),
     at_line_start: true,
+    is_guests_line: false,
 });
 static SINKS: [Once<&'static dyn Sink>; MAX_SINKS] = [const { Once::new() }; MAX_SINKS];
 /// Nanoseconds since start, for the stamp before each line.
@@ -103,7 +106,27 @@ impl Console {
             self.ring.write(bytes);
             show(bytes);
             self.at_line_start = last == b'\n';
+            self.is_guests_line = false;
         }
+    }
+
+    /// Shows what a guest prints. It is not logged: what somebody types at the first domain's shell, and what its kernel tells
+    /// at length, is nothing that readers of the hypervisor's log look for.
+    fn put_guests(&mut self, bytes: &[u8]) {
+        if let Some(&last) = bytes.last() {
+            show(bytes);
+            self.is_guests_line = last != b'\n';
+        }
+    }
+
+    fn line(&mut self, text: fmt::Arguments<'_>) {
+        if self.is_guests_line {
+            show(b"\n");
+        } else if !self.at_line_start {
+            self.put(b"\n");
+        }
+        // Our writers do not fail; a failing `Display` of an argument shortens its line.
+        let _ = write_line(&mut Locked(self), text);
     }
 }
 
@@ -133,17 +156,10 @@ pub fn warning(text: fmt::Arguments<'_>) {
 
 /// Writes one line with its time stamp.
 pub fn line(text: fmt::Arguments<'_>) {
-    // Our writers do not fail; a failing `Display` of an argument shortens its line.
     if DYING.load(Ordering::Relaxed) {
         let _ = write_line(&mut Unlocked, text);
     } else {
-        let mut console = CONSOLE.lock();
-        let at_line_start = console.at_line_start;
-        let mut out = Locked(&mut console);
-        if !at_line_start {
-            let _ = out.write_str("\n");
-        }
-        let _ = write_line(&mut out, text);
+        CONSOLE.lock().line(text);
     }
 }
 
@@ -237,10 +253,10 @@ pub fn start_logging(own: LogThreshold, guest: LogThreshold) {
     log::set_max_level(LevelFilter::Debug);
 }
 
-/// Writes what a guest prints, as it is.
+/// Shows what a guest prints, as it is, and does not log it.
 pub fn write_guest(bytes: &[u8]) {
     if !DYING.load(Ordering::Relaxed) {
-        CONSOLE.lock().put(bytes);
+        CONSOLE.lock().put_guests(bytes);
     }
 }
 
@@ -274,7 +290,29 @@ pub const fn position_of(lower: u32, start: u64, end: u64) -> u64 {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::{position_of, write_line};
+    use super::{Console, LogRing, position_of, write_line};
+
+    #[test]
+    fn what_a_guest_prints_is_not_logged() {
+        let mut console = Console {
+            ring: LogRing::new(),
+            at_line_start: true,
+            is_guests_line: false,
+        };
+        console.line(format_args!("a"));
+        console.put_guests(b"# xl dmesg");
+        console.line(format_args!("b"));
+        console.put_guests(b"\n# \n");
+        console.put(b"c");
+        console.line(format_args!("d"));
+        let mut buffer = [0; 256];
+        let (_, count) = console.ring.read(0, &mut buffer);
+        let stamp = "(PV) [    0.000000] ";
+        assert_eq!(
+            String::from_utf8_lossy(&buffer[..count]),
+            format!("{stamp}a\n{stamp}b\nc\n{stamp}d\n")
+        );
+    }
 
     #[test]
     fn each_line_of_a_message_has_its_stamp() {
