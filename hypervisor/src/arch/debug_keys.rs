@@ -4,7 +4,7 @@
 //! so when it was looked at, not a picture of one instant.
 
 use super::percpu::CpuInfo;
-use super::{clock, death, fpu, frames, rendezvous, scheduler};
+use super::{clock, death, fpu, frames, rendezvous, scheduler, tlb};
 use crate::console::keys::{self, DebugKey, KEYS};
 use crate::console::{self};
 use crate::domain::context::Context;
@@ -299,6 +299,7 @@ fn memory() {
             domain.max_pages()
         );
     }
+    tlb::report(|line| say!("  {line}"));
 }
 
 fn run_queues() {

@@ -9,6 +9,8 @@ use crate::mm::errand::Errand;
 use crate::mm::flush_clock::{FlushClock, Processor};
 use crate::mm::tlb::{FlushStamp, Suspects};
 use core::arch::asm;
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
 use guest_abi::ids::DomId;
 
 /// In the image for the tests it begins half round: as if processors had run no guest while it came there.
@@ -18,6 +20,8 @@ static CLOCK: FlushClock = FlushClock::new(if cfg!(feature = "planted-faults") {
     1
 });
 static PROCESSORS: [Processor; MAX_CPUS] = [const { Processor::new() }; MAX_CPUS];
+/// How often each processor was asked for a flush by another.
+static NR_ASKED: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 /// Who is asked to write back its caches.
 static WRITE_BACKS: [Errand; MAX_CPUS] = [const { Errand::new() }; MAX_CPUS];
 
@@ -82,9 +86,20 @@ pub(super) fn flush_asked() {
     let me = percpu::current_cpu();
     if processor(me).take_request() {
         flush_local();
+        if let Some(count) = NR_ASKED.get(me as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
     }
     if let Some(errand) = WRITE_BACKS.get(me as usize) {
         errand.serve(write_back_caches);
+    }
+}
+
+/// How often each processor has flushed because another wanted it, in lines.
+pub(super) fn report(mut line: impl FnMut(fmt::Arguments<'_>)) {
+    for ((cpu, _), count) in smp::online().zip(&NR_ASKED) {
+        let count = count.load(Ordering::Relaxed);
+        line(format_args!("CPU{cpu}: {count} flushes for others"));
     }
 }
 

@@ -303,6 +303,7 @@ cases! {
     "mmu/flush-cache" = mmu::flush_cache, on_many(());
     "mmu/flush-others" = mmu::flush_others, on_many(());
     "mmu/flush-owed" = mmu::flush_owed, on_many(());
+    "mmu/flush-uninvolved" = mmu::flush_uninvolved, on_many(());
     "mmu/invlpg" = mmu::invlpg;
     "mmu/long-list" = mmu::long_list;
     "mmu/machphys" = mmu::machphys;

@@ -4,6 +4,7 @@ pub(crate) mod clear_and_copy;
 pub(crate) mod flush_cache;
 pub(crate) mod flush_others;
 pub(crate) mod flush_owed;
+pub(crate) mod flush_uninvolved;
 pub(crate) mod invlpg;
 pub(crate) mod long_list;
 pub(crate) mod machphys;
