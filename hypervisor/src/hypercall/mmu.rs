@@ -251,18 +251,9 @@ pub(super) fn update_va_mapping(
         return Err(error.errno()).into();
     }
     let root = guest.context.kernel_root;
+    let place = (root, Vaddr(address));
     let result = guest.domain.with_tables(|lock| {
-        let place = mm()
-            .walk(lock, root, Vaddr(address))
-            .map_err(|_| MmError::BadFrame)?;
-        mm().update_l1(
-            lock,
-            place.table,
-            place.slot,
-            value,
-            AccessedDirty::Replace,
-            frame_owner,
-        )
+        mm().update_mapping(lock, place, value, AccessedDirty::Replace, frame_owner)
     });
     match result {
         Ok(()) => {}

@@ -1,6 +1,7 @@
 //! Everything that may happen at the same time as a change of type, in every order that the processors'
 //! memory model allows: `RUSTFLAGS="--cfg loom" cargo test --release -p hypervisor --lib loom`.
 
+use super::error::{MmError, Stop};
 use super::frame::{Frame, FrameTable, Owner, refs};
 use super::held::HeldFrame;
 use super::lock::PtDomain;
@@ -11,6 +12,7 @@ use super::pte::{self, EntryPolicy};
 use super::reference::Mm;
 use super::tlb::{FlushStamp, Suspects, Tlb};
 use super::typ::{Level, Type, TypeWord};
+use super::update::AccessedDirty;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use guest_abi::ids::{DomId, Mfn};
 use loom::sync::Arc;
@@ -422,5 +424,47 @@ fn loom_a_frame_with_a_new_owner_is_not_the_old_ones() {
             machine.frames[1].refs.load(Ordering::Relaxed),
             refs::ALLOCATED | 1
         );
+    });
+}
+
+#[test]
+fn loom_nobody_changes_a_table_of_who_has_the_frame_next() {
+    loom::model(|| {
+        let machine = Arc::new(Machine::new());
+        // Given back by the domain, whose it was last, and not yet cleaned.
+        let frame = &machine.frames[1];
+        frame.refs.store(refs::HELD, Ordering::Relaxed);
+        let next = thread::spawn({
+            let machine = machine.clone();
+            move || {
+                let frame = &machine.frames[1];
+                // As blocks are cleaned and given.
+                frame.owner.store(Owner::NONE.raw(), Ordering::Relaxed);
+                frame.typ.store(0, Ordering::Relaxed);
+                frame
+                    .refs
+                    .store(refs::HELD | refs::CLEAN, Ordering::Release);
+                frame
+                    .owner
+                    .store(Owner::of(STRANGER).raw(), Ordering::Relaxed);
+                frame.refs.store(refs::ALLOCATED | 1, Ordering::Release);
+                let mut stranger = PtDomain::new(STRANGER, EntryPolicy::ORDINARY);
+                let lock = &mut stranger.locked();
+                machine.mm().pin(lock, FRAME, Level::L1).unwrap();
+            }
+        });
+        let mut domain = domain();
+        let lock = &mut domain.locked();
+        let slot = Slot::new(7).unwrap();
+        let entry = TABLE.address() | pte::PRESENT;
+        let keep = AccessedDirty::Replace;
+        let result = machine
+            .mm()
+            .update_any(lock, FRAME, slot, entry, keep, DOMAIN);
+        assert_eq!(result, Err(Stop::Failed(MmError::BadFrame)));
+        next.join().unwrap();
+        assert_eq!(machine.read(FRAME, slot), 0);
+        assert!(machine.word(FRAME).is_table(Level::L1));
+        assert_eq!(machine.frames[1].reference_count(), 2);
     });
 }

@@ -187,6 +187,13 @@ impl<'m, P: Platform> Mm<'m, P> {
         }
     }
 
+    /// Drops a general reference where another one, which the caller's lock protects, is left.
+    #[inline]
+    pub(super) fn put_one_of_many(&self, frame: &Frame) {
+        let was = frame.refs.fetch_sub(1, Ordering::AcqRel);
+        debug_assert!(was & refs::COUNT > 1, "the last reference was dropped");
+    }
+
     #[cold]
     fn last_reference_dropped(&self, mfn: Mfn, frame: &Frame, was: u64) {
         debug_assert_eq!(

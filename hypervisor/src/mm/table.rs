@@ -469,18 +469,31 @@ impl<'m, P: Platform> Mm<'m, P> {
         word.suspended().store(frame);
     }
 
-    /// Whether `mfn` is a frame of the lock's domain, and what it is.
+    /// Whether `mfn` is a frame of the lock's domain, and what it is. A table in force and a residue stay so as long as the
+    /// lock is held and nothing is dropped; anything else may be something else by now, and somebody else's.
+    ///
+    /// The lock does not keep frames from leaving the domain: without a reference the owner that is read may be the last
+    /// one's, and the word already the next one's.
     #[inline]
     pub(super) fn own_word(
         &self,
         lock: &PtLock<'_>,
         mfn: Mfn,
     ) -> Result<(&'m Frame, TypeWord), MmError> {
-        let frame = self.table.get(mfn).ok_or(MmError::BadFrame)?;
-        if !frame.owner().is(lock.domain()) {
-            return Err(MmError::WrongOwner);
+        let frame = self.get_ref(mfn, lock.domain())?;
+        let word = TypeWord::load(frame);
+        if word.is_table_in_force() {
+            // Whatever keeps it in force has a reference, too.
+            self.put_one_of_many(frame);
+        } else {
+            self.put_maybe_last(mfn, frame);
         }
-        Ok((frame, TypeWord::load(frame)))
+        Ok((frame, word))
+    }
+
+    #[cold]
+    fn put_maybe_last(&self, mfn: Mfn, frame: &Frame) {
+        self.put_ref(mfn, frame);
     }
 
     /// Whether `mfn` is a table of `level` of the lock's domain, in force. It stays one as long as the
@@ -493,6 +506,27 @@ impl<'m, P: Platform> Mm<'m, P> {
         level: Level,
     ) -> Result<(), MmError> {
         let (_, word) = self.own_word(lock, mfn)?;
+        Self::expect_table(word, level)
+    }
+
+    /// As [`Self::own_table`] for a frame to which something refers that the lock protects: an entry in force, or a
+    /// vCPU whose root it is. Its owner can't change.
+    #[inline]
+    pub(super) fn held_table(
+        &self,
+        lock: &PtLock<'_>,
+        mfn: Mfn,
+        level: Level,
+    ) -> Result<(), MmError> {
+        let frame = self.table.get(mfn).ok_or(MmError::BadFrame)?;
+        if !frame.owner().is(lock.domain()) {
+            return Err(MmError::WrongOwner);
+        }
+        Self::expect_table(TypeWord::load(frame), level)
+    }
+
+    #[inline]
+    fn expect_table(word: TypeWord, level: Level) -> Result<(), MmError> {
         if word.is_table(level) {
             // What the caller reads there leads to other frames.
             speculation::barrier();

@@ -233,6 +233,17 @@ impl TypeWord {
             && self.0 & Self::COUNT != 0
     }
 
+    /// Whether this is a table of any level whose entries are all in force.
+    #[inline]
+    #[must_use]
+    pub const fn is_table_in_force(self) -> bool {
+        let typ = self.0 & Self::TYPE;
+        self.0 & Self::VALID != 0
+            && self.0 & Self::COUNT != 0
+            && typ >= Level::L1 as u64
+            && typ <= Level::L4 as u64
+    }
+
     /// Whether validation stopped half way and nobody has the type: [`Self`]'s state *stopped*.
     #[inline]
     #[must_use]

@@ -9,8 +9,9 @@ use super::platform::{Platform, Slot};
 use super::pte;
 use super::reference::Mm;
 use super::typ::{Level, TypeWord};
+use super::walk::L1Place;
 use crate::speculation;
-use guest_abi::ids::{DomId, Mfn};
+use guest_abi::ids::{DomId, Mfn, Vaddr};
 
 /// What becomes of the accessed and dirty bits that the processor has set in the old entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +66,27 @@ impl<P: Platform> Mm<'_, P> {
     ) -> Result<(), Stop> {
         self.finish_pending(lock)?;
         self.own_table(lock, table, Level::L1)?;
+        self.update_l1_in_force(lock, table, slot, new, accessed_dirty, frame_owner)
+    }
+
+    /// [`Self::update_l1`] on the entry for `address`, as [`Self::walk`] walks from `root`.
+    ///
+    /// # Errors
+    /// As for [`Self::update_l1`]; [`MmError::BadFrame`] if there is no such entry.
+    #[inline]
+    pub fn update_mapping(
+        &self,
+        lock: &mut PtLock<'_>,
+        (root, address): (Mfn, Vaddr),
+        new: u64,
+        accessed_dirty: AccessedDirty,
+        frame_owner: DomId,
+    ) -> Result<(), Stop> {
+        // First: what it drops may be on the way.
+        self.finish_pending(lock)?;
+        let L1Place { table, slot } = self
+            .walk(lock, root, address)
+            .map_err(|_| MmError::BadFrame)?;
         self.update_l1_in_force(lock, table, slot, new, accessed_dirty, frame_owner)
     }
 

@@ -29,13 +29,13 @@ pub const fn slot_of(address: Vaddr, level: Level) -> Slot {
 }
 
 impl<P: Platform> Mm<'_, P> {
-    /// Walks from `root`, a root of the lock's domain in force, to the L1 table for `address`.
+    /// Walks from `root`, the root of a vCPU of the lock's domain, to the L1 table for `address`.
     ///
     /// # Errors
     /// [`MmError::NotMapped`]; [`MmError::HypervisorSlot`]; [`MmError::NotATable`] if `root` is none.
     #[inline]
     pub fn walk(&self, lock: &PtLock<'_>, root: Mfn, address: Vaddr) -> Result<L1Place, MmError> {
-        self.own_table(lock, root, Level::L4)?;
+        self.held_table(lock, root, Level::L4)?;
         let mut table = root;
         for level in [Level::L4, Level::L3, Level::L2] {
             let slot = slot_of(address, level);
@@ -90,11 +90,20 @@ impl<P: Platform> Mm<'_, P> {
         Ok(self.platform.read(table, slot))
     }
 
-    /// Whether `mfn` is an L1 table of the lock's domain in force.
+    /// The entry for `address`, as [`Self::walk`] walks.
+    ///
+    /// # Errors
+    /// As for [`Self::walk`].
+    pub fn entry_for(&self, lock: &PtLock<'_>, root: Mfn, address: Vaddr) -> Result<u64, MmError> {
+        let place = self.walk(lock, root, address)?;
+        Ok(self.platform.read(place.table, place.slot))
+    }
+
+    /// Whether `mfn`, to which an entry in force refers, is an L1 table of the lock's domain in force.
     #[inline]
     #[must_use]
     pub fn is_l1_table(&self, lock: &PtLock<'_>, mfn: Mfn) -> bool {
-        self.own_table(lock, mfn, Level::L1).is_ok()
+        self.held_table(lock, mfn, Level::L1).is_ok()
     }
 
     /// The frame that `address` is mapped to from `root`, as [`Self::walk`] walks.
@@ -107,8 +116,7 @@ impl<P: Platform> Mm<'_, P> {
         root: Mfn,
         address: Vaddr,
     ) -> Result<Mfn, MmError> {
-        let place = self.walk(lock, root, address)?;
-        let entry = self.platform.read(place.table, place.slot);
+        let entry = self.entry_for(lock, root, address)?;
         if pte::is_present(entry) {
             Ok(pte::mfn(entry))
         } else {

@@ -17,7 +17,6 @@ use crate::mm::emulate::{EntryPart, Exchange as EntryExchange};
 use crate::mm::error;
 use crate::mm::platform::{Device, IoRights, Slot};
 use crate::mm::pte;
-use crate::mm::walk::L1Place;
 use guest_abi::ids::{Mfn, PAGE_SIZE, Vaddr};
 use guest_abi::vm_assist::VmAssist;
 
@@ -88,10 +87,7 @@ enum Found {
 fn table_at(guest: &Guest<'_>, address: u64) -> Found {
     let root = guest.context.kernel_root;
     guest.domain.with_tables(|lock| {
-        let Ok(L1Place { table, slot }) = mm().walk(lock, root, Vaddr(address)) else {
-            return Found::Other;
-        };
-        let Ok(entry) = mm().l1_entry(lock, table, slot) else {
+        let Ok(entry) = mm().entry_for(lock, root, Vaddr(address)) else {
             return Found::Other;
         };
         if !pte::is_present(entry) {
