@@ -87,7 +87,7 @@ pub mod rank {
     pub const DOMAIN_FRAMES: u8 = 90;
     /// A line by which devices interrupt.
     pub const INTERRUPT_LINE: u8 = 120;
-    /// Which of a domain's vCPUs are up.
+    /// Which of a domain's vCPUs are up, and whether all are stopped because it has ended.
     pub const UPS_AND_DOWNS: u8 = 125;
     /// A vCPU's processor for a while.
     pub const AFFINITY_OVERRIDE: u8 = 127;

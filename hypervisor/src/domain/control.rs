@@ -275,16 +275,6 @@ impl Domain {
         info
     }
 
-    /// Undoes its end: its vCPUs go on where they were.
-    pub(crate) fn resume(&self) {
-        self.shutdown.forget();
-        for vcpu in self.vcpus() {
-            if vcpu.take_paused_for_shutdown() {
-                let _ = scheduler::unpause(vcpu);
-            }
-        }
-    }
-
     /// A global interrupt of the first domain's: some domain has ended, or is gone.
     pub(super) fn tell_of_shutdown(&self) {
         let port = self.settings().suspend_port;

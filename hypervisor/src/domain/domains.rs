@@ -53,7 +53,7 @@ pub(crate) struct Domain {
     policy: Policy,
     /// Version of the wall clock in `shared_info`.
     wall_clock: IrqLock<Version, { rank::GUEST_WALL_CLOCK }>,
-    /// Held by who brings a vCPU up or takes it down.
+    /// Held by who brings a vCPU up or takes it down, and by who stops all of them as the domain ends, or lets them go on.
     pub(super) nr_up: IrqLock<NrUp, { rank::UPS_AND_DOWNS }>,
     watchdogs: Watchdogs,
     /// Bit n: assist number n is on.

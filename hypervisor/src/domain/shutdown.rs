@@ -41,7 +41,7 @@ impl ShutdownState {
     }
 
     /// It has not ended.
-    pub(super) fn forget(&self) {
+    fn forget(&self) {
         self.kept.store(0, Ordering::Release);
         self.reason.store(0, Ordering::Release);
     }
@@ -72,14 +72,8 @@ impl Domain {
     /// Ends the domain: none of its vCPUs runs again. The machine ends with the first one. `reason` is a
     /// [`ShutdownReason`] if the guest is sane.
     pub(crate) fn shutdown(&self, reason: u8) {
-        if !self.shutdown.set(reason) {
+        if !self.stop_for_end(reason) {
             return;
-        }
-        for vcpu in self.vcpus() {
-            // So many pauses that another can't be counted hold it back as well.
-            if vcpu.pause_for_shutdown() {
-                let _ = scheduler::pause(vcpu);
-            }
         }
         if self.is_hardware_domain() {
             if audit::is_wanted_at_end() {
@@ -89,6 +83,33 @@ impl Domain {
             }
         } else {
             self.tell_of_shutdown();
+        }
+    }
+
+    /// Sets the reason and pauses all vCPUs. `false` if it has ended before.
+    fn stop_for_end(&self, reason: u8) -> bool {
+        // Tools may just be letting it go on after an earlier end: those whose turn was before this run already.
+        let _all = self.nr_up.lock();
+        if !self.shutdown.set(reason) {
+            return false;
+        }
+        for vcpu in self.vcpus() {
+            // So many pauses that another can't be counted hold it back as well.
+            if vcpu.pause_for_shutdown() {
+                let _ = scheduler::pause(vcpu);
+            }
+        }
+        true
+    }
+
+    /// Undoes its end: its vCPUs go on where they were.
+    pub(crate) fn resume(&self) {
+        let _all = self.nr_up.lock();
+        self.shutdown.forget();
+        for vcpu in self.vcpus() {
+            if vcpu.take_paused_for_shutdown() {
+                let _ = scheduler::unpause(vcpu);
+            }
         }
     }
 
