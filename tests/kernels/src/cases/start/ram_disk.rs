@@ -25,10 +25,13 @@ pub(crate) fn run() {
     assert_eq!(total, 64 << 20 >> 12, "what the options ask for, not more");
     assert_eq!(frames_of_domain(), total);
     assert!(first.0 + PAGES <= total);
-    println!(
-        "RAM disk at machine address {:#x}",
-        Frame::of_pfn(first).mfn().address()
-    );
+    let loaded = Frame::of_pfn(first).mfn();
+    println!("RAM disk at machine address {:#x}", loaded.address());
+    // Where the loader has put it, one behind the other: no whole frame was copied.
+    for page in 0..BYTES / 4096 {
+        let mfn = Frame::of_pfn(Pfn(first.0 + page)).mfn();
+        assert_eq!(mfn.0, loaded.0 + page, "page {page}");
+    }
     // Each frame has one number, and each number one frame.
     for pfn in (0..total).map(Pfn) {
         let mfn = Frame::of_pfn(pfn).mfn();
