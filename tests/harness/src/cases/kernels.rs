@@ -372,7 +372,7 @@ fn taken_over(run: &Run) -> Result<(), Verdict> {
 }
 
 /// Whether the books of memory were right when the domain had ended.
-fn audited(run: &mut Run) -> Result<(), Verdict> {
+pub(super) fn audited(run: &mut Run) -> Result<(), Verdict> {
     const MARK: &str = "Frame audit: ";
     let last = super::pattern(r"Frame audit: (\d+ findings|not done)|PANIC on CPU")?;
     let said = |run: &Run| {
@@ -398,7 +398,7 @@ fn audited(run: &mut Run) -> Result<(), Verdict> {
 }
 
 /// The verdict that a kernel has printed.
-fn spoken(line: &str, name: &str) -> Verdict {
+pub(super) fn spoken(line: &str, name: &str) -> Verdict {
     let said = line.split("VERDICT: ").nth(1).unwrap_or_default();
     let (word, rest) = said.split_once(' ').unwrap_or((said, ""));
     let (about, why) = rest.split_once(": ").unwrap_or((rest, ""));

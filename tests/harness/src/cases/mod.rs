@@ -32,6 +32,7 @@ pub mod guests_speed;
 pub mod guests_vcpus;
 mod kernel_log;
 pub mod kernels;
+pub mod kernels_bochs;
 mod kernels_known;
 pub mod keys;
 pub mod machines;
@@ -133,6 +134,7 @@ pub fn all(extent: Extent) -> Vec<Case> {
     cases.extend(storms::cases());
     cases.extend(kernels::cases(kernels::Hypervisor::Paravane, extent));
     cases.extend(kernels::on_test_image().0);
+    cases.extend(kernels_bochs::cases());
     cases.push(costs::none_is_dearer());
     cases.push(beside_reference::wake_ups());
     if extent == Extent::WholeProduct {
