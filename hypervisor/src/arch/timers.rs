@@ -335,15 +335,20 @@ impl Watchdogs {
             .zip(places.iter_mut())
             .find(|(_, place)| place.is_none())
             .ok_or(WatchdogError::AllInUse)?;
+        let place = Self::place(domain)?;
+        *free = Some(place);
+        set(place, Some(deadline_ns));
+        Ok(number)
+    }
+
+    /// A place with the calling processor.
+    fn place(domain: &Arc<Domain>) -> Result<Place, WatchdogError> {
         let cpu = percpu::current_cpu();
         let id = queue(cpu)
             .lock()
             .register(Entry::Watchdog(Arc::downgrade(domain)))
             .map_err(|NoRoom| WatchdogError::OutOfMemory)?;
-        let place = Place { cpu, id };
-        *free = Some(place);
-        set(place, Some(deadline_ns));
-        Ok(number)
+        Ok(Place { cpu, id })
     }
 
     /// Removes all, with the room that there was for them: there will be none.
@@ -354,20 +359,32 @@ impl Watchdogs {
         return_room(Self::COUNT);
     }
 
-    /// Sets the one with this number anew, or removes it.
-    pub(crate) fn set(&self, number: u32, deadline_ns: Option<u64>) -> Result<(), WatchdogError> {
+    /// Sets the one with this number anew, or removes it. The calling processor sees to it from then on: if another one had
+    /// to be told, a guest could keep that from all other work by setting it again and again.
+    pub(crate) fn set(
+        &self,
+        domain: &Arc<Domain>,
+        number: u32,
+        deadline_ns: Option<u64>,
+    ) -> Result<(), WatchdogError> {
         let mut places = self.0.lock();
         let slot = (number as usize)
             .checked_sub(1)
             .and_then(|index| places.get_mut(index))
             .ok_or(WatchdogError::NotThere)?;
         let place = (*slot).ok_or(WatchdogError::NotThere)?;
-        match deadline_ns {
-            Some(_) => set(place, deadline_ns),
-            None => {
-                *slot = None;
-                queue(place.cpu).lock().unregister(place.id);
+        let next = match deadline_ns {
+            Some(_) if place.cpu == percpu::current_cpu() => {
+                set(place, deadline_ns);
+                return Ok(());
             }
+            Some(_) => Some(Self::place(domain)?),
+            None => None,
+        };
+        *slot = next;
+        queue(place.cpu).lock().unregister(place.id);
+        if let Some(place) = next {
+            set(place, deadline_ns);
         }
         Ok(())
     }

@@ -117,8 +117,10 @@ fn watchdog(guest: &Guest<'_>, wish: &Watchdog) -> Answer {
     let watchdogs = guest.domain.watchdogs();
     let outcome = match (wish.id, wish.timeout) {
         (0, _) => watchdogs.create(guest.domain, deadline_ns).map(u64::from),
-        (id, 0) => watchdogs.set(id, None).map(|()| 0),
-        (id, _) => watchdogs.set(id, Some(deadline_ns)).map(|()| 0),
+        (id, 0) => watchdogs.set(guest.domain, id, None).map(|()| 0),
+        (id, _) => watchdogs
+            .set(guest.domain, id, Some(deadline_ns))
+            .map(|()| 0),
     };
     outcome.map_err(|error| match error {
         WatchdogError::NotThere => Errno::EINVAL,
