@@ -12,6 +12,7 @@ use crate::mm::buddy::{Order, Request, Reserve};
 use crate::mm::error::{MmError, Stop};
 use crate::mm::platform::MachineToPhys;
 use alloc::sync::Arc;
+use guest_abi::address_space::M2P_INVALID;
 use guest_abi::errno::Errno;
 use guest_abi::ids::{Mfn, Vaddr};
 use guest_abi::memory_map::ReservedDeviceMemoryMap;
@@ -160,6 +161,9 @@ impl Extents {
             memory::allocate_claimed(self.request, self.domain.claim()).ok_or(Errno::ENOMEM)?;
         prepare(block.mfn());
         self.domain.adopt_within_limit(block).map_err(|block| {
+            for index in 0..u64::from(block.order().frames()) {
+                Machine.set(Mfn(block.mfn().0 + index), M2P_INVALID);
+            }
             memory::put_back(block);
             Errno::ENOMEM
         })
