@@ -299,13 +299,13 @@ fn memory() {
             domain.max_pages()
         );
     }
-    tlb::report(|line| say!("  {line}"));
 }
 
 fn run_queues() {
     say!("Run queues:");
     scheduler::report(|line| say!("  {line}"));
     fpu::report(|line| say!("  {line}"));
+    tlb::report(|line| say!("  {line}"));
 }
 
 fn timers() {

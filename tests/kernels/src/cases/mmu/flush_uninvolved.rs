@@ -57,7 +57,7 @@ fn asked() -> [u64; COUNTED] {
             break;
         }
     }
-    let keys = *b"m";
+    let keys = *b"r";
     let mut wish = DebugKeys::new_zeroed();
     (wish.keys, wish.nr_keys) = (Vaddr(keys.as_ptr() as u64), 1);
     assert_eq!(sysctl(SysctlOp::DebugKeys, &mut Payload::of(&wish)), Ok(0));
