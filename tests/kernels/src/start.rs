@@ -108,7 +108,7 @@ global_asm!(
     ap_main = sym crate::smp::ap_main,
 );
 
-const BOOT_STACK_SIZE: usize = 64 * 1024;
+const BOOT_STACK_SIZE: usize = 128 * 1024;
 
 /// The start-of-day page.
 pub(crate) fn start_info() -> &'static StartInfo {
