@@ -9,6 +9,8 @@ mod formatting;
 mod literal;
 mod native_modules;
 mod natives;
+#[cfg(test)]
+mod old_language_tests;
 pub mod process;
 mod rewrite;
 pub mod script;
