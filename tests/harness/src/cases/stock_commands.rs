@@ -2,11 +2,10 @@
 //!
 //! The guest is a tiny kernel, which stands still after its first line.
 
-use super::guests_many;
-use super::shell::{Boot, Shell};
+use super::shell::Shell;
+use super::{guests_many, stock_tools};
 use crate::suite::Case;
 use crate::verdict::Verdict;
-use std::path::Path;
 use std::time::Duration;
 
 /// A first domain with stock tools, and with tiny guests; `tests/tiny-guests` makes it.
@@ -139,16 +138,8 @@ pub fn cases() -> Vec<Case> {
             return verdict;
         }
         let machine = guests_many::machine();
-        let initrd = Path::new(INITRD);
-        if !initrd.exists() {
-            return Verdict::Skipped(format!("there is no {INITRD}: tests/stock-tools makes it"));
-        }
-        let boot = Boot {
-            words: " rdinit=/stock-init",
-            initrd: Some(initrd),
-            ..Boot::of(&machine)
-        };
-        match boot.shell(context).and_then(|mut shell| judge(&mut shell)) {
+        match stock_tools::shell(context, &machine, INITRD).and_then(|mut shell| judge(&mut shell))
+        {
             Ok(said) => Verdict::Pass(said),
             Err(verdict) => verdict,
         }

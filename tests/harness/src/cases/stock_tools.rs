@@ -5,7 +5,7 @@
 use super::pattern;
 use super::shell::{Boot, PROMPT, Shell};
 use crate::machine::{Board, Machine};
-use crate::suite::Case;
+use crate::suite::{Case, Context};
 use crate::verdict::Verdict;
 use std::path::Path;
 use std::time::Duration;
@@ -22,22 +22,35 @@ pub fn cases() -> Vec<Case> {
             processors: 2,
             ..Machine::default()
         };
-        let initrd = Path::new(INITRD);
-        if !initrd.exists() {
-            return Verdict::Skipped(format!("there is no {INITRD}: tests/stock-tools makes it"));
-        }
-        let boot = Boot {
-            words: " rdinit=/stock-init",
-            initrd: Some(initrd),
-            ..Boot::of(&machine)
-        };
-        match boot.shell(context).and_then(|mut shell| judge(&mut shell)) {
+        match shell(context, &machine, INITRD).and_then(|mut shell| judge(&mut shell)) {
             Ok(()) => {
                 Verdict::Pass("the guest was made, saved, restored and destroyed".to_string())
             }
             Err(verdict) => verdict,
         }
     })]
+}
+
+/// The shell of a first domain with stock tools, which are in this RAM disk.
+pub(super) fn shell(
+    context: &Context<'_>,
+    machine: &Machine,
+    initrd: &str,
+) -> Result<Shell, Verdict> {
+    let initrd = Path::new(initrd);
+    if !initrd.exists() {
+        let why = format!(
+            "there is no {}: tests/stock-tools makes it",
+            initrd.display()
+        );
+        return Err(Verdict::Skipped(why));
+    }
+    let boot = Boot {
+        words: " rdinit=/stock-init",
+        initrd: Some(initrd),
+        ..Boot::of(machine)
+    };
+    boot.shell(context)
 }
 
 /// The columns of the line about a domain in `xl list`: memory, vCPUs and state.
