@@ -242,7 +242,7 @@ impl Buddy {
             let order = Order(aligned.min(fits).min(Order::MAX.get()) as u8);
             // Below the end of the table, so below 2^32.
             self.insert(table, at as u32, FreeHead { order, clean: 0 });
-            self.count_in(at as u32, order);
+            self.count(at as u32, order, u64::saturating_add);
             at += u64::from(order.frames());
         }
     }
@@ -422,35 +422,25 @@ impl Buddy {
         if let Some(frame) = table.at(head) {
             frame.refs.fetch_or(refs::HELD, Ordering::AcqRel);
         }
-        self.count_out(head, order);
+        self.count(head, order, u64::saturating_sub);
         Some(UncleanBlock { head, order })
     }
 
-    fn count_in(&mut self, head: u32, order: Order) {
+    /// Counts the block in or out.
+    fn count(&mut self, head: u32, order: Order, change: fn(u64, u64) -> u64) {
         let (frames, zone) = (u64::from(order.frames()), zone_of(head));
-        self.free_frames = self.free_frames.saturating_add(frames);
+        self.free_frames = change(self.free_frames, frames);
         if let Some(zone) = self.zones.get_mut(zone) {
-            zone.free_frames = zone.free_frames.saturating_add(frames);
+            zone.free_frames = change(zone.free_frames, frames);
         }
         if zone <= LOW_ZONE {
-            self.low_free_frames = self.low_free_frames.saturating_add(frames);
-        }
-    }
-
-    fn count_out(&mut self, head: u32, order: Order) {
-        let (frames, zone) = (u64::from(order.frames()), zone_of(head));
-        self.free_frames = self.free_frames.saturating_sub(frames);
-        if let Some(zone) = self.zones.get_mut(zone) {
-            zone.free_frames = zone.free_frames.saturating_sub(frames);
-        }
-        if zone <= LOW_ZONE {
-            self.low_free_frames = self.low_free_frames.saturating_sub(frames);
+            self.low_free_frames = change(self.low_free_frames, frames);
         }
     }
 
     fn give_back(&mut self, table: FrameTable<'_>, head: u32, block: FreeHead) {
         self.insert(table, head, block);
-        self.count_in(head, block.order);
+        self.count(head, block.order, u64::saturating_add);
     }
 
     /// Puts a block into its list, merged with its free buddies.

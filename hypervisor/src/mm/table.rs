@@ -540,11 +540,4 @@ impl<'m, P: Platform> Mm<'m, P> {
     pub(super) fn level_of(word: TypeWord) -> Option<Level> {
         word.typ().level().filter(|&level| word.is_table(level))
     }
-
-    /// The last type of a frame and whether it is pinned, for who saves the domain.
-    #[must_use]
-    pub fn type_of(&self, mfn: Mfn) -> Option<(Type, TypeWord)> {
-        let word = TypeWord::load(self.table.get(mfn)?);
-        Some((word.typ(), word))
-    }
 }

@@ -99,12 +99,10 @@ fn perform(guest: &Guest<'_>, wish: &mut Domctl) -> Result<Done, Refusal> {
     if needs_domain && Domains.find(wish.domain).is_none() {
         return Err(Errno::ESRCH.into());
     }
-    let is_listing = operation == Some(DomctlOp::GetDomainInfo);
-    let is_beyond = wish.domain.0 >= DomId::FIRST_RESERVED.0;
     let rule = operation.map_or(privilege::UNKNOWN, privilege::domctl);
     rule.admit(guest.domain.rights())?;
     speculation::barrier();
-    if is_listing && is_beyond {
+    if operation == Some(DomctlOp::GetDomainInfo) && wish.domain.0 >= DomId::FIRST_RESERVED.0 {
         // No domain has such a number, and none has a higher one.
         return Err(Errno::EINVAL.into());
     }
