@@ -28,6 +28,13 @@ pub(super) fn set(wish: &Domctl, domain: &Domain) -> Answer {
     let number = wish.u.read::<VcpuAffinity>().vcpu;
     let vcpu = possible_vcpu(domain, number)?;
     let wish = read(wish)?;
+    // Both first: what can't be read changes nothing.
+    let asked = |flag, map| match wish.flags.contains(flag) {
+        true => cpu_map::read(map).map(Some),
+        false => Ok(None),
+    };
+    let hard = asked(AffinityFlags::HARD, &wish.cpumap_hard)?;
+    let soft = asked(AffinityFlags::SOFT, &wish.cpumap_soft)?;
     let online = scheduler::processors();
     if wish.flags.contains(AffinityFlags::FORCE) {
         let before = vcpu.overridden_affinity.lock().take();
@@ -35,16 +42,14 @@ pub(super) fn set(wish: &Domctl, domain: &Domain) -> Answer {
             scheduler::set_affinity(vcpu, before).map_err(|_| Errno::EINVAL)?;
         }
     }
-    if wish.flags.contains(AffinityFlags::HARD) {
-        let hard = cpu_map::read(&wish.cpumap_hard)?;
+    if let Some(hard) = hard {
         if vcpu.overridden_affinity.lock().is_some() {
             return Err(Errno::EBUSY);
         }
         scheduler::set_affinity(vcpu, hard).map_err(|_| Errno::EINVAL)?;
         cpu_map::write(&wish.cpumap_hard, &hard.intersection(&online))?;
     }
-    if wish.flags.contains(AffinityFlags::SOFT) {
-        let soft = cpu_map::read(&wish.cpumap_soft)?;
+    if let Some(soft) = soft {
         // It is a wish: one that can't be met, as of processors that there are not, has no effect, and is no mistake.
         scheduler::set_soft_affinity(vcpu, &soft);
         let in_effect = soft
