@@ -164,10 +164,12 @@ pub(super) fn mmu_update(guest: &Guest<'_>, arguments: [u64; 6]) -> Outcome {
     let mut list = List::new(arguments);
     let caller = guest.domain.id();
     let (frames_of, tables_of) = (list.who as u16, (list.who >> 16) as u16);
-    let frame_owner = match Owner::find(guest, frames_of) {
-        Ok(owner) => owner.id(),
+    // Held until the end: so long nobody else gets its number.
+    let owner = match Owner::find(guest, frames_of) {
+        Ok(owner) => owner,
         Err(errno) => return Err(errno).into(),
     };
+    let frame_owner = owner.id();
     let other;
     let subject = match tables_of {
         0 => guest.domain,
@@ -243,10 +245,12 @@ pub(super) fn update_va_mapping(
     frame_owner: Option<u16>,
 ) -> Outcome {
     let [address, value, flags, ..] = arguments;
-    let frame_owner = match Owner::find(guest, frame_owner.unwrap_or(DomId::SELF.0)) {
-        Ok(owner) => owner.id(),
+    // Held until the end, as for a list.
+    let owner = match Owner::find(guest, frame_owner.unwrap_or(DomId::SELF.0)) {
+        Ok(owner) => owner,
         Err(errno) => return Err(errno).into(),
     };
+    let frame_owner = owner.id();
     if let Err(error) = Parties::new(&Machine, guest.domain.id(), guest.domain.id(), frame_owner) {
         return Err(error.errno()).into();
     }
